@@ -1,0 +1,1 @@
+"""Luthier: the domain of a fine-tuning platform that a team owns."""
