@@ -1,0 +1,1 @@
+"""Uploaded training and validation files: checked row by row, kept in S3, described in the table."""
