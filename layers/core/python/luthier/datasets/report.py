@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from luthier.datasets.rows import BadRow, Finding, Row, parse_row
 
 KEPT_PER_CODE = 1_000
-MAX_LINE_BYTES = 8 * 1024 * 1024
+MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_IGNORED_KEYS = 50
 MAX_KEY_CHARACTERS = 80
 # The rule of thumb of byte-pair tokenizers on prose; the trainer reports the true count.

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 FORMATS: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "input_output": ("input", "output"),
     "text": ("text",),
 }
+MAX_FINDINGS_PER_ROW = 100
 ROLES = ("system", "user", "assistant")
 SAMPLE_ROW = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
 
@@ -72,7 +74,7 @@ class Row:
 
 
 class BadRow(ValueError):
-    """The line cannot be trained on; `findings` holds every reason, not only the first."""
+    """The line cannot be trained on. `findings` holds every reason, up to MAX_FINDINGS_PER_ROW."""
 
     def __init__(self, findings: list[Finding]) -> None:
         super().__init__("; ".join(f"line {f.line} {f.pointer}: {f.message}" for f in findings))
@@ -84,7 +86,8 @@ def parse_row(line: bytes | str, number: int = 1) -> Row:
     try:
         fields = _parse_object(line)
         form = _format_of(fields)
-        faults = [*_untrainable(fields, _UNTRAINABLE_ROW_KEYS, ""), *_CHECKS[form](fields)]
+        checks = chain(_untrainable(fields, _UNTRAINABLE_ROW_KEYS, ""), _CHECKS[form](fields))
+        faults = list(islice(checks, MAX_FINDINGS_PER_ROW))
     except _Fault as fault:
         faults = [fault]
     if faults:
@@ -119,7 +122,8 @@ def _json_fault(text: str, error: ValueError) -> _Fault:
         fix = "The file looks like one JSON document: write one object per line, without brackets and commas around."
     if isinstance(error, json.JSONDecodeError):
         return _Fault("invalid_json", "", f"The line is not valid JSON: {error.msg} at column {error.colno}.", fix)
-    return _Fault("invalid_json", "", f"The line is not valid JSON: {error}.", fix)
+    reason = str(error) if "JSON" in str(error) else "a number has too many digits"
+    return _Fault("invalid_json", "", f"The line is not valid JSON: {reason}.", fix)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
