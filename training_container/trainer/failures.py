@@ -1,0 +1,106 @@
+"""Every way a run can fail: its code, whose fault it is, and what to do about it.
+
+The platform shows `code`, `message` and `hint` on the job itself. SageMaker carries them there: it copies the file
+`output/failure` into the job's FailureReason, cut at 1,024 characters.
+"""
+
+import errno
+import json
+import traceback
+from pathlib import Path
+
+from trainer import files
+
+USER, OURS, RESUMABLE = 1, 2, 3
+MAX_FAILURE_BYTES = 1_000
+
+# code: (exit code, hint). The hint ends up in front of the person who started the job.
+CODES = {
+    "bad_config": (USER, "Correct the named field and start the job again."),
+    "bad_dataset": (USER, "Correct the named lines, upload the file again and start a new job."),
+    "template_missing": (
+        USER,
+        "Give the rows as prompt and completion, or fine-tune the instruction-tuned variant of this model.",
+    ),
+    "nan_loss": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),
+    "oom": (USER, "Lower batch_size or max_sequence_length, or choose hardware with more memory."),
+    "bad_base_model": (OURS, "Stage the base model again."),
+    "disk_full": (OURS, "Give the job a larger volume and restart it: it continues from the last checkpoint."),
+    "interrupted": (RESUMABLE, "Restart the job: it continues from the last checkpoint."),
+    "gated_model": (USER, "Accept the model's licence on the hub and store a token that may read it."),
+    "model_not_found": (USER, "Check the model id and the revision."),
+    "no_safetensors": (USER, "Choose a model that is published as safetensors: pickle files are never loaded."),
+    "network": (OURS, "Start the job again: staging continues with the files that are missing."),
+    "internal": (OURS, "Restart the job. If it fails again, report the traceback in checkpoints/failure.json."),
+}
+
+
+class Failure(Exception):
+    """A failure with a code of the table above. `hint` replaces the code's own when the case allows a better one."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint or CODES[code][1]
+
+    @property
+    def exit_code(self) -> int:
+        return CODES[self.code][0]
+
+
+def classify(error: BaseException) -> Failure:
+    """The failure behind any exception; what nobody expected becomes `internal`."""
+    if isinstance(error, Failure):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    if _is_disk_full(error, text):
+        return Failure("disk_full", f"The disk is full: {error}")
+    if _is_out_of_memory(error, text):
+        return Failure("oom", f"Out of memory: {_first_line(error)}")
+    return Failure("internal", text)
+
+
+def _is_disk_full(error: BaseException, text: str) -> bool:
+    # EFBIG is what a limit on file size gives; the texts are safetensors' and torch.save's way to say the same.
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    texts = ("No space left on device", "os error 28", "os error 27", "File too large", "PytorchStreamWriter failed")
+    return any(found in text for found in texts) or ("enforce fail" in text and "unexpected pos" in text)
+
+
+def _is_out_of_memory(error: BaseException, text: str) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "can't allocate memory" in text or "CUDA out of memory" in text or "CUBLAS_STATUS_ALLOC_FAILED" in text
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def write(failure: Failure, error: BaseException, failure_file: Path, traceback_file: Path, attempt: int) -> None:
+    """Leave the short form for SageMaker and the traceback beside the checkpoints, as far as the disk lets us."""
+    details = {
+        "attempt": attempt,
+        "code": failure.code,
+        "message": failure.message,
+        "hint": failure.hint,
+        "traceback": "".join(traceback.format_exception(error))[-20_000:],
+    }
+    for path, content in ((failure_file, _short(failure)), (traceback_file, details)):
+        try:
+            files.write_json(path, content)
+        except OSError:
+            continue  # a full disk must not hide the failure that is being reported
+
+
+def _short(failure: Failure) -> dict[str, str]:
+    """The failure in at most MAX_FAILURE_BYTES bytes of JSON: the message gives way, code and hint stay."""
+    message = failure.message
+    while True:
+        content = {"code": failure.code, "message": message, "hint": failure.hint}
+        excess = len(json.dumps(content, ensure_ascii=False).encode()) + 1 - MAX_FAILURE_BYTES
+        if excess <= 0:
+            return content
+        message = message[: max(0, len(message) - max(excess // 4, 1) - 1)].rstrip() + "…"

@@ -1,0 +1,34 @@
+"""Small files that other programs read while this one runs: they see the old content or the new, never half."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace `path` in one step. Raises OSError, for example when the disk is full."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listing(folder: Path) -> list[dict[str, Any]]:
+    """path (relative, with /), size in bytes and sha256 of every file below `folder`, in order of path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        {"path": path.relative_to(folder).as_posix(), "size": path.stat().st_size, "sha256": sha256(path)}
+        for path in paths
+    ]

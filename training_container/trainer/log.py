@@ -1,0 +1,43 @@
+"""One JSON object per line on standard output: CloudWatch Logs keeps it as it is, people and programs can read it."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+_LEVELS = {"DEBUG": "info", "INFO": "info", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
+
+
+def now() -> str:
+    """The time in ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def info(message: str, **fields: Any) -> None:
+    _write("info", message, fields)
+
+
+def warning(message: str, **fields: Any) -> None:
+    _write("warning", message, fields)
+
+
+def error(message: str, **fields: Any) -> None:
+    _write("error", message, fields)
+
+
+def capture_libraries() -> None:
+    """Send what libraries log or warn about through here too."""
+    logging.captureWarnings(True)
+    logging.basicConfig(handlers=[_Lines()], level=logging.WARNING, force=True)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _write(_LEVELS.get(record.levelname, "info"), record.getMessage().strip(), {"logger": record.name})
+
+
+def _write(level: str, message: str, fields: dict[str, Any]) -> None:
+    line = {"timestamp": now(), "level": level, "message": message, **fields}
+    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
