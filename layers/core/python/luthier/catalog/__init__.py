@@ -1,0 +1,1 @@
+"""What can be trained, on what, and what it costs: rows of one file."""

@@ -1,0 +1,177 @@
+"""Finding base models and hardware, matching one with the other, and pricing a run."""
+
+import difflib
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from luthier.catalog import estimate as formula
+from luthier.catalog.entity import BaseModel, Estimate, Hardware, Instance
+from luthier.errors import InvalidRequest
+
+# Larger models fit into a machine's memory, but days of CPU time cost more than a GPU.
+_CPU_PARAMETERS = 500_000_000
+# The rest of a GPU's memory belongs to its driver and to fragmentation.
+_USABLE_MEMORY = 0.92
+
+
+def base_models() -> tuple[BaseModel, ...]:
+    """The base models of listings, in the order of the catalogue."""
+    return tuple(model for model in _all_base_models() if model.listed)
+
+
+def find_base_model(name: str, *, param: str = "baseModel") -> BaseModel:
+    """The base model of an id, an alias or a hub id, whatever its case. Raises InvalidRequest."""
+    known = _names()
+    if found := known.get(name.casefold()):
+        return found
+    ids = [model.id for model in base_models()]
+    close = difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)
+    nearest = list(dict.fromkeys(known[key].id for key in close if known[key].listed))
+    raise InvalidRequest(
+        f"{param}: the base model {_quoted(name)} is not known.",
+        code="unknown_base_model",
+        param=param,
+        details={"nearest": nearest, "available": ids},
+        remedy=f"Did you mean {' or '.join(nearest)}?" if nearest else f"Choose one of {', '.join(ids)}.",
+    )
+
+
+def hardware() -> tuple[Hardware, ...]:
+    """All hardware rows, the ones that cannot be used (`available` false) included."""
+    return tuple(_hardware_by_id().values())
+
+
+def find_hardware(hardware_id: str, *, param: str = "hardware") -> Hardware:
+    """The hardware row of an id. Raises InvalidRequest."""
+    if found := _hardware_by_id().get(hardware_id):
+        return found
+    ids = [row.id for row in hardware() if row.available]
+    raise InvalidRequest(
+        f"{param}: the hardware {_quoted(hardware_id)} is not known.",
+        code="unknown_hardware",
+        param=param,
+        details={"available": ids},
+        remedy=f"Choose one of {', '.join(ids)}.",
+    )
+
+
+def fitting_hardware(base_model: BaseModel) -> tuple[Hardware, ...]:
+    """What a base model can be trained on, cheapest first."""
+    fitting = (row for row in hardware() if row.available and _fits(base_model, row))
+    return tuple(sorted(fitting, key=lambda row: row.cost_per_hour))
+
+
+def choose_hardware(
+    base_model: BaseModel, method: str, requested: str | None = None, *, param: str = "hardware"
+) -> Hardware:
+    """The requested hardware, or the base model's default for the method.
+
+    Raises InvalidRequest when the method is not supported, or when the requested row is unknown, not available or
+    too small; the last three name what fits.
+    """
+    if method not in base_model.methods:
+        raise InvalidRequest(
+            f"method: {base_model.id} cannot be trained with {_quoted(method)}.",
+            code="unsupported_method",
+            param="method",
+            details={"methods": list(base_model.methods)},
+            remedy=f"Choose one of {', '.join(base_model.methods)}.",
+        )
+    if requested is None:
+        return find_hardware(base_model.default_hardware[method])
+    row = find_hardware(requested, param=param)
+    if not row.available:
+        message = f"{param}: {row.id} is not available: SageMaker has no such instance."
+        raise _misfit(message, "hardware_unavailable", base_model, param, row.nearest)
+    if not _fits(base_model, row):
+        message = f"{param}: {base_model.id} does not fit on {row.id} ({row.memory_gb} GB)."
+        raise _misfit(message, "hardware_too_small", base_model, param, None)
+    return row
+
+
+def estimate(
+    base_model: BaseModel,
+    hardware: Hardware,
+    *,
+    method: str,
+    examples: int,
+    epochs: int,
+    tokens_per_example: float | None = None,
+    lora_rank: int = formula.ASSUMED_LORA_RANK,
+    calibration: float | None = None,
+    param: str = "datasetSize",
+) -> Estimate:
+    """Expected time and cost of a run over `examples` rows.
+
+    tokens_per_example: of the dataset, when there is one; calibration: tokens per second that finished jobs of the
+    same base model and hardware reached. Raises InvalidRequest.
+    """
+    choose_hardware(base_model, method)
+    if examples < 1:
+        raise InvalidRequest(f"{param} must be at least 1.", param=param, remedy="Give the number of training rows.")
+    return formula.estimate(
+        base_model,
+        hardware,
+        examples=examples,
+        tokens_per_example=tokens_per_example,
+        epochs=epochs,
+        lora_rank=lora_rank,
+        calibration=calibration,
+    )
+
+
+def _fits(base_model: BaseModel, row: Hardware) -> bool:
+    if not row.gpu_count and base_model.parameters > _CPU_PARAMETERS:
+        return False
+    needed = formula.required_memory_gb(base_model, on_gpu=row.gpu_count > 0)
+    return needed <= row.memory_gb * _USABLE_MEMORY
+
+
+def _misfit(message: str, code: str, base_model: BaseModel, param: str, nearest: str | None) -> InvalidRequest:
+    fits = [row.id for row in fitting_hardware(base_model)]
+    first = f"The nearest is {nearest}. " if nearest else ""
+    return InvalidRequest(
+        message,
+        code=code,
+        param=param,
+        details={"fits": fits, "nearest": nearest},
+        remedy=f"{first}{base_model.id} fits on {', '.join(fits)}.",
+    )
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= 80 else f"{name[:77]}…")
+
+
+@functools.cache
+def _rows() -> dict[str, Any]:
+    return json.loads(Path(__file__).with_name("catalog.json").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _all_base_models() -> tuple[BaseModel, ...]:
+    return tuple(BaseModel(**_frozen(row)) for row in _rows()["base_models"])
+
+
+@functools.cache
+def _names() -> dict[str, BaseModel]:
+    # Ids come last, so that no alias can hide one.
+    by_alias = {name: model for model in _all_base_models() for name in (*model.aliases, model.hub_id)}
+    return {name.casefold(): model for name, model in (by_alias | {m.id: m for m in _all_base_models()}).items()}
+
+
+@functools.cache
+def _hardware_by_id() -> dict[str, Hardware]:
+    currency = _rows()["currency"]
+    return {row["id"]: _hardware(row, currency) for row in _rows()["hardware"]}
+
+
+def _hardware(row: dict[str, Any], currency: str) -> Hardware:
+    instances = tuple(Instance(**instance) for instance in row["instances"])
+    return Hardware(**row | {"instances": instances, "currency": currency})
+
+
+def _frozen(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
