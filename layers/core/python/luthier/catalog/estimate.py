@@ -1,10 +1,10 @@
 """Time and cost of a run, from its tokens.
 
-    tokens   = examples × tokens per example × epochs
-    FLOPs    = tokens × (4 P + 6 P_lora + 3 A): forward and backward through the frozen weights P (2 P each), the
-               adapter's three passes (2 P_lora each), and causal attention, whose forward A = 2 × layers × hidden × length
-    seconds  = start-up + FLOPs / (peak of all GPUs × utilization)
-    cost     = seconds × price of the whole instance
+    tokens   = examples * tokens per example * epochs
+    FLOPs    = tokens * (4 P + 6 P_lora + 3 A): forward and backward through the frozen weights P (2 P each), the
+               adapter's three passes (2 P_lora each), causal attention, whose forward is A = 2 * layers * hidden * length
+    seconds  = start-up + FLOPs / (peak of all GPUs * utilization)
+    cost     = seconds * price of the whole instance
 
 The FLOP count is the usual one for a frozen base with adapters (as in NeMo AutoModel's benchmark recipe); recomputed
 activations are not counted, they lower the utilization. Finished jobs replace the formula by their measured speed.

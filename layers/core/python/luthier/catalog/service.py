@@ -71,14 +71,7 @@ def choose_hardware(
     Raises InvalidRequest when the method is not supported, or when the requested row is unknown, not available or
     too small; the last three name what fits.
     """
-    if method not in base_model.methods:
-        raise InvalidRequest(
-            f"method: {base_model.id} cannot be trained with {_quoted(method)}.",
-            code="unsupported_method",
-            param="method",
-            details={"methods": list(base_model.methods)},
-            remedy=f"Choose one of {', '.join(base_model.methods)}.",
-        )
+    _require_method(base_model, method)
     if requested is None:
         return find_hardware(base_model.default_hardware[method])
     row = find_hardware(requested, param=param)
@@ -86,7 +79,7 @@ def choose_hardware(
         message = f"{param}: {row.id} is not available: SageMaker has no such instance."
         raise _misfit(message, "hardware_unavailable", base_model, param, row.nearest)
     if not _fits(base_model, row):
-        message = f"{param}: {base_model.id} does not fit on {row.id} ({row.memory_gb} GB)."
+        message = f"{param}: {row.id} ({row.memory_gb} GB) is too small for {base_model.id}."
         raise _misfit(message, "hardware_too_small", base_model, param, None)
     return row
 
@@ -108,7 +101,7 @@ def estimate(
     tokens_per_example: of the dataset, when there is one; calibration: tokens per second that finished jobs of the
     same base model and hardware reached. Raises InvalidRequest.
     """
-    choose_hardware(base_model, method)
+    _require_method(base_model, method)
     if examples < 1:
         raise InvalidRequest(f"{param} must be at least 1.", param=param, remedy="Give the number of training rows.")
     return formula.estimate(
@@ -122,6 +115,17 @@ def estimate(
     )
 
 
+def _require_method(base_model: BaseModel, method: str) -> None:
+    if method not in base_model.methods:
+        raise InvalidRequest(
+            f"method: {base_model.id} cannot be trained with {_quoted(method)}.",
+            code="unsupported_method",
+            param="method",
+            details={"methods": list(base_model.methods)},
+            remedy=f"Choose one of {', '.join(base_model.methods)}.",
+        )
+
+
 def _fits(base_model: BaseModel, row: Hardware) -> bool:
     if not row.gpu_count and base_model.parameters > _CPU_PARAMETERS:
         return False
@@ -131,13 +135,14 @@ def _fits(base_model: BaseModel, row: Hardware) -> bool:
 
 def _misfit(message: str, code: str, base_model: BaseModel, param: str, nearest: str | None) -> InvalidRequest:
     fits = [row.id for row in fitting_hardware(base_model)]
-    first = f"The nearest is {nearest}. " if nearest else ""
+    # The row that is nearest in general may be too small for this model.
+    nearest = nearest if nearest in fits else fits[0]
     return InvalidRequest(
         message,
         code=code,
         param=param,
         details={"fits": fits, "nearest": nearest},
-        remedy=f"{first}{base_model.id} fits on {', '.join(fits)}.",
+        remedy=f"The nearest is {nearest}; {base_model.id} fits on {', '.join(fits)}.",
     )
 
 
