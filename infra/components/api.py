@@ -1,0 +1,118 @@
+"""The REST API: every route goes whole to the function of its surface."""
+
+import json
+from collections.abc import Mapping
+
+from aws_cdk import RemovalPolicy, Tags
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra import catalog
+from infra.naming import physical_name
+
+# Requests per second and the burst above it that API Gateway lets through, over all callers.
+RATE, BURST = 200, 400
+
+# What API Gateway answers by itself: response type, status, code.
+REFUSALS = (
+    (apigateway.ResponseType.DEFAULT_4_XX, None, "request_rejected"),
+    (apigateway.ResponseType.DEFAULT_5_XX, None, "internal_error"),
+    # Its own answer to an unknown path is a 403 that speaks of tokens.
+    (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, "404", "not_found"),
+    (apigateway.ResponseType.REQUEST_TOO_LARGE, "413", "payload_too_large"),
+    (apigateway.ResponseType.THROTTLED, "429", "rate_limited"),
+    (apigateway.ResponseType.INTEGRATION_FAILURE, "503", "unavailable"),
+    (apigateway.ResponseType.INTEGRATION_TIMEOUT, "504", "timeout"),
+)
+
+
+class Api(Construct):
+    """`functions` by catalogue name; `tags` go onto the REST API alone."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, functions: Mapping[str, lambda_.Function], tags: Mapping[str, str]
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.access_logs = logs.LogGroup(
+            self, "AccessLogs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
+        )
+        self.rest = apigateway.RestApi(
+            self,
+            "Rest",
+            rest_api_name=physical_name(self, "api"),
+            # Regional: an edge-optimized endpoint would cut off a stream after 30 seconds of silence.
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            # Everything else is text; a file upload would not survive being read as such.
+            binary_media_types=["multipart/form-data", "application/octet-stream"],
+            cloud_watch_role=True,
+            cloud_watch_role_removal_policy=RemovalPolicy.DESTROY,
+            deploy_options=self._stage(),
+        )
+        # The stack has its own output for the address.
+        self.rest.node.try_remove_child("Endpoint")
+        for name, value in tags.items():
+            Tags.of(self.rest).add(name, value, include_resource_types=["AWS::ApiGateway::RestApi"])
+        self._add_routes(functions)
+        self._add_refusals()
+
+    def _stage(self) -> apigateway.StageOptions:
+        return apigateway.StageOptions(
+            stage_name="prod",
+            access_log_destination=apigateway.LogGroupLogDestination(self.access_logs),
+            access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
+            logging_level=apigateway.MethodLoggingLevel.ERROR,
+            metrics_enabled=True,
+            throttling_rate_limit=RATE,
+            throttling_burst_limit=BURST,
+            tracing_enabled=True,
+        )
+
+    def _add_routes(self, functions: Mapping[str, lambda_.Function]) -> None:
+        integrations = {
+            # One permission per function: per method they would outgrow the function's resource policy.
+            name: apigateway.LambdaIntegration(function, scope_permission_to_method=False)
+            for name, function in functions.items()
+        }
+        for route, row in catalog.routes():
+            self.rest.root.resource_for_path(route).add_method("ANY", integrations[row.name])
+
+    def _add_refusals(self) -> None:
+        for response_type, status, code in REFUSALS:
+            headers = {"x-request-id": "context.requestId"}
+            if status in ("429", "503"):
+                headers["Retry-After"] = "'1'"
+            self.rest.add_gateway_response(
+                f"Refusal{response_type.response_type.title().replace('_', '')}",
+                type=response_type,
+                status_code=status,
+                response_headers=headers,
+                templates={"application/json": refusal_body(code)},
+            )
+
+
+def refusal_body(code: str) -> str:
+    """The one body of everything that API Gateway rejects before a function sees it."""
+    # messageString comes with its own quotes.
+    return (
+        f'{{"error":{{"code":"{code}","message":$context.error.messageString,'
+        '"type":null,"param":null,"details":null}}'
+    )
+
+
+# Who, what, how long; no header and no query, which may carry a key.
+_ACCESS_LOG = {
+    "time": "$context.requestTime",
+    "requestId": "$context.requestId",
+    "ip": "$context.identity.sourceIp",
+    "userAgent": "$context.identity.userAgent",
+    "method": "$context.httpMethod",
+    "path": "$context.path",
+    "resource": "$context.resourcePath",
+    "status": "$context.status",
+    "responseLength": "$context.responseLength",
+    "latency": "$context.responseLatency",
+    "integrationLatency": "$context.integrationLatency",
+    "integrationError": "$context.integrationErrorMessage",
+}

@@ -1,0 +1,88 @@
+"""Alarms for what needs a person, on one topic, and one dashboard for the rest."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.components.events import Events
+from infra.components.state_machines import PipelineMachine
+from infra.naming import physical_name
+
+_PERIOD = Duration.minutes(5)
+# Milliseconds that an event may wait in the table's stream before somebody should look.
+_LATE = 300_000
+
+
+class Monitoring(Construct):
+    """Whoever subscribes to `topic` hears of every alarm."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        api: apigateway.RestApi,
+        functions: Mapping[str, lambda_.Function],
+        machines: Mapping[str, PipelineMachine],
+        events: Events,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.topic = sns.Topic(self, "Alarms", enforce_ssl=True)
+        for function in functions.values():
+            self._alarm(f"{function.node.id}Errors", function.metric_errors(period=_PERIOD), "The function raised.")
+        failures = [metric for machine in machines.values() for metric in self._watch_machine(machine)]
+        waiting = [self._watch_queue(queue) for queue in (events.stream_dead_letters, events.dead_letters)]
+        age = functions["publish_events"].metric("IteratorAge", statistic="Maximum", period=_PERIOD)
+        self._alarm("PublishingBehind", age, "Events reach the bus more than five minutes late.", above=_LATE)
+        self._alarm("ApiServerErrors", api.metric_server_error(period=_PERIOD), "The API answers with 5xx.", above=5)
+        errors = [function.metric_errors(label=name) for name, function in functions.items()]
+        self._dashboard(api, {"Failed executions": failures, "Function errors": errors, "Dead letters": waiting})
+
+    def _watch_machine(self, machine: PipelineMachine) -> list[cloudwatch.Metric]:
+        """Alarms for executions that ended without settling their work; a failed job is a success of its execution."""
+        failed, timed_out = (
+            machine.machine.metric_failed(period=_PERIOD),
+            machine.machine.metric_timed_out(period=_PERIOD),
+        )
+        self._alarm(f"{machine.node.id}MachineFailed", failed, "An execution failed.")
+        self._alarm(f"{machine.node.id}MachineTimedOut", timed_out, "An execution ran out of time.")
+        return [failed, timed_out]
+
+    def _watch_queue(self, queue: sqs.Queue) -> cloudwatch.Metric:
+        waiting = queue.metric_approximate_number_of_messages_visible(period=_PERIOD)
+        self._alarm(f"{queue.node.id}Waiting", waiting, "Something was given up on and waits for a person.")
+        return waiting
+
+    def _alarm(self, name: str, metric: cloudwatch.Metric, description: str, *, above: float = 0) -> None:
+        # One plain metric each: the emulator does not know alarms on metric math.
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            threshold=above,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=description,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+
+    def _dashboard(self, api: apigateway.RestApi, graphs: Mapping[str, Sequence[cloudwatch.IMetric]]) -> None:
+        requests = [api.metric_count(), api.metric_client_error(), api.metric_server_error()]
+        latency = [api.metric_latency(statistic=statistic) for statistic in ("p50", "p99")]
+        shown = {"Requests": requests, "Latency (ms)": latency, **graphs}
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=physical_name(self, "overview"),
+            widgets=[
+                [cloudwatch.GraphWidget(title=title, left=list(metrics), width=12)] for title, metrics in shown.items()
+            ],
+        )

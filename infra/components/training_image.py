@@ -1,0 +1,36 @@
+"""The training image: built from `training_container` at deploy time, or one that exists already."""
+
+from pathlib import Path
+
+from aws_cdk import IgnoreMode
+from aws_cdk import aws_ecr_assets as ecr_assets
+from constructs import Construct
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# The build context is the repository, because the image holds pure modules of the `luthier` package too.
+_CONTEXT = [
+    "/*",
+    "!/training_container/",
+    "!/layers/",
+    "/layers/*",
+    "!/layers/core/",
+    "/training_container/demo/",
+    "__pycache__/",
+]
+
+
+def training_image(scope: Construct, prebuilt_uri: str) -> str:
+    """URI of the image; GPU instances are x86, whatever builds it."""
+    if prebuilt_uri:
+        return prebuilt_uri
+    image = ecr_assets.DockerImageAsset(
+        scope,
+        "TrainingImage",
+        directory=str(ROOT),
+        file="training_container/Dockerfile",
+        exclude=_CONTEXT,
+        ignore_mode=IgnoreMode.GIT,
+        platform=ecr_assets.Platform.LINUX_AMD64,
+    )
+    return image.image_uri
