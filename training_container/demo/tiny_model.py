@@ -43,6 +43,8 @@ def _write(folder: Path) -> None:
         num_key_value_heads=2,
         max_position_embeddings=CONTEXT_LENGTH,
         tie_word_embeddings=True,
+        # With the usual 0.02 the frozen output head is too weak for an adapter to be sure of any token.
+        initializer_range=0.1,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

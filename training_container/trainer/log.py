@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,9 +28,20 @@ def error(message: str, **fields: Any) -> None:
 
 
 def capture_libraries() -> None:
-    """Send what libraries log or warn about through here too."""
+    """Send what libraries log or warn about through here too. Their notes to developers are left out."""
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
     logging.captureWarnings(True)
     logging.basicConfig(handlers=[_Lines()], level=logging.WARNING, force=True)
+
+
+def capture_transformers() -> None:
+    """The same for transformers, which brings a handler and progress bars of its own; imports it."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_default_handler()
+    transformers_logging.enable_propagation()
+    transformers_logging.disable_progress_bar()
 
 
 class _Lines(logging.Handler):
