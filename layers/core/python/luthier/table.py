@@ -1,25 +1,28 @@
-"""Every key of the one DynamoDB table, in one place.
+"""Every key of the one DynamoDB table, in one place. `<o>` stands for ORG#<organization>.
 
-| item             | pk               | sk                    | gsi1 (facet)                  | gsi2 (facet)                | gsi3 (slim list) | gsi4 (live work) |
-|------------------|------------------|-----------------------|-------------------------------|-----------------------------|------------------|------------------|
-| job              | ORG#<org>        | JOB#<job>             | ORG#<org>#JOB#STATUS#<shown>  | ORG#<org>#JOB#BASE#<model>  | ORG#<org>#JOB    | LIVE#JOB         |
-| model            | ORG#<org>        | MODEL#<model>         | ORG#<org>#MODEL#TYPE#<type>   | ORG#<org>#MODEL#JOB#<job>   | ORG#<org>#MODEL  |                  |
-| model name       | ORG#<org>        | NAME#<public name>    |                               |                             |                  |                  |
-| deployment       | ORG#<org>        | DEPLOYMENT#<id>       |                               |                             |                  | LIVE#DEPLOYMENT  |
-| file             | ORG#<org>        | FILE#<file>           |                               |                             |                  |                  |
-| newest of a name | ORG#<org>        | FILENAME#<filename>   |                               |                             |                  |                  |
-| counters         | ORG#<org>        | COUNTERS#<noun>       |                               |                             |                  |                  |
-| event (outbox)   | ORG#<org>        | EVENT#<event>         |                               |                             |                  |                  |
-| idempotency      | ORG#<org>        | IDEMPOTENCY#<route>#… |                               |                             |                  |                  |
-| API key          | KEY#<sha256>     | KEY                   |                               |                             |                  |                  |
-| API key listed   | ORG#<org>        | KEY#<key id>          |                               |                             |                  |                  |
-| base model stage | BASE#<model>     | STAGING#<revision>    |                               |                             |                  |                  |
+| item            | pk          | sk                  | gsi1           | gsi2          | gsi3     | gsi4           |
+|-----------------|-------------|---------------------|----------------|---------------|----------|----------------|
+| job             | <o>         | JOB#<job>           | <o>#JOB#STATUS#| <o>#JOB#BASE# | <o>#JOB  | LIVE#JOB       |
+| model           | <o>         | MODEL#<model>       | <o>#MODEL#TYPE#| <o>#MODEL#JOB#| <o>#MODEL|                |
+| model name      | <o>         | NAME#<public name>  |                |               |          |                |
+| deployment      | <o>         | DEPLOYMENT#<target> |                |               |          | LIVE#DEPLOYMENT|
+| file            | <o>         | FILE#<file>         |                |               |          |                |
+| newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
+| counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
+| event (outbox)  | <o>         | EVENT#<event>       |                |               |          |                |
+| idempotency     | <o>         | IDEMPOTENCY#<route>#|                |               |          |                |
+| API key         | KEY#<sha256>| KEY                 |                |               |          |                |
+| API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
+| base model copy | BASE#<model>| STAGING#<revision>  |                |               |          |                |
 
-Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
+gsi1 and gsi2 are facets (status or type, base model or job), gsi3 is the list of a noun, gsi4 the live work of all
+organizations. Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
 gsi1 to gsi3 project `SLIM`, the attributes of a list row, so that a filtered page costs one query too.
 """
 
 import json
+import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -93,8 +96,9 @@ def file(file_id: str) -> str:
     return f"FILE#{file_id}"
 
 
-def filename(name: str) -> str:
-    return f"FILENAME#{name}"
+def file_of_name(name: str, file_id: str = "") -> str:
+    """Without an id: what the sort keys of all files of that name begin with; the greatest is the newest file."""
+    return f"FILENAME#{name}#{file_id}"
 
 
 def counters(noun: str) -> str:
@@ -197,3 +201,30 @@ def create(client: Any, name: str) -> None:
         ],
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     )
+
+
+class ConditionFailed(Exception):
+    """A write of a transaction met a state it did not expect; `position` is its place in the transaction."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"The condition of write {position} does not hold.")
+        self.position = position
+
+
+def transact(client: Any, writes: list[dict[str, Any]], *, tries: int = 10) -> None:
+    """Carry out all writes or none. Raises ConditionFailed.
+
+    Writes of one organization meet at its counters. DynamoDB refuses the later one with TransactionConflict,
+    which says nothing about our conditions, so it is tried again after a random pause.
+    """
+    for attempt in range(1, tries + 1):
+        try:
+            client.transact_write_items(TransactItems=writes)
+            return
+        except client.exceptions.TransactionCanceledException as error:
+            codes = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+            if "ConditionalCheckFailed" in codes:
+                raise ConditionFailed(codes.index("ConditionalCheckFailed")) from error
+            if "TransactionConflict" not in codes or attempt == tries:
+                raise
+        time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))

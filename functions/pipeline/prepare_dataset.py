@@ -1,0 +1,11 @@
+"""PrepareDataset: copy the job's rows and write the config that the container reads."""
+
+from luthier import wiring
+from luthier.jobs.entity import Step
+
+from functions.pipeline.step import Payload, step
+
+
+@step
+def handler(event: Payload) -> Payload:
+    return wiring.training_pipeline().prepare_dataset(Step.of(event))

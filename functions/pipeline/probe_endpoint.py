@@ -1,0 +1,11 @@
+"""ProbeEndpoint: one real question before anyone is told that the model is deployed."""
+
+from luthier import wiring
+
+from functions.pipeline.step import Payload, step
+
+
+@step
+def handler(event: Payload) -> Payload:
+    wiring.deployment_pipeline().probe_endpoint(event["organization_id"], event["target"])
+    return {}

@@ -1,0 +1,11 @@
+"""RegisterModel: the finished adapter becomes a model with names."""
+
+from luthier import wiring
+from luthier.jobs.entity import Step
+
+from functions.pipeline.step import Payload, step
+
+
+@step
+def handler(event: Payload) -> Payload:
+    return {"model": wiring.training_pipeline().register_model(Step.of(event))}

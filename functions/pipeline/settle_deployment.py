@@ -1,0 +1,13 @@
+"""SettleDeployment: deployed, or failed with a reason and nothing left behind."""
+
+from luthier import wiring
+
+from functions.pipeline.step import Payload, step
+
+
+@step
+def handler(event: Payload) -> Payload:
+    settled = wiring.deployment_pipeline().settle(
+        event["organization_id"], event["target"], event["attempt"], event.get("error")
+    )
+    return {"status": settled.status}

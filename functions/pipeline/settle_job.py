@@ -1,0 +1,11 @@
+"""SettleJob: the attempt's last word, whichever way it came here."""
+
+from luthier import wiring
+from luthier.jobs.entity import Step
+
+from functions.pipeline.step import Payload, step
+
+
+@step
+def handler(event: Payload) -> Payload:
+    return {"status": wiring.training_pipeline().settle(Step.of(event), error=event.get("error")).status}

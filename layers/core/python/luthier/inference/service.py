@@ -1,0 +1,43 @@
+"""Asking a model: one verb behind every surface's door."""
+
+import time
+from typing import Any
+
+from luthier import ids
+from luthier.accounts.entity import Principal
+from luthier.deployments.entity import DEPLOYED, DEPLOYING
+from luthier.deployments.service import DeploymentService
+from luthier.errors import Conflict, Unavailable
+from luthier.inference.invoke import Invoker
+
+
+class InferenceService:
+    def __init__(self, deployments: DeploymentService, invoker: Invoker) -> None:
+        self._deployments = deployments
+        self._invoker = invoker
+
+    def chat(self, principal: Principal, body: dict[str, Any]) -> dict[str, Any]:
+        """An OpenAI chat completion from the deployment of `body["model"]`, any of the model's names.
+
+        Raises NotFound for an unknown model, Conflict for one that is not deployed, Unavailable while it comes up.
+        """
+        name = body["model"]
+        deployment = self._deployments.find(principal.organization_id, name)
+        if deployment and deployment.status == DEPLOYING:
+            raise Unavailable(
+                f"Model {name!r} is being deployed.",
+                code="model_not_ready",
+                remedy="Try again in a few seconds.",
+                retry_after=5,
+            )
+        if deployment is None or deployment.status != DEPLOYED:
+            raise Conflict(
+                f"Model {name!r} is not deployed.",
+                code="model_not_deployed",
+                param="model",
+                details=deployment.status_reason if deployment else None,
+                remedy="Deploy it first.",
+            )
+        answer = self._invoker.chat(deployment, body)
+        defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
+        return defaults | answer | {"model": name}

@@ -1,0 +1,153 @@
+"""A job: one request to fine-tune, its lifecycle and its attempts. Pure: standard library only.
+
+queued → preparing → running → completed
+   └─────────┴──────────┴────→ stopping → stopped
+   └─────────┴──────────┴────→ failed
+restart opens the next attempt: failed | stopped → queued
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+QUEUED, PREPARING, RUNNING = "queued", "preparing", "running"
+STOPPING, STOPPED, FAILED, COMPLETED = "stopping", "stopped", "failed", "completed"
+
+LIVE = (QUEUED, PREPARING, RUNNING, STOPPING)
+TERMINAL = (COMPLETED, FAILED, STOPPED)
+
+# What each status may become. A transition that is not here is refused.
+TRANSITIONS: dict[str, tuple[str, ...]] = {
+    QUEUED: (PREPARING, STOPPING, STOPPED, FAILED),
+    PREPARING: (QUEUED, RUNNING, STOPPING, STOPPED, FAILED, COMPLETED),
+    RUNNING: (QUEUED, STOPPING, STOPPED, FAILED, COMPLETED),
+    STOPPING: (STOPPED, FAILED, COMPLETED),
+    STOPPED: (QUEUED,),
+    FAILED: (QUEUED,),
+    COMPLETED: (),
+}
+
+# The five statuses that lists, filters and counters know: a user asks whether it waits, runs or has ended.
+SHOWN = {PREPARING: QUEUED, STOPPING: STOPPED}
+
+
+class IllegalTransition(Exception):
+    """A status change that the lifecycle does not allow."""
+
+    def __init__(self, current: str, wanted: str) -> None:
+        super().__init__(f"A job that is {current} cannot become {wanted}.")
+        self.current = current
+        self.wanted = wanted
+
+
+@dataclass(frozen=True)
+class Step:
+    """The address of one attempt, as the state machine carries it."""
+
+    organization_id: str
+    job_id: str
+    attempt: int
+
+    @classmethod
+    def of(cls, payload: dict[str, Any]) -> "Step":
+        return cls(payload["organization_id"], payload["job_id"], payload["attempt"])
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a client asks for. `training_dataset` and `validation_file` are file ids, names or paths."""
+
+    name: str
+    base_model: str
+    training_dataset: str
+    description: str | None = None
+    validation_file: str | None = None
+    # Wire name → value; luthier.jobs.hyperparameters checks them.
+    hyperparameters: dict[str, Any] | None = None
+    suffix: str | None = None
+    hardware: str | None = None
+    method: str = "sft"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. Timestamps are ISO 8601 UTC; money is in `cost["currency"]`; `version` counts writes."""
+
+    id: str
+    organization_id: str
+    owner: str
+    name: str
+    base_model: str
+    training_dataset: str
+    training_file: str
+    hyperparameters: dict[str, Any]
+    created_at: str
+    updated_at: str
+    description: str | None = None
+    validation_dataset: str | None = None
+    validation_file: str | None = None
+    suffix: str | None = None
+    method: str = "sft"
+    hardware: str = ""
+    status: str = QUEUED
+    phase: str | None = None
+    status_reason: dict[str, Any] | None = None
+    result_model: str | None = None
+    trained_tokens: int | None = None
+    metrics: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
+    cost: dict[str, Any] = field(default_factory=dict)
+    resumable: dict[str, Any] | None = None
+    attempt: int = 1
+    # The attempt whose checkpoints this one continues; a restart from scratch opens a new series.
+    series: int = 1
+    # Counts CreateTrainingJob calls of this attempt. Stored before the call, so a repeated step finds its own job.
+    launch: int = 0
+    training_job_name: str | None = None
+    deployment_id: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    version: int = 1
+
+    @property
+    def shown_status(self) -> str:
+        return SHOWN.get(self.status, self.status)
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def execution_name(self) -> str:
+        return f"{self.id}-{self.attempt}".replace("_", "-")
+
+    def become(self, status: str, now: str, **changes: Any) -> "Job":
+        """This job in another status, one version later. Raises IllegalTransition."""
+        if status not in TRANSITIONS[self.status]:
+            raise IllegalTransition(self.status, status)
+        return replace(self, status=status, updated_at=now, version=self.version + 1, **changes)
+
+    def note(self, now: str, **changes: Any) -> "Job":
+        """This job with other facts and the same status, one version later."""
+        return replace(self, updated_at=now, version=self.version + 1, **changes)
+
+    def next_launch(self, now: str) -> "Job":
+        """This job about to launch a training job under a name that was never used before."""
+        launch = self.launch + 1
+        return self.note(now, launch=launch, training_job_name=f"{self.execution_name}-{launch}")
+
+    def next_attempt(self, now: str, *, from_scratch: bool) -> "Job":
+        """The next attempt of an ended job; it continues from the last checkpoint unless `from_scratch`."""
+        attempt = self.attempt + 1
+        return self.become(
+            QUEUED,
+            now,
+            attempt=attempt,
+            series=attempt if from_scratch else self.series,
+            launch=0,
+            training_job_name=None,
+            phase=None,
+            status_reason=None,
+            resumable=None,
+            started_at=None,
+            finished_at=None,
+        )

@@ -1,0 +1,121 @@
+"""Pages of jobs, and what each costs.
+
+Newest (or oldest) first, alone or with one of `status` and `base_model`: one query, the count from counters, flat at
+any number of jobs. Deep offsets read the slim rows before the page. Search, other sorts and both filters together
+read every slim row of the narrowest index, about 300 bytes each, and count exactly.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from luthier import table
+from luthier.errors import InvalidRequest
+from luthier.jobs.store import JobStore, shown
+
+SORTS = {
+    "createdAt": "id",
+    "updatedAt": "updated_at",
+    "startedAt": "started_at",
+    "finishedAt": "finished_at",
+    "name": "name",
+    "status": "status",
+    "baseModel": "base_model",
+}
+STATUSES = ("queued", "running", "completed", "failed", "stopped")
+MAX_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows hold the slim attributes (luthier.table.SLIM); `count` is the number of all matches."""
+
+    rows: list[table.Item]
+    count: int
+    limit: int
+    offset: int
+
+
+def page(
+    store: JobStore,
+    organization_id: str,
+    *,
+    status: str | None = None,
+    base_model: str | None = None,
+    search: str | None = None,
+    limit: int = 20,
+    offset: int = 0,
+    sort: str | None = None,
+) -> Page:
+    """One page. Raises InvalidRequest for an unknown status or sort and for a limit or offset out of range."""
+    field, ascending = _sort(sort or "createdAt:desc")
+    _check(status, limit, offset)
+    if field == "id" and not search and not (status and base_model):
+        rows = _in_order(store, organization_id, status, base_model, ascending, offset + limit)
+        counts = store.counts(organization_id)
+        count = (
+            counts.by_status.get(status, 0)
+            if status
+            else counts.by_base_model.get(base_model, 0)
+            if base_model
+            else counts.total
+        )
+        return Page(list(islice(rows, offset, offset + limit)), count, limit, offset)
+    found = [
+        row
+        for row in store.rows(organization_id, status=status, base_model=base_model)
+        if _matches(row, base_model, search)
+    ]
+    found.sort(key=_by(field), reverse=not ascending)
+    return Page(found[offset : offset + limit], len(found), limit, offset)
+
+
+def _in_order(
+    store: JobStore, organization_id: str, status: str | None, base_model: str | None, ascending: bool, reach: int
+) -> Iterator[table.Item]:
+    if status or base_model or reach > MAX_LIMIT:
+        return store.rows(
+            organization_id, status=status, base_model=base_model, ascending=ascending, page_size=min(reach, 1000)
+        )
+    return store.newest(organization_id, page_size=reach, ascending=ascending)
+
+
+def _matches(row: table.Item, base_model: str | None, search: str | None) -> bool:
+    if base_model and row["base_model"] != base_model:
+        return False
+    text = f"{row['name']}\n{row.get('description') or ''}".casefold()
+    return not search or search.casefold() in text
+
+
+def _by(field: str) -> Callable[[table.Item], Any]:
+    def key(row: table.Item) -> tuple[bool, str, str]:
+        value = shown(row) if field == "status" else row.get(field)
+        # Rows without the value come last when descending, first when ascending; the id settles ties.
+        return value is not None, str(value or "").casefold(), row["id"]
+
+    return key
+
+
+def _sort(text: str) -> tuple[str, bool]:
+    name, _, direction = text.partition(":")
+    if name not in SORTS or direction not in ("", "asc", "desc"):
+        raise InvalidRequest(
+            f"sort is {text!r}; it must be <field>:asc or <field>:desc.",
+            param="sort",
+            remedy=f"Sort by {', '.join(SORTS)}.",
+        )
+    return SORTS[name], direction != "desc"
+
+
+def _check(status: str | None, limit: int, offset: int) -> None:
+    if status is not None and status not in STATUSES:
+        raise InvalidRequest(
+            f"status is {status!r}, which no job has.", param="status", remedy=f"Use {', '.join(STATUSES)}."
+        )
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidRequest(
+            f"limit is {limit}; it must lie from 1 to {MAX_LIMIT}.", param="limit", remedy="Ask for more pages."
+        )
+    if offset < 0:
+        raise InvalidRequest(f"offset is {offset}; it must not be negative.", param="offset", remedy="Start at 0.")

@@ -1,0 +1,89 @@
+"""How an attempt ended, read from what SageMaker and Step Functions say. Pure."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.jobs import entity
+from luthier.jobs.entity import Job
+
+COMPLETED, RUNNING, STOPPED, FAILED, NO_CAPACITY = "completed", "running", "stopped", "failed", "no_capacity"
+
+# Refusals that pass with time. Step Functions names the first two as errors; SageMaker writes the third into the
+# FailureReason of a job that it had accepted.
+_WAITABLE = ("ResourceLimitExceeded", "ThrottlingException", "CapacityError")
+_BY_STATUS = {
+    "Completed": COMPLETED,
+    "InProgress": RUNNING,
+    "Stopping": RUNNING,
+    "Stopped": STOPPED,
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The terminal status of an attempt and why: `{code, message, hint}`, None after success."""
+
+    status: str
+    reason: dict[str, Any] | None
+
+
+def verdict(described: dict[str, Any] | None, error: dict[str, Any] | None) -> str:
+    """What to do after the Train step. `described` is DescribeTrainingJob's answer, None where no job exists."""
+    if described is None:
+        text = f"{(error or {}).get('Error', '')} {(error or {}).get('Cause', '')}"
+        return NO_CAPACITY if any(word in text for word in _WAITABLE) else FAILED
+    status = described["TrainingJobStatus"]
+    if status == "Failed" and "CapacityError" in described.get("FailureReason", ""):
+        return NO_CAPACITY
+    return _BY_STATUS.get(status, FAILED)
+
+
+def ending(job: Job, described: dict[str, Any] | None, error: dict[str, Any] | None, *, registered: bool) -> Ending:
+    """The end of an attempt. A registered model wins, then the user's stop, then what failed."""
+    if registered:
+        return Ending(entity.COMPLETED, None)
+    if job.status == entity.STOPPING:
+        return Ending(entity.STOPPED, {"code": "stopped_by_user", "message": "Stopped on request.", "hint": None})
+    status = (described or {}).get("TrainingJobStatus")
+    if status == "Failed":
+        return Ending(entity.FAILED, reason_in((described or {}).get("FailureReason", ""), "training_failed"))
+    if status == "Stopped":
+        return Ending(entity.FAILED, _stopped_by_sagemaker(described or {}))
+    if error:
+        return Ending(entity.FAILED, reason_of(error))
+    message = "The platform lost this run: its pipeline ended without a result."
+    return Ending(entity.FAILED, {"code": "interrupted", "message": message, "hint": "Restart the job."})
+
+
+def _stopped_by_sagemaker(described: dict[str, Any]) -> dict[str, Any]:
+    if described.get("SecondaryStatus") == "MaxRuntimeExceeded":
+        return {
+            "code": "max_duration_exceeded",
+            "message": "The run took more than its time limit and was stopped after a checkpoint.",
+            "hint": "Restart it to go on from the checkpoint, or choose faster hardware.",
+        }
+    message = "The training job was stopped from outside Luthier."
+    return {"code": "stopped_outside", "message": message, "hint": "Restart the job to go on from its checkpoint."}
+
+
+def reason_of(error: dict[str, Any]) -> dict[str, Any]:
+    """The reason behind a step's error: `Cause` is the Lambda error document, its message our own JSON."""
+    cause = error.get("Cause", "")
+    try:
+        text = json.loads(cause).get("errorMessage", cause)
+    except (ValueError, AttributeError):
+        text = cause
+    return reason_in(text or error.get("Error", ""), "pipeline_failed")
+
+
+def reason_in(text: str, code: str) -> dict[str, Any]:
+    """`{code, message, hint}` where the text carries it, as the container's failure file does; else the text itself."""
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
+        try:
+            found = json.loads(text[start : end + 1])
+            return {"code": found["code"], "message": found["message"], "hint": found.get("hint")}
+        except (ValueError, KeyError, TypeError):
+            pass
+    return {"code": code, "message": text or "No reason was given.", "hint": "The job's logs tell more."}

@@ -1,0 +1,171 @@
+"""What the training state machine does with a job, step by step. Each step may run twice and means the same.
+
+`SettleJob` ends every attempt; the steps before it raise, and the state machine brings the error to it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from luthier import clock, table
+from luthier.catalog import service as catalog
+from luthier.datasets.service import DatasetService
+from luthier.errors import Conflict, NotFound
+from luthier.events.entity import Event, event
+from luthier.jobs import entity, outcome
+from luthier.jobs.entity import Job, Step
+from luthier.jobs.runs import Runs
+from luthier.jobs.storage import JobStorage
+from luthier.jobs.store import JobStore
+from luthier.models.service import ModelService
+
+_TRIES = 8
+# A run may take this many times its estimate, and at least two hours; SageMaker's own limit is five days.
+_ESTIMATE_FACTOR = 5
+_LEAST_SECONDS, _MOST_SECONDS = 2 * 3600, 5 * 24 * 3600
+_VOLUME_GB = 50
+
+
+class TrainingPipeline:
+    def __init__(
+        self,
+        store: JobStore,
+        datasets: DatasetService,
+        storage: JobStorage,
+        models: ModelService,
+        runs: Runs,
+        now: clock.Clock = clock.now,
+    ) -> None:
+        self._store = store
+        self._datasets = datasets
+        self._storage = storage
+        self._models = models
+        self._runs = runs
+        self._now = now
+
+    def prepare_dataset(self, step: Step) -> dict[str, Any]:
+        """Copy the job's data beside its config, so that later changes of the files do not reach it."""
+        job = self._change(step, lambda job, now: job.become(entity.PREPARING, now) if job.status == "queued" else job)
+        for dataset_id, channel in ((job.training_dataset, "train"), (job.validation_dataset, "validation")):
+            if dataset_id:
+                self._storage.copy_rows(job, channel, self._datasets.stored(job.organization_id, dataset_id))
+        base = catalog.find_base_model(job.base_model)
+        self._storage.write_config(job, base.id, base.revision, self._price_per_second(job))
+        return {"base_model": job.base_model}
+
+    def reserve_credits(self, step: Step) -> dict[str, Any]:
+        """Bound the run: its longest time follows from the estimate, so that a hanging run cannot overspend."""
+        job = self._current(step)
+        per_second = self._price_per_second(job)
+        expected = job.cost["estimate"] / per_second if per_second else 0
+        longest = min(_MOST_SECONDS, max(_LEAST_SECONDS, int(_ESTIMATE_FACTOR * expected)))
+        return {"max_runtime_seconds": longest}
+
+    def plan_launch(self, step: Step, *, model_uri: str, max_runtime_seconds: int) -> dict[str, Any]:
+        """Store the name of the next training job and answer what it is created with."""
+        job = self._change(step, lambda job, now: job.next_launch(now))
+        hardware = catalog.find_hardware(job.hardware)
+        kinds = hardware.instance_types
+        return self._storage.launch(job, model_uri) | {
+            "training_job_name": job.training_job_name,
+            "instance_type": kinds[(job.launch - 1) % len(kinds)],
+            "volume_gb": _VOLUME_GB + 2 * catalog.find_base_model(job.base_model).parameters // 10**9,
+            "max_runtime_seconds": max_runtime_seconds,
+        }
+
+    def assess_training(self, step: Step, error: dict[str, Any] | None) -> str:
+        """`completed`, `running`, `stopped`, `failed` or `no_capacity`: SageMaker's word decides, not the event's."""
+        job = self._current(step, stopping_too=True)
+        verdict = outcome.verdict(self._runs.training_job(job.training_job_name), error)
+        if verdict == outcome.NO_CAPACITY:
+            self._change(step, _wait_for_capacity)
+        return verdict
+
+    def register_model(self, step: Step) -> str:
+        """Enter the finished model into the registry; its public name."""
+        job = self._current(step, stopping_too=True)
+        described = self._runs.training_job(job.training_job_name)
+        if not described:
+            raise NotFound(f"SageMaker does not know {job.training_job_name} any more.", code="artifact_missing")
+        artifact = described["ModelArtifacts"]["S3ModelArtifacts"]
+        return self._models.register(job, artifact, self._storage.read_card(artifact)).name
+
+    def settle(self, step: Step, *, error: dict[str, Any] | None = None) -> Job:
+        """End the attempt: status, reason, cost and what can be resumed. The last word, from any path."""
+        for _ in range(_TRIES):
+            job = self._get(step)
+            if job.attempt != step.attempt or not job.is_live:
+                return job
+            new, fact = self._settled(job, error)
+            try:
+                self._store.save(job, new, fact)
+            except table.ConditionFailed:
+                continue
+            return new
+        raise Conflict(f"Job {step.job_id} keeps changing.", retry_after=1)
+
+    def _settled(self, job: Job, error: dict[str, Any] | None) -> tuple[Job, Event]:
+        described = self._runs.training_job(job.training_job_name)
+        model = self._models.of_job(job)
+        end = outcome.ending(job, described, error, registered=model is not None)
+        now = clock.iso(self._now())
+        billed = (described or {}).get("BillableTimeInSeconds", 0) * self._price_per_second(job)
+        new = job.become(
+            end.status,
+            now,
+            phase=None,
+            finished_at=now,
+            status_reason=end.reason,
+            result_model=model.name if model else job.result_model,
+            trained_tokens=model.trained_tokens if model else job.trained_tokens,
+            metrics=model.metrics if model else job.metrics,
+            cost=job.cost | {"accrued": round(job.cost["accrued"] + billed, 4)},
+            resumable=None if end.status == entity.COMPLETED else self._resumable(job),
+        )
+        data = {"jobId": job.id, "baseModel": job.base_model, "artifact": new.result_model, "reason": end.reason}
+        return new, event(f"training.{end.status}", job.organization_id, now, data | {"resumable": new.resumable})
+
+    def _resumable(self, job: Job) -> dict[str, Any]:
+        step = self._storage.last_checkpoint(job)
+        if step is None:
+            return {"value": False, "reason": "no checkpoint was saved", "from_checkpoint": None}
+        return {"value": True, "reason": None, "from_checkpoint": step}
+
+    def _price_per_second(self, job: Job) -> float:
+        return catalog.find_hardware(job.hardware).cost_per_hour / 3600
+
+    def _get(self, step: Step) -> Job:
+        job = self._store.get(step.organization_id, step.job_id)
+        if job is None:
+            raise NotFound(f"No fine-tuning job {step.job_id!r}.")
+        return job
+
+    def _current(self, step: Step, *, stopping_too: bool = False) -> Job:
+        """The job, if this attempt is still wanted."""
+        job = self._get(step)
+        wanted = job.is_live and job.attempt == step.attempt
+        if not wanted or (job.status == entity.STOPPING and not stopping_too):
+            raise Conflict(f"Attempt {step.attempt} of {job.id} is no longer wanted.", code="stopped")
+        return job
+
+    def _change(self, step: Step, change: Callable[[Job, str], Job]) -> Job:
+        for _ in range(_TRIES):
+            old = self._current(step)
+            new = change(old, clock.iso(self._now()))
+            if new is old:
+                return old
+            try:
+                self._store.save(old, new)
+            except table.ConditionFailed:
+                continue
+            return new
+        raise Conflict(f"Job {step.job_id} keeps changing.", retry_after=1)
+
+
+def _wait_for_capacity(job: Job, now: str) -> Job:
+    reason = {
+        "code": "no_capacity",
+        "message": "AWS has no instance of this kind free, or the account's quota is used up. The job waits for one.",
+        "hint": "Raise the SageMaker training quota of the instance type, or create the job with other hardware.",
+    }
+    changes = {"status_reason": reason, "phase": None}
+    return job.note(now, **changes) if job.status == entity.QUEUED else job.become(entity.QUEUED, now, **changes)

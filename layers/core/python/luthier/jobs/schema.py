@@ -1,0 +1,280 @@
+"""Wire shapes of the fine_tuning surface: camelCase, ISO 8601 UTC with `Z`.
+
+The keys of the documented objects come first and in their order; what Luthier adds follows them.
+`status` is one of five: a job that is preparing shows as queued, one that is stopping as stopped (`phase` and
+`statusReason` say more).
+"""
+
+from math import ceil
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from luthier.deployments.entity import Deployment
+from luthier.jobs import hyperparameters
+from luthier.jobs.entity import SHOWN, Job
+from luthier.jobs.listing import Page
+from luthier.jobs.service import Estimate
+from luthier.jobs.store import Counts
+from luthier.wire import CamelAnswer, CamelRequest
+
+_DEPLOY_MESSAGES = {
+    "deployed": "Fine-tuned model deployed successfully",
+    "deploying": "Fine-tuned model is being deployed; repeat this request to see when it is deployed",
+}
+
+Status = Literal["queued", "running", "completed", "failed", "stopped"]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class CreateJob(CamelRequest):
+    name: str = Field(min_length=1, max_length=200, description="Human-readable job name.")
+    base_model: str = Field(min_length=1, description="Base model to fine-tune: an id of GET base-models.")
+    training_dataset: str = Field(min_length=1, description="Id, path or filename of an uploaded training file.")
+    description: str | None = Field(None, max_length=2_000)
+    validation_file: str | None = Field(None, min_length=1, description="Id, path or filename of an uploaded file.")
+    hyperparameters: dict[str, Any] | None = Field(
+        None,
+        description="; ".join(
+            f"{row.wire}: {row.minimum:g} to {row.maximum:g}, default {row.default}"
+            for row in hyperparameters.HYPERPARAMETERS
+        ),
+    )
+    suffix: str | None = Field(
+        None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Appended to the name of the resulting model; the job's short id by default.",
+    )
+    hardware: str | None = Field(None, description="An id of GET hardware; chosen by base model and method by default.")
+    method: str = Field("sft", description="How to train.")
+
+
+class JobCreated(CamelAnswer):
+    id: str
+    name: str
+    base_model: str
+    status: Status
+    created_at: Moment
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls.model_validate(_facts(job))
+
+
+class JobRow(CamelAnswer):
+    """A job as lists show it."""
+
+    id: str
+    name: str
+    base_model: str
+    status: Status
+    description: str | None
+    owner: str
+    organization_id: str
+    trained_tokens: int | None
+    started_at: Moment | None
+    finished_at: Moment | None
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        return cls.model_validate(row | {"status": SHOWN.get(row["status"], row["status"])})
+
+
+class JobPage(CamelAnswer):
+    """`count` is the number of all matches, not of this page."""
+
+    count: int
+    limit: int
+    offset: int
+    jobs: list[JobRow]
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        return cls(count=page.count, limit=page.limit, offset=page.offset, jobs=[JobRow.of(row) for row in page.rows])
+
+
+class StatusReason(CamelAnswer):
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class JobLoss(CamelAnswer):
+    training_loss: float | None = None
+    validation_loss: float | None = None
+    epoch: float | None = None
+
+
+class Progress(CamelAnswer):
+    percent: float | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    seconds_remaining: float | None = None
+
+
+class Cost(CamelAnswer):
+    """Money in `currency`; `cap` null = no cap."""
+
+    estimate: float | None = None
+    accrued: float | None = None
+    cap: float | None = None
+    currency: str = "USD"
+
+
+class Resumable(CamelAnswer):
+    value: bool
+    reason: str | None = None
+    from_checkpoint: str | int | None = None
+
+
+class FineTuningJob(CamelAnswer):
+    id: str
+    name: str
+    base_model: str
+    status: Status
+    description: str | None
+    owner: str
+    organization_id: str
+    training_dataset: str
+    training_file: str
+    validation_file: str | None
+    hyperparameters: dict[str, float | int | None]
+    result_model: str | None
+    trained_tokens: int | None
+    error: StatusReason | None
+    metrics: JobLoss
+    started_at: Moment | None
+    finished_at: Moment | None
+    created_at: Moment
+    updated_at: Moment
+    phase: str | None
+    status_reason: StatusReason | None
+    progress: Progress | None
+    cost: Cost
+    resumable: Resumable | None
+    attempt: int
+    hardware: str
+    method: str
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls.model_validate(
+            _facts(job)
+            | {
+                "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
+                "error": job.status_reason if job.status == "failed" else None,
+                "metrics": job.metrics or {},
+            }
+        )
+
+
+class JobChanged(CamelAnswer):
+    """The answer of stop and restart."""
+
+    id: str
+    status: Status
+    message: str
+
+    @classmethod
+    def of(cls, job: Job, message: str) -> Self:
+        return cls(id=job.id, status=job.shown_status, message=message)
+
+
+class JobDeployed(CamelAnswer):
+    """`status` is `deploying` until a probe request was answered, then `deployed`."""
+
+    id: str
+    result_model: str
+    status: Literal["deploying", "deployed"]
+    message: str
+
+    @classmethod
+    def of(cls, job_id: str, deployment: Deployment) -> Self:
+        return cls(
+            id=job_id,
+            result_model=deployment.model_name,
+            status=deployment.status,
+            message=_DEPLOY_MESSAGES[deployment.status],
+        )
+
+
+class LogLine(CamelAnswer):
+    timestamp: Moment
+    level: str
+    message: str
+
+
+class JobLogs(CamelAnswer):
+    job_id: str
+    logs: list[LogLine]
+
+
+class MetricsStep(CamelAnswer):
+    step: int
+    training_loss: float | None
+    validation_loss: float | None
+    learning_rate: float | None
+
+
+class Metrics(CamelAnswer):
+    training_loss: float | None
+    validation_loss: float | None
+    current_epoch: float | None
+    total_epochs: float | None
+    trained_tokens: int | None
+    steps: list[MetricsStep]
+
+
+class JobMetrics(CamelAnswer):
+    job_id: str
+    metrics: Metrics
+
+
+class JobCounts(CamelAnswer):
+    """Jobs of the organization. Stopped jobs count in `total` and have a key of their own."""
+
+    total: int
+    running: int
+    completed: int
+    failed: int
+    queued: int
+    stopped: int
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self:
+        known = dict.fromkeys(("running", "completed", "failed", "queued", "stopped"), 0)
+        return cls(total=counts.total, **known | counts.by_status)
+
+
+class EstimateCost(CamelRequest):
+    base_model: str = Field(min_length=1, description="An id of GET base-models.")
+    dataset_size: int = Field(ge=1, le=1_000_000_000, description="Number of training examples.")
+    hardware: str | None = Field(None, description="An id of GET hardware.")
+
+
+class CostEstimate(CamelAnswer):
+    base_model: str
+    dataset_size: int
+    estimated_cost: float
+    estimated_time_minutes: int
+    currency: str
+    hardware: str
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> Self:
+        return cls(
+            base_model=estimate.base_model,
+            dataset_size=estimate.dataset_size,
+            estimated_cost=round(estimate.cost, 2),
+            estimated_time_minutes=ceil(estimate.seconds / 60),
+            currency=estimate.currency,
+            hardware=estimate.hardware,
+        )
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """The job's fields with the status that this surface shows."""
+    return vars(job) | {"status": job.shown_status}

@@ -1,0 +1,272 @@
+"""What people do with jobs: create, look, stop, restart, delete, estimate."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from luthier import clock, idempotency, ids, table
+from luthier.accounts.entity import Principal
+from luthier.catalog import service as catalog
+from luthier.datasets.service import DatasetService
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
+from luthier.events.entity import Event, event
+from luthier.jobs import entity, hyperparameters, listing
+from luthier.jobs.curve import Curve
+from luthier.jobs.entity import Job, JobRequest
+from luthier.jobs.listing import Page
+from luthier.jobs.logs import MAX_LINES, JobLogs, LogLine
+from luthier.jobs.runs import Runs
+from luthier.jobs.storage import JobStorage
+from luthier.jobs.store import Counts, JobStore
+
+logger = logging.getLogger(__name__)
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Price and duration of a run before it exists. `cost` in `currency`, `seconds` of billed time."""
+
+    base_model: str
+    dataset_size: int
+    cost: float
+    seconds: float
+    currency: str
+    hardware: str
+
+
+class JobService:
+    def __init__(
+        self,
+        store: JobStore,
+        datasets: DatasetService,
+        runs: Runs,
+        storage: JobStorage,
+        logs: JobLogs,
+        claims: "Claims",
+        now: clock.Clock = clock.now,
+    ) -> None:
+        self._store = store
+        self._datasets = datasets
+        self._runs = runs
+        self._storage = storage
+        self._logs = logs
+        self._claims = claims
+        self._now = now
+
+    def create(
+        self, principal: Principal, request: JobRequest, *, idempotency_key: str | None = None, retry_count: int = 0
+    ) -> Job:
+        """A new queued job, its pipeline started. Everything is checked before anything is written.
+
+        retry_count: how often the client says it has sent this request before (`x-stainless-retry-count`).
+        """
+        body = idempotency.fingerprint(asdict(request))
+        claim = idempotency.Claim(principal, "jobs.create", body, idempotency_key, retry_count > 0)
+        job = self._draft(principal, request)
+        queued = event("training.queued", job.organization_id, job.created_at, _facts(job))
+        try:
+            self._store.create(job, queued, [self._claims.write(claim, job.id)])
+        except table.ConditionFailed:
+            job = self._first_of(principal, claim)
+        self._start(job)
+        return job
+
+    def get(self, principal: Principal, job_id: str) -> Job:
+        job = self._store.get(principal.organization_id, job_id)
+        if job is None:
+            raise NotFound(f"No fine-tuning job {job_id!r}.", param="id", remedy="List the jobs to find its id.")
+        return job
+
+    def list(self, principal: Principal, **query: Any) -> Page:
+        """One page of jobs; `luthier.jobs.listing.page` says what each query costs."""
+        return listing.page(self._store, principal.organization_id, **query)
+
+    def stats(self, principal: Principal) -> Counts:
+        return self._store.counts(principal.organization_id)
+
+    def logs(
+        self, principal: Principal, job_id: str, *, lines: int = 100, since: str | None = None
+    ) -> tuple[LogLine, ...]:
+        """The last `lines` log lines of a job, oldest first."""
+        if not 1 <= lines <= MAX_LINES:
+            raise InvalidRequest(
+                f"lines is {lines}; it must lie from 1 to {MAX_LINES}.", param="lines", remedy="Page with `since`."
+            )
+        _check_moment(since)
+        return tuple(self._logs.tail(self.get(principal, job_id), lines=lines, since=since))
+
+    def metrics(self, principal: Principal, job_id: str) -> tuple[Job, Curve | None]:
+        """The job and its loss curve as the trainer has written it so far; None before the first step."""
+        job = self.get(principal, job_id)
+        lines = self._storage.metrics(job)
+        return job, Curve.of(lines) if lines else None
+
+    def delete(self, principal: Principal, job_id: str) -> None:
+        """Remove an ended job. Its model stays."""
+        for _ in range(_TRIES):
+            job = self.get(principal, job_id)
+            if job.is_live:
+                raise _conflict(job, "deleted", entity.TERMINAL, "Stop it first, and wait until it is stopped.")
+            try:
+                return self._store.delete(job)
+            except table.ConditionFailed:
+                continue
+        raise _busy(job_id)
+
+    def stop(self, principal: Principal, job_id: str) -> Job:
+        """End a live job. Training saves a checkpoint first; stopping a stopped job changes nothing."""
+
+        def stopping(job: Job, now: str) -> tuple[Job, Event | None]:
+            if job.status in (entity.COMPLETED, entity.FAILED):
+                raise _conflict(job, "stopped", entity.LIVE, "It has ended already.")
+            if job.status in (entity.STOPPING, entity.STOPPED):
+                return job, None
+            return job.become(entity.STOPPING, now), None
+
+        job = self._change(principal, job_id, stopping)
+        if job.status == entity.STOPPING:
+            self._runs.stop(job)
+        return job
+
+    def restart(self, principal: Principal, job_id: str, *, from_scratch: bool = False) -> Job:
+        """Queue the next attempt of a stopped or failed job; it continues from the last checkpoint."""
+
+        def queued(job: Job, now: str) -> tuple[Job, Event | None]:
+            if job.status == entity.STOPPING:
+                raise _conflict(job, "restarted", (entity.STOPPED, entity.FAILED), "It saves its checkpoint.", wait=5)
+            if job.status not in (entity.STOPPED, entity.FAILED):
+                raise _conflict(job, "restarted", (entity.STOPPED, entity.FAILED), "Create a new job instead.")
+            new = job.next_attempt(now, from_scratch=from_scratch)
+            return new, event("training.queued", job.organization_id, now, _facts(new))
+
+        job = self._change(principal, job_id, queued)
+        self._start(job)
+        return job
+
+    def estimate(
+        self, principal: Principal, *, base_model: str, dataset_size: int, hardware: str | None = None
+    ) -> Estimate:
+        """Price and time of a run over `dataset_size` examples with default hyperparameters."""
+        model = catalog.find_base_model(base_model)
+        row = catalog.choose_hardware(model, "sft", hardware)
+        epochs = hyperparameters.resolve({}, longest=model.max_sequence_length)["epochs"]
+        found = catalog.estimate(model, row, method="sft", examples=dataset_size, epochs=epochs)
+        return Estimate(base_model, dataset_size, found.cost, found.seconds, found.currency, row.id)
+
+    def _draft(self, principal: Principal, request: JobRequest) -> Job:
+        model = catalog.find_base_model(request.base_model)
+        resolved = hyperparameters.resolve(request.hyperparameters, longest=model.max_sequence_length)
+        hardware = catalog.choose_hardware(model, request.method, request.hardware)
+        train = self._datasets.resolve(principal, request.training_dataset, param="trainingDataset")
+        validation = (
+            self._datasets.resolve(principal, request.validation_file, param="validationFile")
+            if request.validation_file
+            else None
+        )
+        price = catalog.estimate(
+            model,
+            hardware,
+            method=request.method,
+            examples=train.rows,
+            tokens_per_example=train.tokens / train.rows,
+            epochs=resolved["epochs"],
+        )
+        now = clock.iso(self._now())
+        return Job(
+            id=ids.new_id("ftjob"),
+            organization_id=principal.organization_id,
+            owner=principal.user_id,
+            name=request.name,
+            description=request.description,
+            base_model=request.base_model,
+            training_dataset=train.id,
+            training_file=train.filename,
+            validation_dataset=validation.id if validation else None,
+            validation_file=validation.filename if validation else None,
+            hyperparameters=resolved,
+            suffix=request.suffix,
+            hardware=hardware.id,
+            method=request.method,
+            cost={"estimate": price.cost, "accrued": 0.0, "cap": None, "currency": price.currency},
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _first_of(self, principal: Principal, claim: idempotency.Claim) -> Job:
+        """The job that an earlier, equal create made."""
+        held = self._claims.holder(claim)
+        if held is None:
+            raise _busy("the new job")
+        if held["body"] != claim.body:
+            raise Unprocessable(
+                "This Idempotency-Key was used with another body.",
+                code="idempotency_key_reused",
+                remedy="Send a new key with a new request.",
+            )
+        return self.get(principal, held["resource_id"])
+
+    def _start(self, job: Job) -> None:
+        """Start the pipeline. If that fails now, the job stays queued and the sweeper starts it."""
+        if job.status != entity.QUEUED or job.launch:
+            return
+        try:
+            self._runs.start(job)
+        except Exception:
+            logger.warning("The pipeline of %s did not start; the sweeper will start it.", job.id, exc_info=True)
+
+    def _change(self, principal: Principal, job_id: str, verb: Callable[[Job, str], tuple[Job, Event | None]]) -> Job:
+        """Apply a verb to the job as it stands; when somebody else was faster, look again."""
+        for _ in range(_TRIES):
+            old = self.get(principal, job_id)
+            new, fact = verb(old, clock.iso(self._now()))
+            if new is old:
+                return old
+            try:
+                self._store.save(old, new, fact)
+            except table.ConditionFailed:
+                continue
+            return new
+        raise _busy(job_id)
+
+
+class Claims:
+    """Idempotency claims of this process's table."""
+
+    def __init__(self, client: Any, table_name: str, now: clock.Clock = clock.now) -> None:
+        self._client = client
+        self._table = table_name
+        self._now = now
+
+    def write(self, claim: idempotency.Claim, resource_id: str) -> dict[str, Any]:
+        return claim.write(self._table, resource_id, self._now())
+
+    def holder(self, claim: idempotency.Claim) -> table.Item | None:
+        return idempotency.holder(self._client, self._table, claim)
+
+
+def _check_moment(since: str | None) -> None:
+    try:
+        _ = since and clock.parse(since)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"since is {since!r}, which is no ISO 8601 timestamp.", param="since", remedy="Send 2025-02-01T10:00:00Z."
+        ) from error
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    return {"jobId": job.id, "baseModel": job.base_model, "attempt": job.attempt}
+
+
+def _conflict(job: Job, wanted: str, required: tuple[str, ...], remedy: str, wait: int | None = None) -> Conflict:
+    return Conflict(
+        f"Job {job.id} is {job.status}; it can be {wanted} only when it is {' or '.join(required)}.",
+        details={"current": job.status, "required": list(required)},
+        remedy=remedy,
+        retry_after=wait,
+    )
+
+
+def _busy(what: str) -> Conflict:
+    return Conflict(f"Several requests changed {what} at once.", remedy="Try again.", retry_after=1)

@@ -1,0 +1,163 @@
+"""Jobs in DynamoDB. Job, counters and event change in one transaction, guarded by the job's version."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from luthier import table
+from luthier.events import outbox
+from luthier.events.entity import Event
+from luthier.jobs.entity import LIVE, SHOWN, Job
+
+NOUN = "JOB"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many jobs an organization has; statuses are the shown ones."""
+
+    total: int
+    by_status: dict[str, int]
+    by_base_model: dict[str, int]
+
+
+class JobStore:
+    def __init__(self, client: Any, table_name: str) -> None:
+        self._client = client
+        self._table = table_name
+
+    def get(self, organization_id: str, job_id: str) -> Job | None:
+        """The job: one strongly consistent read."""
+        key = table.encode(table.key(organization_id, table.job(job_id)))
+        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return _job(table.decode(answer["Item"])) if "Item" in answer else None
+
+    def create(self, job: Job, event: Event, claims: list[dict[str, Any]]) -> None:
+        """Write a new job with its event, counters and idempotency claims. Raises table.ConditionFailed."""
+        put = self._put(job) | {"ConditionExpression": "attribute_not_exists(pk)"}
+        changes = {"total": 1, f"status#{job.shown_status}": 1, f"base#{job.base_model}": 1}
+        writes = [*claims, {"Put": put}, self._count(job.organization_id, changes), outbox.write(event, self._table)]
+        table.transact(self._client, writes)
+
+    def save(self, old: Job, new: Job, event: Event | None = None) -> None:
+        """Replace `old` by `new`. Raises table.ConditionFailed when somebody else was faster."""
+        table.transact(self._client, self.save_writes(old, new, event))
+
+    def save_writes(self, old: Job, new: Job, event: Event | None = None) -> list[dict[str, Any]]:
+        """The writes behind `save`, so that another noun's change can join the transaction."""
+        writes = [{"Put": self._put(new) | self._unchanged(old)}]
+        if old.shown_status != new.shown_status:
+            changes = {f"status#{old.shown_status}": -1, f"status#{new.shown_status}": 1}
+            writes.append(self._count(old.organization_id, changes))
+        if event:
+            writes.append(outbox.write(event, self._table))
+        return writes
+
+    def delete(self, job: Job) -> None:
+        """Remove a job and count it out. Raises table.ConditionFailed when it changed meanwhile."""
+        key = table.encode(table.key(job.organization_id, table.job(job.id)))
+        changes = {"total": -1, f"status#{job.shown_status}": -1, f"base#{job.base_model}": -1}
+        remove = {"TableName": self._table, "Key": key} | self._unchanged(job)
+        table.transact(self._client, [{"Delete": remove}, self._count(job.organization_id, changes)])
+
+    def counts(self, organization_id: str) -> Counts:
+        """Totals of an organization: one read."""
+        key = table.encode(table.key(organization_id, table.counters(NOUN)))
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        numbers = table.decode(item)
+        return Counts(
+            total=numbers.get("total", 0),
+            by_status={k.partition("#")[2]: n for k, n in numbers.items() if k.startswith("status#")},
+            by_base_model={k.partition("#")[2]: n for k, n in numbers.items() if k.startswith("base#")},
+        )
+
+    def rows(
+        self,
+        organization_id: str,
+        *,
+        status: str | None = None,
+        base_model: str | None = None,
+        ascending: bool = False,
+        page_size: int | None = None,
+    ) -> Iterator[table.Item]:
+        """List rows by creation time: by one facet, or of the whole organization; read page by page."""
+        if status:
+            index, partition = table.FACET, table.facet(organization_id, NOUN, "STATUS", status)
+        elif base_model:
+            index, partition = table.SECOND_FACET, table.facet(organization_id, NOUN, "BASE", base_model)
+        else:
+            index, partition = table.LIST, table.listing(organization_id, NOUN)
+        return table.query(
+            self._client,
+            page_size=page_size,
+            TableName=self._table,
+            IndexName=index.name,
+            KeyConditionExpression=f"{index.partition_key} = :p",
+            ExpressionAttributeValues={":p": {"S": partition}},
+            ScanIndexForward=ascending,
+        )
+
+    def newest(self, organization_id: str, *, page_size: int, ascending: bool = False) -> Iterator[table.Item]:
+        """Jobs in order of creation, strongly consistent: a job just created is there."""
+        return table.query(
+            self._client,
+            page_size=page_size,
+            TableName=self._table,
+            KeyConditionExpression="pk = :p AND begins_with(sk, :jobs)",
+            ExpressionAttributeValues={":p": {"S": table.organization(organization_id)}, ":jobs": {"S": table.job("")}},
+            ScanIndexForward=ascending,
+            ConsistentRead=True,
+        )
+
+    def live(self) -> Iterator[tuple[str, str]]:
+        """(organization, job id) of every job that has not ended, over all organizations."""
+        for item in table.query(
+            self._client,
+            TableName=self._table,
+            IndexName=table.LIVE.name,
+            KeyConditionExpression=f"{table.LIVE.partition_key} = :live",
+            ExpressionAttributeValues={":live": {"S": table.live(NOUN)}},
+        ):
+            yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
+
+    def _put(self, job: Job) -> dict[str, Any]:
+        org = job.organization_id
+        item = (
+            table.key(org, table.job(job.id))
+            | asdict(job)
+            | {"gsi1pk": table.facet(org, NOUN, "STATUS", job.shown_status), "gsi1sk": job.id}
+            | {"gsi2pk": table.facet(org, NOUN, "BASE", job.base_model), "gsi2sk": job.id}
+            | {"gsi3pk": table.listing(org, NOUN), "gsi3sk": job.id}
+        )
+        if job.status in LIVE:
+            item |= {"gsi4pk": table.live(NOUN), "gsi4sk": job.id}
+        return {"TableName": self._table, "Item": table.encode(item)}
+
+    def _unchanged(self, job: Job) -> dict[str, Any]:
+        return {
+            "ConditionExpression": "version = :seen",
+            "ExpressionAttributeValues": {":seen": {"N": str(job.version)}},
+        }
+
+    def _count(self, organization_id: str, changes: dict[str, int]) -> dict[str, Any]:
+        names = {f"#c{i}": name for i, name in enumerate(changes)}
+        values = {f":c{i}": {"N": str(n)} for i, n in enumerate(changes.values())}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": table.encode(table.key(organization_id, table.counters(NOUN))),
+                "UpdateExpression": "ADD " + ", ".join(f"#c{i} :c{i}" for i in range(len(changes))),
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": values,
+            }
+        }
+
+
+def _job(item: table.Item) -> Job:
+    return Job(**{name: item[name] for name in Job.__dataclass_fields__ if name in item})
+
+
+def shown(row: table.Item) -> str:
+    """The shown status of a list row."""
+    status: str = row["status"]
+    return SHOWN.get(status, status)

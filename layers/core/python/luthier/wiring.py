@@ -1,0 +1,168 @@
+"""The one place that puts services together. Everything is made on first use and kept for the process."""
+
+import os
+from functools import cache
+from typing import Any
+
+from luthier.settings import Settings
+
+# A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
+_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 20, 3
+# An endpoint may take this long for one answer (InvokeEndpoint itself ends at 60 s).
+_INFERENCE_SECONDS = 60
+
+
+@cache
+def settings() -> Settings:
+    return Settings.load(os.environ)
+
+
+@cache
+def client(service: str) -> Any:
+    """The low-level client of an AWS service, with our timeouts."""
+    import boto3
+    from botocore.config import Config
+
+    inference = service == "sagemaker-runtime"
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_INFERENCE_SECONDS if inference else _READ_SECONDS,
+        retries={"mode": "standard", "max_attempts": 1 if inference else _ATTEMPTS},
+        s3={"addressing_style": "path"} if os.environ.get("AWS_ENDPOINT_URL_S3") else None,
+    )
+    return boto3.client(service, config=config)
+
+
+@cache
+def accounts() -> Any:
+    from luthier.accounts.service import AccountService
+    from luthier.accounts.store import KeyStore
+
+    return AccountService(KeyStore(client("dynamodb"), settings().table))
+
+
+@cache
+def datasets() -> Any:
+    from luthier.datasets.service import DatasetService
+    from luthier.datasets.store import DatasetStore
+
+    return DatasetService(DatasetStore(client("dynamodb"), settings().table), client("s3"), settings())
+
+
+@cache
+def models() -> Any:
+    from luthier.models.service import ModelService
+    from luthier.models.store import ModelStore
+
+    return ModelService(ModelStore(client("dynamodb"), settings().table))
+
+
+@cache
+def _job_store() -> Any:
+    from luthier.jobs.store import JobStore
+
+    return JobStore(client("dynamodb"), settings().table)
+
+
+@cache
+def _job_storage() -> Any:
+    from luthier.jobs.storage import JobStorage
+
+    return JobStorage(client("s3"), settings())
+
+
+@cache
+def _runs() -> Any:
+    from luthier.executions import Executions
+    from luthier.jobs.runs import Runs
+
+    machine = Executions(client("stepfunctions"), settings().training_state_machine_arn)
+    return Runs(machine, client("sagemaker"))
+
+
+@cache
+def jobs() -> Any:
+    from luthier.jobs.logs import JobLogs
+    from luthier.jobs.service import Claims, JobService
+
+    claims = Claims(client("dynamodb"), settings().table)
+    return JobService(_job_store(), datasets(), _runs(), _job_storage(), JobLogs(client("logs")), claims)
+
+
+@cache
+def training_pipeline() -> Any:
+    from luthier.jobs.pipeline import TrainingPipeline
+
+    return TrainingPipeline(_job_store(), datasets(), _job_storage(), models(), _runs())
+
+
+@cache
+def job_watcher() -> Any:
+    from luthier.jobs.watch import JobWatcher
+
+    return JobWatcher(_job_store(), _job_storage(), _runs(), training_pipeline())
+
+
+@cache
+def base_model_staging() -> Any:
+    from luthier.catalog.staging import BaseModelStaging
+
+    return BaseModelStaging(client("dynamodb"), client("s3"), client("sagemaker"), settings())
+
+
+@cache
+def _deployment_store() -> Any:
+    from luthier.deployments.store import DeploymentStore
+
+    return DeploymentStore(client("dynamodb"), settings().table)
+
+
+@cache
+def _deployment_executions() -> Any:
+    from luthier.executions import Executions
+
+    return Executions(client("stepfunctions"), settings().deployment_state_machine_arn)
+
+
+@cache
+def _invoker() -> Any:
+    from luthier.inference.invoke import Invoker
+
+    return Invoker(client("sagemaker-runtime"))
+
+
+@cache
+def deployments() -> Any:
+    from luthier.deployments.service import DeploymentService
+
+    return DeploymentService(_deployment_store(), models(), jobs(), _deployment_executions())
+
+
+@cache
+def deployment_pipeline() -> Any:
+    from luthier.deployments.endpoints import Endpoints
+    from luthier.deployments.pipeline import DeploymentPipeline
+
+    endpoints = Endpoints(client("sagemaker"), _invoker(), settings())
+    return DeploymentPipeline(_deployment_store(), endpoints, _deployment_executions())
+
+
+@cache
+def inference() -> Any:
+    from luthier.inference.service import InferenceService
+
+    return InferenceService(deployments(), _invoker())
+
+
+@cache
+def publisher() -> Any:
+    from luthier.events.outbox import Publisher
+
+    return Publisher(client("events"), settings().event_bus)
+
+
+def reset() -> None:
+    """Forget everything made so far: tests call it between environments."""
+    for made in list(globals().values()):
+        if hasattr(made, "cache_clear"):
+            made.cache_clear()
