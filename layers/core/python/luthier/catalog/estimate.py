@@ -2,7 +2,7 @@
 
     tokens   = examples * tokens per example * epochs
     FLOPs    = tokens * (4 P + 6 P_lora + 3 A): forward and backward through the frozen weights P (2 P each), the
-               adapter's three passes (2 P_lora each), causal attention, whose forward is A = 2 * layers * hidden * length
+               adapter's three passes (2 P_lora each), causal attention with forward A = 2 * layers * hidden * length
     seconds  = start-up + FLOPs / (peak of all GPUs * utilization)
     cost     = seconds * price of the whole instance
 

