@@ -18,38 +18,31 @@ BYTES_PER_TOKEN = 4
 # What a chat template adds around each text.
 TOKENS_PER_TEXT = 4
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Report:
     """Feed it the file in chunks of any size, then close it.
 
-    rows: lines that can be trained on; counts: exact number of findings per code; findings: at most
-    KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates; ignored_keys: keys beside
-    the format's, with the number of rows that have them; bytes, sha256 (hex): of the file as it came.
+    rows: lines that can be trained on; bad_lines: lines with a finding; counts: exact number of findings per code;
+    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates; ignored_keys:
+    keys beside the format's, with the number of rows that have them; bytes, sha256 (hex): of the file as it came.
     """
 
     def __init__(self) -> None:
         self.format: str | None = None
         self.bytes = self.lines = self.blank_lines = self.rows = 0
-        self.characters = self.tokens = self.longest_row_tokens = 0
+        self.bad_lines = self.characters = self.tokens = self.longest_row_tokens = 0
         self.counts: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.ignored_keys: Counter[str] = Counter()
         self._digest = hashlib.sha256()
         self._pieces: list[bytes] = []
         self._pending = 0
-        self._bad_lines = 0
 
     @property
     def ok(self) -> bool:
         return not self.counts
-
-    @property
-    def bad_lines(self) -> int:
-        """Lines with at least one finding."""
-        return self._bad_lines
 
     @property
     def sha256(self) -> str:
@@ -88,18 +81,11 @@ class Report:
         if length > MAX_LINE_BYTES:
             message = f"The line is {length} bytes long; the limit is {MAX_LINE_BYTES}."
             self._add(Finding(self.lines, "line_too_long", "", message, "Split the row, or check the line breaks."))
-        elif self.lines == 1:
-            self._first_line(line)
+        elif self.lines == 1 and line.startswith(_UTF_16_MARKS):
+            self._add(Finding(1, "invalid_utf8", "", "The file is encoded as UTF-16.", "Save the file as UTF-8."))
         else:
             self._line(line)
-        self._bad_lines += self.counts.total() > before
-
-    def _first_line(self, line: bytes) -> None:
-        if line.startswith(_UTF_16_MARKS):
-            message = "The file is encoded as UTF-16."
-            self._add(Finding(1, "invalid_utf8", "", message, "Save the file as UTF-8."))
-        else:
-            self._line(line.removeprefix(_BYTE_ORDER_MARK))
+        self.bad_lines += self.counts.total() > before
 
     def _line(self, line: bytes) -> None:
         if not line.strip():
@@ -121,16 +107,20 @@ class Report:
             self._add(Finding(self.lines, "mixed_formats", "", message, fix))
             return
         self.rows += 1
-        for key in row.ignored_keys:
-            # Bounded, because a file whose every row has keys of its own must not fill the memory.
-            if len(self.ignored_keys) < MAX_IGNORED_KEYS or key in self.ignored_keys:
-                self.ignored_keys[key[:MAX_KEY_CHARACTERS]] += 1
+        self._note_ignored(row)
         texts = row.texts
         size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
         tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
         self.characters += sum(map(len, texts))
         self.tokens += tokens
         self.longest_row_tokens = max(self.longest_row_tokens, tokens)
+
+    def _note_ignored(self, row: Row) -> None:
+        for key in row.ignored_keys:
+            name = key[:MAX_KEY_CHARACTERS].encode("utf-8", "replace").decode() or "(empty)"
+            # Bounded, because a file whose every row has keys of its own must not fill the memory.
+            if len(self.ignored_keys) < MAX_IGNORED_KEYS or name in self.ignored_keys:
+                self.ignored_keys[name] += 1
 
     def _add(self, finding: Finding) -> None:
         self.counts[finding.code] += 1

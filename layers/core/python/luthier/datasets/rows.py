@@ -12,7 +12,7 @@ Standard library only: the API checks uploads with it and the training container
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -95,6 +95,13 @@ def parse_row(line: bytes | str, number: int = 1) -> Row:
     return Row(form, fields)
 
 
+def read_rows(lines: Iterable[bytes | str]) -> Iterator[Row]:
+    """The rows of a file that was found good, blank lines skipped. Raises BadRow at the first bad line."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield parse_row(line, number)
+
+
 class _Fault(Exception):
     """args = (code, pointer, message, fix): a finding that does not know its line yet."""
 
@@ -102,7 +109,8 @@ class _Fault(Exception):
 def _parse_object(line: bytes | str) -> dict[str, Any]:
     try:
         text = line if isinstance(line, str) else line.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        # Windows editors begin a file with a byte order mark; json refuses it.
+        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         place = f"byte 0x{line[error.start]:02x} at position {error.start}"
         raise _Fault("invalid_utf8", "", f"The line is not valid UTF-8 ({place}).", "Save the file as UTF-8.") from None

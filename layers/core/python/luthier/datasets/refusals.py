@@ -1,0 +1,121 @@
+"""Every way in which a request about datasets is refused, in words."""
+
+from collections.abc import Mapping, Sequence
+
+from luthier.datasets.entity import Dataset
+from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
+
+_NAMED_LINES = 10
+
+
+def not_found(dataset_id: str) -> NotFound:
+    return NotFound(f"No file has the id {_quoted(dataset_id)}.", code="file_not_found", remedy="Check the id.")
+
+
+def unknown_choice(param: str, value: str, choices: Sequence[str]) -> InvalidRequest:
+    choice = " or ".join(choices)
+    return InvalidRequest(f"{param}: {_quoted(value)} is not supported.", param=param, remedy=f"Use {choice}.")
+
+
+def unknown_cursor(after: str) -> InvalidRequest:
+    message = f"after: {_quoted(after)} is not the id of a file."
+    return InvalidRequest(message, param="after", remedy="Use the id of the last file of the page before.")
+
+
+def bad_filename(filename: str, longest: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"filename: {_quoted(filename)} cannot be the name of a file.",
+        code="invalid_filename",
+        param="filename",
+        remedy=f"Use up to {longest} bytes of printable characters, such as train.jsonl.",
+    )
+
+
+def empty_upload() -> InvalidRequest:
+    return InvalidRequest("bytes must be at least 1.", param="bytes", remedy="Give the exact size of the file.")
+
+
+def needs_presigned_upload(size: int, limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The file has {size} bytes; one request takes {limit}.",
+        code="file_too_large",
+        param="file",
+        details={"bytes": size, "limit": limit},
+        remedy="Ask for an upload address with POST /v1/files/presigned, PUT the file there, then complete the upload.",
+    )
+
+
+def too_large(size: int, limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"bytes: the file has {size} bytes; the limit is {limit}.",
+        code="file_too_large",
+        param="bytes",
+        details={"bytes": size, "limit": limit},
+        remedy="Split the file, or train on a sample of it.",
+    )
+
+
+def content_missing(dataset: Dataset) -> Conflict:
+    return Conflict(
+        f"The content of {dataset.id} has not arrived.",
+        code="content_missing",
+        details={"current": dataset.status, "required": "content"},
+        remedy="PUT the file to its upload address, then complete the upload.",
+    )
+
+
+def unknown_reference(reference: str, param: str) -> InvalidRequest:
+    if "://" in reference:
+        message, remedy = "is not in Luthier", "Upload the file first, then use its id."
+    else:
+        message, remedy = "is neither the id nor the name of a file", "Upload the file first, or check the id."
+    return InvalidRequest(
+        f"{param}: {_quoted(reference)} {message}.", code="dataset_not_found", param=param, remedy=remedy
+    )
+
+
+def not_ready(dataset: Dataset, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: the content of {dataset.filename} has not arrived.",
+        code="dataset_not_ready",
+        param=param,
+        details={"fileId": dataset.id},
+        remedy="PUT the file to its upload address, then try again.",
+    )
+
+
+def bad_lines(dataset: Dataset, param: str) -> InvalidRequest:
+    """Names the lines in the message, and the first findings in the details."""
+    return InvalidRequest(
+        f"{param}: {dataset.filename} cannot be trained on. {dataset.status_details}{_places(dataset)}",
+        code="invalid_dataset",
+        param=param,
+        details={
+            "fileId": dataset.id,
+            "badLines": dataset.bad_lines,
+            "counts": dataset.counts,
+            "findingsCount": dataset.findings_count,
+            "findings": dataset.findings,
+        },
+        remedy=f"Correct the file and upload it again; GET /v1/files/{dataset.id}/report holds every finding.",
+    )
+
+
+def verdict(counts: Mapping[str, int], bad_lines: int) -> str:
+    """One sentence over a file's findings, most frequent first."""
+    if "empty_file" in counts:
+        return "The file has no rows."
+    by_code = ", ".join(f"{code} {count}" for code, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f"{bad_lines} bad line{'s' if bad_lines != 1 else ''} ({by_code})."
+
+
+def _places(dataset: Dataset) -> str:
+    lines = sorted({finding["line"] for finding in dataset.findings if finding["line"]})
+    if not lines:
+        return ""
+    more = ", …" if dataset.bad_lines > min(len(lines), _NAMED_LINES) else ""
+    return f" Lines: {', '.join(map(str, lines[:_NAMED_LINES]))}{more}."
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}…")

@@ -1,0 +1,260 @@
+"""What can be done with datasets. Every verb looks only at the principal's organization."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from luthier import clock, ids, table
+from luthier.accounts.entity import Principal
+from luthier.datasets import refusals
+from luthier.datasets.content import DatasetContent
+from luthier.datasets.entity import (
+    ERROR,
+    ID_PREFIX,
+    PROCESSED,
+    PURPOSES,
+    UPLOADED,
+    Dataset,
+    content_key,
+    id_in,
+    name_in,
+)
+from luthier.datasets.report import Report, examine
+from luthier.datasets.store import DatasetStore, Page
+from luthier.settings import Settings
+
+# A function takes 6 MB, of which base64 and the envelope leave about 4.5 MB.
+DIRECT_BYTES = 4_500_000
+# Checked within one request: about 30 MB of rows per second.
+MAX_BYTES = 512 * 1024 * 1024
+# In the table and in error bodies; the report holds more.
+SHOWN_FINDINGS = 50
+_TOMBSTONE_SECONDS = 30 * 24 * 3600
+_LONGEST_FILENAME = 255
+
+
+class PresignedUpload(NamedTuple):
+    """Where the content goes: PUT it to `url` with `headers` within the hour, then complete the upload."""
+
+    dataset: Dataset
+    url: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's content: `body` when an answer can carry it, `url` (valid for an hour) in any case."""
+
+    dataset: Dataset
+    url: str
+    body: bytes | None
+
+
+class DatasetService:
+    def __init__(self, store: DatasetStore, s3: Any, settings: Settings, now: clock.Clock = clock.now) -> None:
+        self._store = store
+        self._content = DatasetContent(s3, settings.data_bucket)
+        self._now = now
+
+    def upload(self, principal: Principal, *, filename: str, purpose: str, content: bytes) -> Dataset:
+        """Store a file and check it. A file with bad lines is stored too, with status `error` and its findings.
+
+        Raises InvalidRequest, and PayloadTooLarge above DIRECT_BYTES.
+        """
+        if len(content) > DIRECT_BYTES:
+            raise refusals.needs_presigned_upload(len(content), DIRECT_BYTES)
+        dataset = self._new(principal, filename, purpose, len(content))
+        try:
+            self._content.write(dataset, content)
+            dataset = self._judge(dataset, [content])
+            self._store.create(dataset)
+        except Exception:
+            self._content.remove(dataset)
+            raise
+        return dataset
+
+    def begin_upload(self, principal: Principal, *, filename: str, bytes: int, purpose: str) -> PresignedUpload:
+        """Announce a file of `bytes` bytes. Raises InvalidRequest, and PayloadTooLarge above MAX_BYTES."""
+        if bytes < 1:
+            raise refusals.empty_upload()
+        if bytes > MAX_BYTES:
+            raise refusals.too_large(bytes, MAX_BYTES)
+        dataset = replace(
+            self._new(principal, filename, purpose, bytes),
+            status_details="The content is awaited: PUT it to the upload address, then complete the upload.",
+        )
+        url, headers = self._content.address(dataset)
+        self._store.create(dataset)
+        return PresignedUpload(dataset, url, headers)
+
+    def complete_upload(self, principal: Principal, dataset_id: str) -> Dataset:
+        """Check the content that was PUT. Safe to repeat. Raises NotFound, and Conflict while there is no content."""
+        dataset = self.get(principal, dataset_id)
+        if dataset.status != UPLOADED:
+            return dataset
+        chunks = self._content.chunks(dataset)
+        if chunks is None:
+            raise refusals.content_missing(dataset)
+        judged = self._judge(dataset, chunks)
+        try:
+            self._store.finish(judged)
+        except table.ConditionFailed:
+            return self.get(principal, dataset_id)
+        return judged
+
+    def get(self, principal: Principal, dataset_id: str) -> Dataset:
+        """The file of an id. Raises NotFound."""
+        return self._present(principal.organization_id, dataset_id)
+
+    def stored(self, organization_id: str, dataset_id: str) -> Dataset:
+        """The file of an id, for the pipeline, which acts for an organization. Raises NotFound."""
+        return self._present(organization_id, dataset_id)
+
+    def list(
+        self,
+        principal: Principal,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        order: str = "desc",
+        purpose: str | None = None,
+    ) -> Page:
+        """A page of files by time of creation; `after` is the id of the last file seen. Raises InvalidRequest."""
+        if order not in ("asc", "desc"):
+            raise refusals.unknown_choice("order", order, ("asc", "desc"))
+        if purpose is not None and purpose not in PURPOSES:
+            raise refusals.unknown_choice("purpose", purpose, PURPOSES)
+        cursor = id_in(after) if after else None
+        if after and not cursor:
+            raise refusals.unknown_cursor(after)
+        ascending = order == "asc"
+        return self._store.page(
+            principal.organization_id, limit=limit, after=cursor, ascending=ascending, purpose=purpose
+        )
+
+    def delete(self, principal: Principal, dataset_id: str) -> Dataset:
+        """Delete a file and its content. Safe to repeat; jobs keep the copies they train on. Raises NotFound."""
+        dataset = self._find(principal.organization_id, dataset_id)
+        if dataset is None:
+            raise refusals.not_found(dataset_id)
+        if not dataset.deleted:
+            dataset = replace(dataset, deleted=True, findings=[])
+            self._store.bury(dataset, until=int(self._now().timestamp()) + _TOMBSTONE_SECONDS)
+        # After the tombstone: a delete that ends in between is repaired by the next one.
+        self._content.remove(dataset)
+        return dataset
+
+    def content(self, principal: Principal, dataset_id: str) -> Content:
+        """What was uploaded. Raises NotFound, and Conflict while the content is awaited."""
+        dataset = self.get(principal, dataset_id)
+        if dataset.status == UPLOADED:
+            raise refusals.content_missing(dataset)
+        chunks = self._content.chunks(dataset) if dataset.bytes <= DIRECT_BYTES else None
+        body = b"".join(chunks) if chunks is not None else None
+        return Content(dataset, self._content.download_url(dataset), body)
+
+    def resolve(self, principal: Principal, reference: str, *, param: str) -> Dataset:
+        """The dataset that a request means, ready to train on.
+
+        reference: an id, or a path or name: the newest file of that name, `.jsonl` being understood.
+        Raises InvalidRequest: unknown, without content, or with bad lines, of which the first SHOWN_FINDINGS are named.
+        """
+        dataset = self._referred(principal.organization_id, reference)
+        if dataset is None:
+            raise refusals.unknown_reference(reference, param)
+        if dataset.status == UPLOADED:
+            dataset = self._completed(principal, dataset, param)
+        if dataset.status == ERROR:
+            raise refusals.bad_lines(dataset, param)
+        return dataset
+
+    def report(self, principal: Principal, dataset_id: str) -> dict[str, Any]:
+        """All that the check of a file said. Raises NotFound, and Conflict while the content is awaited."""
+        dataset = self.get(principal, dataset_id)
+        if dataset.status == UPLOADED:
+            raise refusals.content_missing(dataset)
+        spilled = dataset.findings_count > len(dataset.findings)
+        return asdict(dataset) | {"findings": self._content.read_findings(dataset) if spilled else dataset.findings}
+
+    def copy_to(self, dataset: Dataset, bucket: str, key: str) -> None:
+        """Copy a dataset's content inside S3."""
+        self._content.copy(dataset, bucket, key)
+
+    def _new(self, principal: Principal, filename: str, purpose: str, size: int) -> Dataset:
+        if purpose not in PURPOSES:
+            raise refusals.unknown_choice("purpose", purpose, PURPOSES)
+        name = name_in(filename)
+        if not _good_name(name):
+            raise refusals.bad_filename(filename, _LONGEST_FILENAME)
+        dataset_id = ids.new_id(ID_PREFIX, "-")
+        return Dataset(
+            id=dataset_id,
+            organization_id=principal.organization_id,
+            filename=name,
+            purpose=purpose,
+            bytes=size,
+            status=UPLOADED,
+            created_at=clock.iso(self._now()),
+            s3_key=content_key(principal.organization_id, dataset_id, name),
+        )
+
+    def _judge(self, dataset: Dataset, chunks: Iterable[bytes]) -> Dataset:
+        report = examine(chunks)
+        findings = [asdict(finding) for finding in report.findings]
+        if len(findings) > SHOWN_FINDINGS:
+            self._content.write_findings(dataset, findings)
+        return _judged(dataset, report, findings[:SHOWN_FINDINGS])
+
+    def _find(self, organization_id: str, dataset_id: str) -> Dataset | None:
+        canonical = id_in(dataset_id)
+        return self._store.get(organization_id, canonical) if canonical else None
+
+    def _present(self, organization_id: str, dataset_id: str) -> Dataset:
+        dataset = self._find(organization_id, dataset_id)
+        if dataset is None or dataset.deleted:
+            raise refusals.not_found(dataset_id)
+        return dataset
+
+    def _referred(self, organization_id: str, reference: str) -> Dataset | None:
+        found = id_in(reference)
+        # A URI names a place that Luthier does not read from; its last part may be another file here.
+        if not found and "://" not in reference and (name := name_in(reference)):
+            found = self._store.newest_of_name(organization_id, name)
+            if not found and not name.endswith(".jsonl"):
+                found = self._store.newest_of_name(organization_id, f"{name}.jsonl")
+        dataset = self._store.get(organization_id, found) if found else None
+        return None if dataset is None or dataset.deleted else dataset
+
+    def _completed(self, principal: Principal, dataset: Dataset, param: str) -> Dataset:
+        """The same file after its check, for clients that PUT the content and forgot to say so."""
+        try:
+            return self.complete_upload(principal, dataset.id)
+        except refusals.Conflict as error:
+            raise refusals.not_ready(dataset, param) from error
+
+
+def _judged(dataset: Dataset, report: Report, findings: list[dict[str, Any]]) -> Dataset:
+    return replace(
+        dataset,
+        status=PROCESSED if report.ok else ERROR,
+        bytes=report.bytes,
+        sha256=report.sha256,
+        format=report.format,
+        rows=report.rows,
+        bad_lines=report.bad_lines,
+        blank_lines=report.blank_lines,
+        characters=report.characters,
+        tokens=report.tokens,
+        longest_row_tokens=report.longest_row_tokens,
+        findings_count=report.counts.total(),
+        counts=dict(report.counts),
+        findings=findings,
+        ignored_keys=dict(report.ignored_keys),
+        status_details=None if report.ok else refusals.verdict(report.counts, report.bad_lines),
+    )
+
+
+def _good_name(name: str) -> bool:
+    if not name.strip(". ") or not name.isprintable():
+        return False
+    return len(name.encode("utf-8", "surrogatepass")) <= _LONGEST_FILENAME

@@ -1,0 +1,110 @@
+"""Datasets in DynamoDB: the file, and beside it one item under its name.
+
+The item under the name has the file's id in its key, so that no two writers ever meet there: the newest file of a
+name is the last key, and deleting a file uncovers the one before it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from luthier import table
+from luthier.datasets.entity import UPLOADED, Dataset
+
+_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Page:
+    items: list[Dataset]
+    has_more: bool
+
+
+class DatasetStore:
+    def __init__(self, client: Any, table_name: str) -> None:
+        self._client = client
+        self._table = table_name
+
+    def get(self, organization_id: str, dataset_id: str) -> Dataset | None:
+        """The file, deleted ones included: one strongly consistent read."""
+        key = table.encode(table.key(organization_id, table.file(dataset_id)))
+        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return _dataset(table.decode(answer["Item"])) if "Item" in answer else None
+
+    def newest_of_name(self, organization_id: str, filename: str) -> str | None:
+        """Id of the newest file of a name: one query."""
+        prefix = table.file_of_name(filename)
+        named = self._query(organization_id, prefix, ascending=False, page_size=5)
+        # A name that itself contains the separator shares its beginning with others.
+        return next((item["id"] for item in named if item["filename"] == filename), None)
+
+    def page(
+        self,
+        organization_id: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        ascending: bool = False,
+        purpose: str | None,
+    ) -> Page:
+        """A page in order of creation. Its cost is the same at any depth; `after` may name a deleted file."""
+        start = {"ExclusiveStartKey": table.encode(table.key(organization_id, table.file(after)))} if after else {}
+        found: list[Dataset] = []
+        size = min(limit + 1, _PAGE)
+        for item in self._query(organization_id, table.file(""), ascending=ascending, page_size=size, **start):
+            if not item["deleted"] and purpose in (None, item["purpose"]):
+                found.append(_dataset(item))
+            if len(found) > limit:
+                break
+        return Page(found[:limit], len(found) > limit)
+
+    def create(self, dataset: Dataset) -> None:
+        """Write a new file; one whose content is awaited cannot be found by its name yet."""
+        put = self._put(dataset) | {"ConditionExpression": "attribute_not_exists(pk)"}
+        named = [] if dataset.status == UPLOADED else [{"Put": self._named(dataset)}]
+        table.transact(self._client, [{"Put": put}, *named])
+
+    def finish(self, dataset: Dataset) -> None:
+        """Write the verdict over a file's content. Raises table.ConditionFailed when it has one or was deleted.
+
+        The race: two clients report the same upload complete, or one deletes it while the content is checked.
+        """
+        put = self._put(dataset) | {
+            "ConditionExpression": "#status = :awaited AND deleted = :no",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": table.encode({":awaited": UPLOADED, ":no": False}),
+        }
+        table.transact(self._client, [{"Put": put}, {"Put": self._named(dataset)}])
+
+    def bury(self, dataset: Dataset, *, until: int) -> None:
+        """Leave a tombstone in the file's place until a moment (Unix seconds), and free its name."""
+        tomb = self._put(dataset, ttl=until)
+        key = table.key(dataset.organization_id, table.file_of_name(dataset.filename, dataset.id))
+        free = {"TableName": self._table, "Key": table.encode(key)}
+        table.transact(self._client, [{"Put": tomb}, {"Delete": free}])
+
+    def _query(
+        self, organization_id: str, prefix: str, *, ascending: bool, page_size: int, **request: Any
+    ) -> Iterator[table.Item]:
+        values = {":pk": table.organization(organization_id), ":prefix": prefix}
+        return table.query(
+            self._client,
+            page_size=page_size,
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues=table.encode(values),
+            ScanIndexForward=ascending,
+            **request,
+        )
+
+    def _put(self, dataset: Dataset, **extra: Any) -> dict[str, Any]:
+        item = table.key(dataset.organization_id, table.file(dataset.id)) | asdict(dataset) | extra
+        return {"TableName": self._table, "Item": table.encode(item)}
+
+    def _named(self, dataset: Dataset) -> dict[str, Any]:
+        key = table.key(dataset.organization_id, table.file_of_name(dataset.filename, dataset.id))
+        return {"TableName": self._table, "Item": table.encode(key | {"id": dataset.id, "filename": dataset.filename})}
+
+
+def _dataset(item: table.Item) -> Dataset:
+    return Dataset(**{name: item[name] for name in Dataset.__dataclass_fields__ if name in item})
