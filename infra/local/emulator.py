@@ -1,0 +1,182 @@
+"""MiniStack in this process: its settings, our hooks into it, and its server.
+
+MiniStack reads its settings at import, so `configure` must run before anything imports `ministack`. The hooks lean on
+its internals; `tests/journey/test_emulator_hooks.py` fails when they move, and the version is pinned.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+
+from infra.local.options import REGION, Options
+
+SERVICES = (
+    "apigateway,cloudformation,cloudwatch,dynamodb,dynamodbstreams,events,iam,kms,lambda,logs,s3,scheduler,"
+    "secretsmanager,sns,sqs,ssm,states,sts,tagging,wafv2,ecr"
+)
+Response = tuple[int, dict[str, str], bytes]
+ServiceHandler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
+TaskHandler = Callable[[str, dict[str, Any]], Any]
+
+
+def configure(options: Options) -> None:
+    """Set the emulator's environment: loopback only, IAM enforced, state under the state folder."""
+    options.temporary.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        {
+            **options.aws_environment(),
+            "AUTH": "true",
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(options.aws_port),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "LOG_LEVEL": "INFO",
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "1",
+            "S3_DATA_DIR": str(options.buckets),
+            "S3_PERSIST": "1",
+            "SERVICES": SERVICES,
+            "SFN_WAIT_SCALE": str(options.wait_scale),
+            "STATE_DIR": str(options.emulator_state),
+            "TMPDIR": str(options.temporary),
+        }
+    )
+
+
+def emulator_app() -> ModuleType:
+    """MiniStack's application module; the first call imports it."""
+    from ministack import app
+
+    return app
+
+
+def add_service(name: str, target_prefix: str, path_pattern: str, handler: ServiceHandler) -> None:
+    """Make the emulator route a service's requests to a handler, under IAM like its own services."""
+    from ministack.core import iam_actions, router
+
+    router.SERVICE_PATTERNS[name] = {"target_prefixes": [target_prefix], "path_patterns": [path_pattern]}
+    emulator_app().SERVICE_HANDLERS[name] = handler
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = name
+    iam_actions._BOTOCORE_SERVICE_MAP[name] = [name, f"{name}-runtime"]
+
+
+def add_resource_arns(service: str, resource_arn: Callable[[str, bytes], str]) -> None:
+    """Tell the IAM check which resource a request of the service is about: `(path, body) → ARN or "*"`."""
+    from ministack.core import iam_actions
+
+    original = iam_actions.extract_resource_arn
+
+    def extract(name: str, method: str, path: str, headers: dict, body: bytes, *rest: Any) -> str:
+        if name == service:
+            return resource_arn(path, body)
+        return original(name, method, path, headers, body, *rest)
+
+    iam_actions.extract_resource_arn = extract
+
+
+def add_task(resource: str, handler: TaskHandler) -> None:
+    """Give Step Functions a service integration, called with the resource and the evaluated arguments."""
+    from ministack.services import stepfunctions
+
+    stepfunctions._SERVICE_DISPATCH[resource] = handler
+
+
+def task_failure(error: str, cause: str) -> Exception:
+    """What a task handler raises so that Retry and Catch see `error` and `cause`."""
+    from ministack.services import stepfunctions
+
+    return stepfunctions._ExecutionError(error, cause)
+
+
+def publish_aws_event(detail_type: str, detail: str, resources: list[str], source: str) -> None:
+    """Put an event of an AWS service on the default bus; PutEvents refuses `aws.` sources from outside."""
+    from ministack.services import eventbridge
+
+    entry = {"Source": source, "DetailType": detail_type, "Detail": detail, "Resources": resources}
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def role_session(role_arn: str, session_name: str, secret: str) -> dict[str, str]:
+    """Credentials of a role, as SageMaker gets them by assuming it; `secret` makes them unguessable."""
+    from ministack.services import sts
+
+    account, name = re.fullmatch(r"arn:aws:iam::(\d+):role/(.+)", role_arn).groups()  # type: ignore[union-attr]
+    name = name.rsplit("/", 1)[-1]
+    credentials = {
+        "aws_access_key_id": f"ASIA{secret[:16].upper()}",
+        "aws_secret_access_key": secret,
+        "aws_session_token": secret[::-1],
+    }
+    sts.register_session(
+        credentials["aws_access_key_id"],
+        {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{session_name}",
+            "UserId": f"{name}:{session_name}",
+            "SecretAccessKey": credentials["aws_secret_access_key"],
+            "SessionToken": credentials["aws_session_token"],
+        },
+    )
+    return credentials
+
+
+def name_function_errors() -> None:
+    """Report a function's exception by its class, as Lambda does; the emulator calls every one Runtime.HandlerError."""
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_warm
+
+    def named(func: dict, event: Any, request_id: str) -> dict:
+        result = execute(func, event, request_id)
+        if result.get("error") and result["body"].get("errorType") == "Runtime.HandlerError":
+            lines = re.findall(r"^(?:\w+\.)*(\w+)(?:: .*)?$", result.get("log", ""), re.MULTILINE)
+            result["body"]["errorType"] = lines[-1] if lines else "Runtime.HandlerError"
+        return result
+
+    lambda_svc._execute_function_warm = named
+
+
+def use_snapshots(load: Callable[[str], dict | None], save: Callable[[], None]) -> None:
+    """Read state at start and save it at the end through one snapshot instead of one file per service."""
+    app = emulator_app()
+    app.load_state = load
+    app.save_all = lambda services: save()
+
+
+async def serve(application: Any, ports: list[int], stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Serve until `stop` is set; `ready` is set when every port answers."""
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}" for port in ports]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 2
+    config.loglevel = "WARNING"
+    server = asyncio.create_task(hypercorn_serve(application, config, shutdown_trigger=stop.wait))
+    for port in ports:
+        await _wait_for_port(port, server)
+    ready.set()
+    await server
+
+
+async def _wait_for_port(port: int, server: asyncio.Task) -> None:
+    while not server.done():
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        return
+
+
+def quiet_libraries(verbose: bool) -> None:
+    """Send the emulator's chatter to the log only when asked for."""
+    level = logging.INFO if verbose else logging.WARNING
+    for name in ("ministack", "persistence", "states", "lambda", "s3", "botocore", "hypercorn.error"):
+        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,131 @@
+"""SageMaker's front: HTTP requests to operations, refusals to error bodies."""
+
+import asyncio
+import functools
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from infra.local import emulator
+from infra.local.sagemaker import shapes
+from infra.local.sagemaker.endpoints import Endpoints
+from infra.local.sagemaker.errors import SageMakerError
+from infra.local.sagemaker.models import Catalogue, Tags
+from infra.local.sagemaker.plant import Plant
+from infra.local.sagemaker.step_functions import RESOURCE, CreateTrainingJobTask
+from infra.local.sagemaker.store import Record, arn
+from infra.local.sagemaker.training_jobs import FINAL, TrainingJobs
+from infra.local.sagemaker.training_run import INTERRUPTED, failed
+
+_INVOCATION = re.compile(r"^/endpoints/([^/]+)/invocations$")
+_NAMED = (("TrainingJobName", "training-job"), ("ModelName", "model"), ("EndpointName", "endpoint"),
+          ("EndpointConfigName", "endpoint-config"))  # fmt: skip
+Operation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class SageMaker:
+    """The service: hooks itself into the emulator, answers its requests, brings endpoints back after a restart."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._plant = plant
+        self._jobs = TrainingJobs(plant)
+        models = Catalogue(plant.store, "model", "model", "Model")
+        configs = Catalogue(plant.store, "endpoint-config", "endpoint configuration", "EndpointConfig")
+        self._endpoints = Endpoints(plant, models, configs)
+        tags = Tags(plant.store)
+        self._operations: dict[str, Operation] = {
+            "CreateTrainingJob": self._jobs.create,
+            "DescribeTrainingJob": self._jobs.describe,
+            "ListTrainingJobs": self._jobs.list,
+            "StopTrainingJob": self._jobs.stop,
+            "CreateModel": models.create,
+            "DescribeModel": models.describe,
+            "DeleteModel": models.delete,
+            "CreateEndpointConfig": configs.create,
+            "DescribeEndpointConfig": configs.describe,
+            "DeleteEndpointConfig": configs.delete,
+            "CreateEndpoint": self._endpoints.create,
+            "DescribeEndpoint": self._endpoints.describe,
+            "ListEndpoints": self._endpoints.list,
+            "DeleteEndpoint": self._endpoints.delete,
+            "AddTags": tags.add,
+            "ListTags": tags.list,
+            "DeleteTags": tags.delete,
+        }
+
+    def install(self) -> None:
+        """Make the emulator serve SageMaker, check its IAM, and run `createTrainingJob.sync`."""
+        emulator.add_service("sagemaker", "SageMaker.", _INVOCATION.pattern, self.handle)
+        emulator.add_resource_arns("sagemaker", _resource_arn)
+        emulator.add_task(RESOURCE, CreateTrainingJobTask(self._plant, self._jobs))
+
+    def recover(self) -> None:
+        """After a restart: jobs that were running have lost their process; endpoints get a new one."""
+        for job in self._plant.store.all("training-job"):
+            if job["TrainingJobStatus"] not in FINAL:
+                self._lose(job)
+        for endpoint in self._plant.store.all("endpoint"):
+            if endpoint["EndpointStatus"] in ("InService", "Creating"):
+                self._revive(endpoint)
+
+    def _lose(self, job: Record) -> None:
+        ending = failed(f"AlgorithmError: {INTERRUPTED}, exit code: 137")
+        self._plant.store.update(
+            "training-job", job["TrainingJobName"], TrainingJobStatus=ending.status,
+            SecondaryStatus=ending.secondary, FailureReason=ending.failure, TrainingEndTime=job["LastModifiedTime"],
+        )  # fmt: skip
+
+    def _revive(self, endpoint: Record) -> None:
+        update = functools.partial(self._plant.store.update, "endpoint", endpoint["EndpointName"])
+        update(EndpointStatus="Creating")
+        try:
+            self._endpoints.run(endpoint)
+        except SageMakerError as error:  # its model or configuration was deleted meanwhile
+            update(EndpointStatus="Failed", FailureReason=error.message)
+
+    async def handle(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> emulator.Response:
+        """The emulator's entry. Operations run in threads: they wait for files, children and locks."""
+        try:
+            if match := _INVOCATION.match(path):
+                name = unquote(match.group(1))
+                extra, answer = await asyncio.to_thread(self._endpoints.invoke, name, body, headers)
+                return 200, extra, answer
+            operation = headers.get("x-amz-target", "").partition(".")[2]
+            document = await asyncio.to_thread(self._perform, operation, body)
+        except SageMakerError as error:
+            return _refusal(error)
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
+
+    def _perform(self, operation: str, body: bytes) -> dict[str, Any]:
+        perform = self._operations.get(operation)
+        if perform is None:
+            raise SageMakerError("UnknownOperationException", f"The local cloud has no SageMaker {operation}.")
+        try:
+            request = json.loads(body or b"{}")
+        except ValueError as error:
+            raise SageMakerError("SerializationException", "The request body is not JSON.") from error
+        shapes.check_request(operation, request)
+        return perform(request)
+
+
+def _refusal(error: SageMakerError) -> emulator.Response:
+    members = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": error.code}
+    return error.status, headers, json.dumps(members).encode()
+
+
+def _resource_arn(path: str, body: bytes) -> str:
+    if match := _INVOCATION.match(path):
+        return arn("endpoint", unquote(match.group(1)))
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return "*"
+    if "ResourceArn" in request:
+        return str(request["ResourceArn"])
+    # CreateEndpoint names two resources; the endpoint comes first in the table.
+    return next((arn(kind, str(request[member])) for member, kind in _NAMED if member in request), "*")
