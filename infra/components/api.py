@@ -10,6 +10,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra import catalog
+from infra.acknowledgements import acknowledge
 from infra.naming import physical_name
 
 # Requests per second and the burst above it that API Gateway lets through, over all callers.
@@ -56,6 +57,7 @@ class Api(Construct):
             Tags.of(self.rest).add(name, value, include_resource_types=["AWS::ApiGateway::RestApi"])
         self._add_routes(functions)
         self._add_refusals()
+        self._acknowledge()
 
     def _stage(self) -> apigateway.StageOptions:
         return apigateway.StageOptions(
@@ -90,6 +92,19 @@ class Api(Construct):
                 response_headers=headers,
                 templates={"application/json": refusal_body(code)},
             )
+
+    def _acknowledge(self) -> None:
+        keys = "Requests carry Luthier's own API keys, which the functions check; unknown paths have to answer 404."
+        acknowledge(self, "APIG4", keys)
+        acknowledge(self, "COG4", keys)
+        acknowledge(self, "APIG2", "The functions validate requests and name the field, the rule and the remedy.")
+        acknowledge(self, "APIG3", "A web ACL costs money while idle; the stage is throttled and takes one any time.")
+        managed = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+        acknowledge(
+            self,
+            f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{managed}]",
+            "API Gateway asks for exactly this policy to write its logs, once per account.",
+        )
 
 
 def refusal_body(code: str) -> str:

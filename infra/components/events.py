@@ -5,6 +5,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge
 from infra.naming import physical_name
 
 
@@ -16,6 +17,7 @@ class Events(Construct):
         self.bus = events.EventBus(self, "Bus", event_bus_name=physical_name(self, "events"))
         self.stream_dead_letters = self._queue("StreamDeadLetters")
         self.dead_letters = self._queue("DeadLetters")
+        acknowledge(self, "SQS3", "These are dead-letter queues, of an event source mapping and of rules and calls.")
 
     def _queue(self, name: str) -> sqs.Queue:
         return sqs.Queue(

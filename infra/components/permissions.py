@@ -1,6 +1,7 @@
 """Turns the grants of `infra/catalog.py` into IAM statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
@@ -14,48 +15,64 @@ from infra.components.storage import Storage, table_arns
 _ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "base_models", "artifacts"}
 _USE_KEY = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
 
-Words = dict[str, Sequence[str]]
+_ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
+_NAMED_LATER = "Jobs and models are made, and named, while the platform runs."
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What a word of the catalogue stands for; `why` says why its ARNs hold a wildcard, where they do."""
+
+    arns: tuple[str, ...]
+    why: str = ""
+
+
+Words = dict[str, Resource]
 
 
 def words(storage: Storage, events: Events, roles: SageMakerRoles) -> Words:
-    """ARNs behind each word that a grant may name. State machines are added once they exist."""
+    """The resource behind each word that a grant may name. State machines are added once they exist."""
+    training_logs = _arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
+    serving = tuple(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config", "endpoint"))
     return {
-        "table": table_arns(storage.table),
-        "table_stream": [storage.table.table_stream_arn or ""],
-        "all_table_streams": ["*"],
-        "uploads": [storage.data.arn_for_objects("*/files/*")],
-        "job_data": [storage.data.arn_for_objects("*/jobs/*")],
-        "data_bucket": [storage.data.bucket_arn],
-        "base_models": [storage.base_models.arn_for_objects("*")],
-        "base_models_bucket": [storage.base_models.bucket_arn],
-        "artifacts": [storage.artifacts.arn_for_objects("*/jobs/*")],
-        "artifacts_bucket": [storage.artifacts.bucket_arn],
-        "event_bus": [events.bus.event_bus_arn],
-        "dead_letters": [events.dead_letters.queue_arn, events.stream_dead_letters.queue_arn],
-        "training_jobs": [_arn("sagemaker", "training-job/*")],
-        "training_logs": [
-            _arn("logs", "log-group:/aws/sagemaker/TrainingJobs"),
-            _arn("logs", "log-group:/aws/sagemaker/TrainingJobs:*"),
-        ],
-        "endpoints": [_arn("sagemaker", "endpoint/luthier-*")],
-        "serving": [_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config", "endpoint")],
-        "serving_role": [roles.serving.role_arn],
+        "table": Resource(tuple(table_arns(storage.table))),
+        "table_stream": Resource((storage.table.table_stream_arn or "",)),
+        "all_table_streams": Resource(("*",), "ListStreams cannot be bound to a table."),
+        "uploads": Resource((storage.data.arn_for_objects("*/files/*"),), _ALL_ORGANIZATIONS),
+        "job_data": Resource((storage.data.arn_for_objects("*/jobs/*"),), _ALL_ORGANIZATIONS),
+        "data_bucket": Resource((storage.data.bucket_arn,)),
+        "base_models": Resource((storage.base_models.arn_for_objects("*"),), "Any base model may be looked for."),
+        "base_models_bucket": Resource((storage.base_models.bucket_arn,)),
+        "artifacts": Resource((storage.artifacts.arn_for_objects("*/jobs/*"),), _ALL_ORGANIZATIONS),
+        "artifacts_bucket": Resource((storage.artifacts.bucket_arn,)),
+        "event_bus": Resource((events.bus.event_bus_arn,)),
+        "dead_letters": Resource((events.dead_letters.queue_arn, events.stream_dead_letters.queue_arn)),
+        "training_jobs": Resource((_arn("sagemaker", "training-job/*"),), _NAMED_LATER),
+        "training_logs": Resource((training_logs, f"{training_logs}:*"), "Each training job has its own log stream."),
+        "endpoints": Resource((_arn("sagemaker", "endpoint/luthier-*"),), _NAMED_LATER),
+        "serving": Resource(serving, _NAMED_LATER),
+        "serving_role": Resource((roles.serving.role_arn,)),
     }
 
 
-def statements(function: Function, words: Mapping[str, Sequence[str]], key_arn: str) -> list[iam.PolicyStatement]:
+def statements(function: Function, words: Words, key_arn: str) -> list[iam.PolicyStatement]:
     """The statements of one row; whoever touches encrypted data may also use the key, through S3 and DynamoDB only."""
-    granted = [_statement(grant, words) for grant in function.grants]
+    granted = [_statement(grant, words[grant.on]) for grant in function.grants]
     if any(grant.on in _ENCRYPTED for grant in function.grants):
         granted.append(_use_key(key_arn))
     return granted
 
 
-def _statement(grant: Grant, words: Mapping[str, Sequence[str]]) -> iam.PolicyStatement:
+def wildcards(function: Function, words: Words) -> Mapping[str, str]:
+    """The reason of every ARN that one row is granted."""
+    return {arn: words[grant.on].why for grant in function.grants for arn in words[grant.on].arns}
+
+
+def _statement(grant: Grant, resource: Resource) -> iam.PolicyStatement:
     conditions = {}
     if "iam:PassRole" in grant.actions:
         conditions = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    return iam.PolicyStatement(actions=list(grant.actions), resources=list(words[grant.on]), conditions=conditions)
+    return iam.PolicyStatement(actions=list(grant.actions), resources=list(resource.arns), conditions=conditions)
 
 
 def _use_key(key_arn: str) -> iam.PolicyStatement:

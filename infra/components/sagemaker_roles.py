@@ -4,10 +4,14 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge_wildcards
 from infra.components.storage import Storage
 
-_PULL_IMAGE = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-_USE_KEY = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
+_ACCOUNT = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
+_TRAINING_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs"
+_ENDPOINT_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/Endpoints/*"
+_IMAGES = f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:*:repository/*"
+_EVERY_JOB = "Jobs of every organization run under this role, and SageMaker opens only what each job's request names."
 
 
 class SageMakerRoles(Construct):
@@ -15,77 +19,80 @@ class SageMakerRoles(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, storage: Storage, hub_token_secret: str) -> None:
         super().__init__(scope, construct_id)
-        data, models, artifacts = storage.data, storage.base_models, storage.artifacts
+        self._key = storage.key.key_arn
+        job_data = storage.data.arn_for_objects("*/jobs/*")
+        job_artifacts = storage.artifacts.arn_for_objects("*/jobs/*")
+        base_models = storage.base_models.arn_for_objects("*")
+        buckets = [bucket.bucket_arn for bucket in (storage.data, storage.base_models, storage.artifacts)]
         self.training = self._role(
             "Training",
-            "/aws/sagemaker/TrainingJobs",
-            reads(data.arn_for_objects("*/jobs/*"), models.arn_for_objects("*"), artifacts.arn_for_objects("*/jobs/*")),
-            writes(artifacts.arn_for_objects("*/jobs/*")),
-            lists(data.bucket_arn, models.bucket_arn, artifacts.bucket_arn),
-            uses_key(storage.key.key_arn),
+            _TRAINING_LOGS,
+            reads=[job_data, base_models, job_artifacts],
+            writes=[job_artifacts],
+            lists=buckets,
         )
         self.staging = self._role(
             "Staging",
-            "/aws/sagemaker/TrainingJobs",
-            reads(models.arn_for_objects("*")),
-            writes(models.arn_for_objects("*"), artifacts.arn_for_objects("staging/*")),
-            lists(models.bucket_arn, artifacts.bucket_arn),
-            uses_key(storage.key.key_arn),
-            *([reads_secret(hub_token_secret)] if hub_token_secret else []),
+            _TRAINING_LOGS,
+            reads=[base_models],
+            writes=[base_models],
+            lists=buckets[1:2],
+            secret=hub_token_secret,
         )
         self.serving = self._role(
-            "Serving",
-            "/aws/sagemaker/Endpoints/*",
-            reads(models.arn_for_objects("*"), artifacts.arn_for_objects("*/jobs/*")),
-            lists(models.bucket_arn, artifacts.bucket_arn),
-            uses_key(storage.key.key_arn),
+            "Serving", _ENDPOINT_LOGS, reads=[base_models, job_artifacts], writes=[], lists=buckets[1:]
         )
 
-    def _role(self, name: str, log_group: str, *statements: iam.PolicyStatement) -> iam.Role:
-        return iam.Role(
+    def _role(
+        self, name: str, log_group: str, *, reads: list[str], writes: list[str], lists: list[str], secret: str = ""
+    ) -> iam.Role:
+        work = [
+            iam.PolicyStatement(actions=["s3:GetObject"], resources=reads),
+            iam.PolicyStatement(actions=["s3:GetBucketLocation", "s3:ListBucket"], resources=lists),
+            _use_key(self._key),
+        ]
+        if writes:
+            work.append(iam.PolicyStatement(actions=["s3:AbortMultipartUpload", "s3:PutObject"], resources=writes))
+        if secret:
+            work.append(_read_secret(secret))
+        role = iam.Role(
             self,
             name,
             assumed_by=iam.ServicePrincipal(
                 "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
             ),
             inline_policies={
-                "Work": iam.PolicyDocument(statements=list(statements)),
+                "Work": iam.PolicyDocument(statements=work),
                 "Host": iam.PolicyDocument(statements=_host(log_group)),
             },
         )
+        acknowledge_wildcards(role, dict.fromkeys(reads + writes, _EVERY_JOB) | _host_wildcards(log_group))
+        return role
 
 
-def reads(*objects: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=["s3:GetObject"], resources=list(objects))
+def _use_key(key_arn: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], resources=[key_arn]
+    )
 
 
-def writes(*objects: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=["s3:AbortMultipartUpload", "s3:PutObject"], resources=list(objects))
-
-
-def lists(*buckets: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=["s3:GetBucketLocation", "s3:ListBucket"], resources=list(buckets))
-
-
-def uses_key(key: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=_USE_KEY, resources=[key])
-
-
-def reads_secret(name: str) -> iam.PolicyStatement:
-    """Secrets Manager appends six characters of its own to the name in the ARN."""
-    arn = f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:secret:{name}-??????"
+def _read_secret(name: str) -> iam.PolicyStatement:
+    # Secrets Manager appends six characters of its own to the name in the ARN.
+    arn = f"arn:{Aws.PARTITION}:secretsmanager:{_ACCOUNT}:secret:{name}-??????"
     return iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn])
 
 
 def _host(log_group: str) -> list[iam.PolicyStatement]:
     """What SageMaker itself needs to start a container: its image, its log lines, its metrics."""
-    logs = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:{log_group}"
     return [
         iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-        iam.PolicyStatement(actions=_PULL_IMAGE, resources=[f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:*:repository/*"]),
+        iam.PolicyStatement(
+            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            resources=[_IMAGES],
+        ),
         iam.PolicyStatement(
             actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            resources=[logs, f"{logs}:*"],
+            resources=[log_group, f"{log_group}:*"],
         ),
         iam.PolicyStatement(
             actions=["cloudwatch:PutMetricData"],
@@ -93,3 +100,13 @@ def _host(log_group: str) -> list[iam.PolicyStatement]:
             conditions={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
         ),
     ]
+
+
+def _host_wildcards(log_group: str) -> dict[str, str]:
+    own_streams = "SageMaker names the log streams of its containers."
+    return {
+        "*": "The registry's sign-in and metrics have no resources to name; a condition binds the metrics.",
+        _IMAGES: "AWS's images and a prebuilt training image lie in other accounts.",
+        log_group: own_streams,
+        f"{log_group}:*": own_streams,
+    }

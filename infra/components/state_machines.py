@@ -12,10 +12,14 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge_wildcards
 from infra.naming import physical_name
 
 PIPELINE = Path(__file__).resolve().parent.parent.parent / "functions" / "pipeline"
-_SYNC_RULE = "StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+_TRAINING_JOBS = f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:training-job/*"
+_SYNC_RULE = (
+    f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+)
 _LOG_DELIVERY = [
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
@@ -78,7 +82,7 @@ class PipelineMachine(Construct):
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=functions),
             iam.PolicyStatement(actions=_LOG_DELIVERY + _TRACING, resources=["*"]),
         ]
-        return iam.Role(
+        role = iam.Role(
             self,
             "Role",
             assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
@@ -87,6 +91,9 @@ class PipelineMachine(Construct):
                 "TrainingJobs": iam.PolicyDocument(statements=_training_jobs(sagemaker_roles)),
             },
         )
+        reasons = {"*": "Log delivery and X-Ray have no resources to name.", _TRAINING_JOBS: "Jobs are named later."}
+        acknowledge_wildcards(role, reasons)
+        return role
 
 
 def definition_of(name: str) -> str:
@@ -101,8 +108,6 @@ def placeholders(definition: str) -> set[str]:
 
 def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
     """What `sagemaker:createTrainingJob.sync` needs: the calls, the roles it hands over, and the rule it listens on."""
-    jobs = f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:training-job/*"
-    rule = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule/{_SYNC_RULE}"
     return [
         iam.PolicyStatement(
             actions=[
@@ -111,12 +116,14 @@ def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
                 "sagemaker:DescribeTrainingJob",
                 "sagemaker:StopTrainingJob",
             ],
-            resources=[jobs],
+            resources=[_TRAINING_JOBS],
         ),
         iam.PolicyStatement(
             actions=["iam:PassRole"],
             resources=roles,
             conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
-        iam.PolicyStatement(actions=["events:DescribeRule", "events:PutRule", "events:PutTargets"], resources=[rule]),
+        iam.PolicyStatement(
+            actions=["events:DescribeRule", "events:PutRule", "events:PutTargets"], resources=[_SYNC_RULE]
+        ),
     ]

@@ -11,7 +11,7 @@ from infra.components.api import Api
 from infra.components.events import Events
 from infra.components.functions import Functions
 from infra.components.monitoring import Monitoring
-from infra.components.permissions import words
+from infra.components.permissions import Resource, words
 from infra.components.sagemaker_roles import SageMakerRoles
 from infra.components.serving_images import serving_image
 from infra.components.state_machines import PipelineMachine
@@ -88,8 +88,9 @@ class LuthierStack(Stack):
             self.functions.add(row, self._words, self._settings)
         self.machines = {name: self._machine(name) for name in MACHINES}
         arns = {name: machine.machine.state_machine_arn for name, machine in self.machines.items()}
-        executions = [self._execution_arns(machine) for machine in self.machines.values()]
-        self._words |= {"executions": executions, **{f"{name}_machine": [arn] for name, arn in arns.items()}}
+        executions = tuple(self._execution_arns(machine) for machine in self.machines.values())
+        self._words |= {f"{name}_machine": Resource((arn,)) for name, arn in arns.items()}
+        self._words["executions"] = Resource(executions, "Each execution has a name of its own.")
         self._settings |= {f"{name}_state_machine_arn": arn for name, arn in arns.items()}
 
     def _machine(self, name: str) -> PipelineMachine:
