@@ -72,7 +72,7 @@ def _write_weights(reader: Any, fields: dict[str, Any], target: Path) -> None:
 
 
 def _undo_rotary_order(values: Any, heads: int) -> Any:
-    """llama.cpp keeps the two halves of each rotary pair next to each other; transformers keeps them half a head apart."""
+    """llama.cpp keeps both halves of a rotary pair side by side; transformers keeps them half a head apart."""
     rows = values.shape[0]
     return values.reshape(heads, rows // heads // 2, 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
 

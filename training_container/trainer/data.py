@@ -9,6 +9,7 @@ from typing import Any
 
 from luthier.datasets.report import Report, examine
 from luthier.datasets.rows import Finding, Row, parse_row
+
 from trainer import log, templates
 from trainer.failures import Failure
 

@@ -1,4 +1,4 @@
-"""The finished model folder: adapter, tokenizer, chat template, model card. The card goes last; without it: no model."""
+"""The finished model folder: adapter, tokenizer, chat template and, last of all, the card that makes it a model."""
 
 import hashlib
 import platform

@@ -34,7 +34,7 @@ class Rendered:
 
 
 def ensure_template(tokenizer: Any, row_format: str) -> None:
-    """Give a tokenizer without chat template the plain one where that is honest; Failure(template_missing) elsewhere."""
+    """Give a tokenizer that has none the plain template. Raises Failure(template_missing) for conversations."""
     if tokenizer.chat_template:
         return
     if row_format == "messages":
