@@ -3,8 +3,8 @@
 from typing import Any
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
+from luthier.errors import InvalidRequest
 from luthier.wire import Request
 
 # Said to OpenAI's platform, not to the model: accepted, and of no effect here.
@@ -18,20 +18,20 @@ class ChatRequest(Request):
     model: str = Field(min_length=1, description="Any name of a deployed model.")
     messages: list[dict[str, Any]] = Field(min_length=1)
     audio: Any = None
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     function_call: Any = None
     functions: Any = None
     logit_bias: dict[str, float] | None = None
     logprobs: bool | None = None
-    max_completion_tokens: int | None = Field(None, ge=1)
-    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
     metadata: Any = None
     modalities: Any = None
     moderation: Any = None
-    n: int | None = Field(None, ge=1, le=128)
+    n: int | None = Field(default=None, ge=1, le=128)
     parallel_tool_calls: bool | None = None
     prediction: Any = None
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     prompt_cache_key: Any = None
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
@@ -42,13 +42,13 @@ class ChatRequest(Request):
     service_tier: Any = None
     stop: str | list[str] | None = None
     store: Any = None
-    stream: bool | None = Field(None, description="Only false: this endpoint answers in one piece.")
+    stream: bool | None = Field(default=None, description="Only false: this endpoint answers in one piece.")
     stream_options: Any = None
-    temperature: float | None = Field(None, ge=0, le=2)
+    temperature: float | None = Field(default=None, ge=0, le=2)
     tool_choice: Any = None
     tools: list[dict[str, Any]] | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-    top_p: float | None = Field(None, ge=0, le=1)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_p: float | None = Field(default=None, ge=0, le=1)
     user: Any = None
     verbosity: Any = None
     web_search_options: Any = None
@@ -57,7 +57,11 @@ class ChatRequest(Request):
     @classmethod
     def _answer_in_one_piece(cls, stream: bool | None) -> bool | None:
         if stream:
-            raise PydanticCustomError("streaming_unsupported", "Input should be false: streaming is not available yet")
+            message, remedy = (
+                "Streaming is not available yet.",
+                "Send the request without it, or with false.",
+            )
+            raise InvalidRequest(message, code="streaming_unsupported", param="stream", remedy=remedy)
         return stream
 
     def for_engine(self) -> dict[str, Any]:

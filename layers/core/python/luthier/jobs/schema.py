@@ -12,6 +12,7 @@ from pydantic import Field
 
 from luthier.deployments.entity import Deployment
 from luthier.jobs import hyperparameters
+from luthier.jobs.curve import Curve
 from luthier.jobs.entity import SHOWN, Job
 from luthier.jobs.listing import Page
 from luthier.jobs.service import Estimate
@@ -31,23 +32,27 @@ class CreateJob(CamelRequest):
     name: str = Field(min_length=1, max_length=200, description="Human-readable job name.")
     base_model: str = Field(min_length=1, description="Base model to fine-tune: an id of GET base-models.")
     training_dataset: str = Field(min_length=1, description="Id, path or filename of an uploaded training file.")
-    description: str | None = Field(None, max_length=2_000)
-    validation_file: str | None = Field(None, min_length=1, description="Id, path or filename of an uploaded file.")
+    description: str | None = Field(default=None, max_length=2_000)
+    validation_file: str | None = Field(
+        default=None, min_length=1, description="Id, path or filename of an uploaded file."
+    )
     hyperparameters: dict[str, Any] | None = Field(
-        None,
+        default=None,
         description="; ".join(
             f"{row.wire}: {row.minimum:g} to {row.maximum:g}, default {row.default}"
             for row in hyperparameters.HYPERPARAMETERS
         ),
     )
     suffix: str | None = Field(
-        None,
+        default=None,
         max_length=64,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="Appended to the name of the resulting model; the job's short id by default.",
     )
-    hardware: str | None = Field(None, description="An id of GET hardware; chosen by base model and method by default.")
-    method: str = Field("sft", description="How to train.")
+    hardware: str | None = Field(
+        default=None, description="An id of GET hardware; chosen by base model and method by default."
+    )
+    method: str = Field(default="sft", description="How to train.")
 
 
 class JobCreated(CamelAnswer):
@@ -180,7 +185,7 @@ class JobChanged(CamelAnswer):
 
     @classmethod
     def of(cls, job: Job, message: str) -> Self:
-        return cls(id=job.id, status=job.shown_status, message=message)
+        return cls.model_validate({"id": job.id, "status": job.shown_status, "message": message})
 
 
 class JobDeployed(CamelAnswer):
@@ -193,11 +198,13 @@ class JobDeployed(CamelAnswer):
 
     @classmethod
     def of(cls, job_id: str, deployment: Deployment) -> Self:
-        return cls(
-            id=job_id,
-            result_model=deployment.model_name,
-            status=deployment.status,
-            message=_DEPLOY_MESSAGES[deployment.status],
+        return cls.model_validate(
+            {
+                "id": job_id,
+                "result_model": deployment.model_name,
+                "status": deployment.status,
+                "message": _DEPLOY_MESSAGES[deployment.status],
+            }
         )
 
 
@@ -229,8 +236,25 @@ class Metrics(CamelAnswer):
 
 
 class JobMetrics(CamelAnswer):
+    """Null until the trainer has written a value; the last values stay after the end."""
+
     job_id: str
     metrics: Metrics
+
+    @classmethod
+    def of(cls, job: Job, curve: Curve | None) -> Self:
+        latest = curve.latest if curve else job.metrics or {}
+        return cls(
+            job_id=job.id,
+            metrics=Metrics(
+                training_loss=latest.get("training_loss"),
+                validation_loss=latest.get("validation_loss"),
+                current_epoch=latest.get("epoch"),
+                total_epochs=job.hyperparameters["epochs"],
+                trained_tokens=curve.trained_tokens if curve else job.trained_tokens,
+                steps=[MetricsStep.model_validate(step) for step in (curve.steps if curve else [])],
+            ),
+        )
 
 
 class JobCounts(CamelAnswer):
@@ -252,7 +276,7 @@ class JobCounts(CamelAnswer):
 class EstimateCost(CamelRequest):
     base_model: str = Field(min_length=1, description="An id of GET base-models.")
     dataset_size: int = Field(ge=1, le=1_000_000_000, description="Number of training examples.")
-    hardware: str | None = Field(None, description="An id of GET hardware.")
+    hardware: str | None = Field(default=None, description="An id of GET hardware.")
 
 
 class CostEstimate(CamelAnswer):

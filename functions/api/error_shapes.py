@@ -1,0 +1,91 @@
+"""The error body of each surface. Statuses, codes and sentences come from `luthier.errors`; only the shape differs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from luthier.errors import (
+    Conflict,
+    Forbidden,
+    InsufficientCredits,
+    Internal,
+    InvalidRequest,
+    LuthierError,
+    NotEnabled,
+    NotFound,
+    PayloadTooLarge,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+    Unprocessable,
+)
+
+# (error, request id, ISO 8601 time) → JSON-able body
+Shape = Callable[[LuthierError, str, str], dict[str, Any]]
+
+
+def fine_tuning(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
+    """`{"error": {"code", "message", "details"}}`; `details` is an object or null."""
+    return {"error": {"code": error.code, "message": error.sentence(), "details": _details(error) or None}}
+
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+
+
+def openai(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
+    """`{"error": {"message", "type", "param", "code"}}`: all four keys, always."""
+    kind = "server_error" if error.status >= 500 else _OPENAI_TYPES.get(error.status, "invalid_request_error")
+    return {"error": {"message": error.sentence(), "type": kind, "param": error.param, "code": error.code}}
+
+
+# The codes that this surface's documentation gives to a whole family.
+_TRAINING_CODES: dict[type[LuthierError], str] = {
+    InvalidRequest: "VALIDATION_ERROR",
+    Unauthenticated: "UNAUTHORIZED",
+    InsufficientCredits: "INSUFFICIENT_CREDITS",
+    Forbidden: "FORBIDDEN",
+    NotFound: "RESOURCE_NOT_FOUND",
+    Conflict: "STATE_CONFLICT",
+    PayloadTooLarge: "PAYLOAD_TOO_LARGE",
+    Unprocessable: "SEMANTIC_ERROR",
+    RateLimited: "RATE_LIMIT_EXCEEDED",
+    Internal: "INTERNAL_ERROR",
+    NotEnabled: "NOT_ENABLED",
+    Unavailable: "SERVICE_UNAVAILABLE",
+}
+_TRAINING_DETAILS: dict[type[LuthierError], dict[str, str]] = {
+    InvalidRequest: {"param": "field"},
+    Forbidden: {"required": "required_permission", "present": "current_permissions"},
+    NotFound: {"param": "resource"},
+    Conflict: {"current": "current_state", "required": "required_state"},
+}
+
+
+def training_models(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
+    """`{"error": "CODE", "message", "details", "code": <status>, "request_id", "timestamp"}`."""
+    family = next((kind for kind in _TRAINING_CODES if isinstance(error, kind)), Internal)
+    names = _TRAINING_DETAILS.get(family, {})
+    details = {names.get(name, name): value for name, value in _details(error).items()}
+    if family is InvalidRequest:
+        details["reason"] = error.code
+    general = family is InvalidRequest or error.code == family.default_code
+    return {
+        "error": _TRAINING_CODES[family] if general else error.code.upper(),
+        "message": error.sentence(),
+        "details": details,
+        "code": error.status,
+        "request_id": request_id,
+        "timestamp": now,
+    }
+
+
+def _details(error: LuthierError) -> dict[str, Any]:
+    details = {"param": error.param} if error.param else {}
+    if isinstance(error.details, dict):
+        return details | error.details
+    return details | {"problems": error.details} if error.details else details

@@ -1,0 +1,24 @@
+"""What request and answer models of every surface have in common."""
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Request(BaseModel):
+    """A body as a client sends it: no unknown field, no guessing of types ("3" is not 3)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+
+
+class Answer(BaseModel):
+    """A body as a client receives it. Keys that have no value yet are sent as null, never left out."""
+
+    model_config = ConfigDict(defer_build=True, from_attributes=True)
+
+
+class CamelRequest(Request):
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class CamelAnswer(Answer):
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)

@@ -1,0 +1,79 @@
+"""What API Gateway does, in-process: picks the function by path, hands it a REST proxy event, reads its answer."""
+
+import base64
+import importlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+# The triggers of infra/catalog.py, first match wins.
+ROUTES = (
+    ("/api/v1/fine-tuning", "fine_tuning"),
+    ("/v1/files", "openai"),
+    ("/v1/models", "openai"),
+    ("/v1/chat/completions", "openai"),
+    ("/v2/training", "training_models"),
+    ("/", "account"),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Gateway:
+    """A client of the whole API that sends `key` with every request."""
+
+    def __init__(self, key: str | None = None) -> None:
+        self.key = key
+
+    def get(self, path: str, **options: Any) -> Answer:
+        return self.send("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> Answer:
+        return self.send("POST", path, body, **options)
+
+    def delete(self, path: str, **options: Any) -> Answer:
+        return self.send("DELETE", path, **options)
+
+    def send(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Answer:
+        """Bytes travel base64-encoded, text as it is, anything else as JSON."""
+        sent = {"Host": "api.example.test", "X-Forwarded-Proto": "https"}
+        if self.key:
+            sent["X-API-Key"] = self.key
+        if body is not None and not isinstance(body, str | bytes):
+            body, sent["Content-Type"] = json.dumps(body), "application/json"
+        event = proxy_event(method, path, body, sent | (headers or {}))
+        response = handler_of(path)(event, None)
+        seen = {name.lower(): values[0] for name, values in response["multiValueHeaders"].items()}
+        return Answer(response["statusCode"], seen, response["body"] or "")
+
+
+def handler_of(path: str) -> Any:
+    name = next(surface for prefix, surface in ROUTES if path.startswith(prefix))
+    return importlib.import_module(f"functions.api.{name}").handler
+
+
+def proxy_event(method: str, path: str, body: str | bytes | None, headers: dict[str, str]) -> dict[str, Any]:
+    parts = urlsplit(path)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    binary = isinstance(body, bytes)
+    return {
+        "httpMethod": method,
+        "path": parts.path,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "body": base64.b64encode(body).decode() if isinstance(body, bytes) else body,
+        "isBase64Encoded": binary,
+        "requestContext": {"requestId": str(uuid.uuid4()), "stage": "prod", "path": f"/prod{parts.path}"},
+    }
