@@ -5,6 +5,7 @@ its internals; `tests/journey/test_emulator_hooks.py` fails when they move, and 
 """
 
 import asyncio
+import functools
 import logging
 import os
 import re
@@ -138,6 +139,28 @@ def name_function_errors() -> None:
         return result
 
     lambda_svc._execute_function_warm = named
+
+
+def shield_functions_from_terminal() -> None:
+    """Start function workers in sessions of their own: Ctrl-C is for the launcher, which still needs them to settle."""
+    import subprocess
+
+    from ministack.core import lambda_runtime
+
+    class Sessions(ModuleType):
+        Popen = functools.partial(subprocess.Popen, start_new_session=True)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(subprocess, name)
+
+    lambda_runtime.subprocess = Sessions("subprocess")
+
+
+def running_executions() -> int:
+    """How many state-machine executions have not ended."""
+    from ministack.services import stepfunctions
+
+    return sum(execution["status"] == "RUNNING" for execution in stepfunctions._executions.all_values())
 
 
 def use_snapshots(load: Callable[[str], dict | None], save: Callable[[], None]) -> None:

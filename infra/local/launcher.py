@@ -1,0 +1,169 @@
+"""One life of the local cloud: start, deploy, recover, serve, stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+
+from infra.local import deploy, emulator, preflight, seed
+from infra.local.front_door import FrontDoor
+from infra.local.options import REGION, Options
+from infra.local.sagemaker.plant import Plant
+from infra.local.sagemaker.service import SageMaker
+from infra.local.sagemaker.store import Store
+from infra.local.snapshots import Snapshots
+
+log = logging.getLogger("luthier.launcher")
+# Interrupted jobs get this long to write a checkpoint, their executions as long again to settle.
+_SAVING_SECONDS = 20.0
+_SETTLING_SECONDS = 15.0
+_SWEEPER = "functions.events.sweep_stuck_jobs.handler"
+Say = Callable[[str], None]
+
+
+def run(options: Options, say: Say = print) -> None:
+    """Run until SIGINT or SIGTERM. Raises Refusal when the cloud cannot start."""
+    lock = preflight.take_lock(options)
+    with contextlib.closing(lock):
+        preflight.check(options)
+        shutil.rmtree(options.temporary, ignore_errors=True)
+        emulator.configure(options)
+        _log_to_file(options)
+        asyncio.run(Launcher(options, say).live())
+
+
+class Launcher:
+    """Wires emulator, plug-in, snapshots and front door together."""
+
+    def __init__(self, options: Options, say: Say) -> None:
+        self._options = options
+        self._say = say
+        app = emulator.emulator_app()
+        store = Store()
+        self._plant = Plant(options, store)
+        self._sagemaker = SageMaker(self._plant)
+        self._sagemaker.install()
+        emulator.name_function_errors()
+        emulator.shield_functions_from_terminal()
+        self._snapshots = Snapshots(
+            options.snapshot, lambda: {**app._build_persistence_save_dict(), "sagemaker": store.state}
+        )
+        emulator.use_snapshots(self._snapshots.load, self._snapshots.save)
+        store.restore(self._snapshots.load("sagemaker"))
+        self._door = FrontDoor(app.app, options.port, self._snapshots.touch)
+        self._stop = asyncio.Event()
+
+    async def live(self) -> None:
+        """Start everything, wait for a signal, end everything."""
+        ready, closing = asyncio.Event(), asyncio.Event()
+        self._catch_signals()
+        ports = [self._options.aws_port, self._options.port]
+        server = asyncio.create_task(emulator.serve(self._door, ports, closing, ready))
+        await ready.wait()
+        saver = asyncio.create_task(self._snapshots.keep_saving())
+        start = asyncio.create_task(asyncio.to_thread(self._start))
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({start, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                start.result()
+                self._snapshots.save()
+                await stopped
+        finally:
+            await asyncio.to_thread(self._close)
+            saver.cancel()
+            closing.set()
+            await server
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._say("Stopping at once.")
+            self._plant.close(0)
+            os._exit(130)
+        self._say("Stopping; once more to stop at once.")
+        self._stop.set()
+
+    def _client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self._options.aws_url, region_name=REGION)
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        self._say("Deploying the stack to this machine …")
+        outputs = deploy.deploy(self._options, self._client)
+        if self._options.base_model != "none":
+            self._say("Staging the base model …")
+        model = seed.stage_base_model(self._options, self._client, outputs["BaseModelsBucketName"])
+        key = seed.api_key(self._options, self._client, outputs["TableName"])
+        self._sagemaker.recover()
+        self._sweep()
+        self._door.open(*_api_address(outputs["ApiUrl"]))
+        seed.write_env(self._options.env_file, self._environment(outputs, key))
+        self._announce(key, model, time.monotonic() - began)
+
+    def _sweep(self) -> None:
+        """Settle what the last life left half done, without waiting for the sweeper's schedule."""
+        functions = self._client("lambda")
+        for page in functions.get_paginator("list_functions").paginate():
+            for function in page["Functions"]:
+                if function["Handler"] == _SWEEPER:
+                    functions.invoke(FunctionName=function["FunctionName"], Payload=b"{}")
+
+    def _environment(self, outputs: dict[str, str], key: str) -> dict[str, str]:
+        return {
+            "LUTHIER_BASE_URL": self._options.base_url,
+            "LUTHIER_API_KEY": key,
+            **self._options.aws_environment(),
+            "LUTHIER_TABLE": outputs["TableName"],
+            "LUTHIER_DATA_BUCKET": outputs["DataBucketName"],
+            "LUTHIER_BASE_MODELS_BUCKET": outputs["BaseModelsBucketName"],
+            "LUTHIER_ARTIFACTS_BUCKET": outputs["ArtifactsBucketName"],
+            "LUTHIER_EVENT_BUS": outputs["EventBusName"],
+        }
+
+    def _announce(self, key: str, model: str | None, seconds: float) -> None:
+        self._say(f"Ready after {seconds:.0f} s.")
+        self._say(f"  base URL    {self._options.base_url}")
+        self._say(f"  API key     {key}")
+        if model:
+            self._say(f"  base model  {model}")
+        self._say(f"  settings    {self._options.env_file}")
+        self._say(f"  log         {self._options.log}")
+        self._say("Ctrl-C stops it; what it holds is kept.")
+
+    def _close(self) -> None:
+        self._plant.close(_SAVING_SECONDS)
+        until = time.monotonic() + _SETTLING_SECONDS
+        while emulator.running_executions() and time.monotonic() < until:
+            time.sleep(0.1)
+
+
+def _api_address(url: str) -> tuple[str, str]:
+    match = re.match(r"https?://([^./]+)[^/]*/([^/]+)", url)
+    if match is None:
+        raise preflight.Refusal(f"The deployed API's address cannot be read: {url}")
+    return match.group(1), match.group(2)
+
+
+def _log_to_file(options: Options) -> None:
+    logging.basicConfig(
+        filename=options.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    emulator.quiet_libraries(options.verbose)
+    complaint = logging.StreamHandler(sys.stderr)
+    complaint.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("luthier.snapshots",):
+        logging.getLogger(name).addHandler(complaint)
