@@ -13,7 +13,7 @@ FRAMEWORK, VERSION = "djl-lmi", "0.38.0"
 
 def serving_images() -> dict[str, str]:
     """URI of the LMI (vLLM) image by region; the isolated partitions are left out."""
-    from sagemaker.core import image_uris
+    from sagemaker.core import image_uris  # type: ignore[import-not-found]
 
     regions = sorted(image_uris.config_for_framework(FRAMEWORK)["versions"][VERSION]["registries"])
     return {

@@ -42,46 +42,34 @@ class EveryMinutes:
 
 Trigger = OnTableStream | OnTrainingJobChange | OnArtifact | EveryMinutes
 
-TABLE_READ = Grant("table", ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"))
+TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
 TABLE_WRITE = Grant(
     "table", ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 )
 TABLE = (TABLE_READ, TABLE_WRITE)
 
 UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
-UPLOADS_WRITE = Grant("uploads", ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"))
-JOB_DATA_WRITE = Grant("job_data", ("s3:GetObject", "s3:PutObject"))
-DATA_LIST = Grant("data_bucket", ("s3:ListBucket",))
+UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
+JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
 BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
-BASE_MODELS_LIST = Grant("base_models_bucket", ("s3:ListBucket",))
 ARTIFACTS_READ = Grant("artifacts", ("s3:GetObject",))
+# Without it S3 answers 403, not 404, for an object that is not there.
+DATA_LIST = Grant("data_bucket", ("s3:ListBucket",))
+BASE_MODELS_LIST = Grant("base_models_bucket", ("s3:ListBucket",))
 ARTIFACTS_LIST = Grant("artifacts_bucket", ("s3:ListBucket",))
 
 TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
 TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
-TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"))
+STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
+TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
 ENDPOINT_DESCRIBE = Grant("endpoints", ("sagemaker:DescribeEndpoint",))
 ENDPOINT_INVOKE = Grant("endpoints", ("sagemaker:InvokeEndpoint",))
 SERVING_CREATE = Grant(
     "serving",
-    (
-        "sagemaker:AddTags",
-        "sagemaker:CreateEndpoint",
-        "sagemaker:CreateEndpointConfig",
-        "sagemaker:CreateModel",
-        "sagemaker:DescribeEndpoint",
-        "sagemaker:DescribeEndpointConfig",
-        "sagemaker:DescribeModel",
-    ),
+    ("sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig", "sagemaker:CreateModel"),
 )
 SERVING_DELETE = Grant(
-    "serving",
-    (
-        "sagemaker:DeleteEndpoint",
-        "sagemaker:DeleteEndpointConfig",
-        "sagemaker:DeleteModel",
-        "sagemaker:DescribeEndpoint",
-    ),
+    "serving", ("sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")
 )
 PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
 
@@ -92,12 +80,10 @@ DESCRIBE_EXECUTIONS = Grant("executions", ("states:DescribeExecution",))
 STREAM_READ = Grant("table_stream", ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"))
 STREAMS_LIST = Grant("all_table_streams", ("dynamodb:ListStreams",))
 PUBLISH = Grant("event_bus", ("events:PutEvents",))
-SEND_DEAD_LETTER = Grant("dead_letters", ("sqs:SendMessage",))
+SEND_UNPUBLISHED = Grant("stream_dead_letters", ("sqs:SendMessage",))
+SEND_FAILED_CALL = Grant("dead_letters", ("sqs:SendMessage",))
 
-STORES = ("table", "data_bucket", "base_models_bucket", "artifacts_bucket", "data_key_arn")
-TRAINING = ("training_image", "training_role_arn", "staging_role_arn", "hub_url", "hub_token_secret")
-SERVING = ("serving_image", "serving_role_arn")
-COMMON = (*STORES, "event_bus", *TRAINING, *SERVING)
+JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 
 
@@ -108,9 +94,9 @@ class Function:
     folder: str
     name: str
     grants: tuple[Grant, ...]
+    env: tuple[str, ...]
     routes: tuple[str, ...] = ()
     triggers: tuple[Trigger, ...] = ()
-    env: tuple[str, ...] = COMMON
     memory: int = 512
     timeout: int = 60
 
@@ -130,40 +116,38 @@ class Function:
 
 # API Gateway gives up after 29 s; a function that runs longer would work for nobody.
 _API_TIMEOUT = 29
+# A function gets processor time by its memory, and an API function's first answer is mostly imports.
+_API_MEMORY = 1024
 
 API = (
     Function(
         "api",
         "fine_tuning",
         routes=("/api/v1/fine-tuning/{proxy+}",),
+        # A create may have to check a file whose upload nobody completed, and keep the findings.
         grants=(
             *TABLE,
             UPLOADS_READ,
+            UPLOADS_WRITE,
             DATA_LIST,
             ARTIFACTS_READ,
             ARTIFACTS_LIST,
             START_TRAINING,
             START_DEPLOYMENT,
-            TRAINING_DESCRIBE,
             TRAINING_STOP,
             TRAINING_LOGS_READ,
         ),
-        env=COMMON + MACHINES,
-        memory=1024,
+        env=JOB_STORES + MACHINES,
+        memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
     Function(
         "api",
         "openai",
-        routes=(
-            "/v1/chat/completions",
-            "/v1/files",
-            "/v1/files/{proxy+}",
-            "/v1/models",
-            "/v1/models/{proxy+}",
-        ),
+        routes=("/v1/chat/completions", "/v1/files", "/v1/files/{proxy+}", "/v1/models", "/v1/models/{proxy+}"),
         grants=(*TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE),
-        memory=1024,
+        env=("table", "data_bucket"),
+        memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
     Function(
@@ -171,16 +155,17 @@ API = (
         "training_models",
         routes=("/v2/training/{proxy+}",),
         grants=(*TABLE, START_DEPLOYMENT),
-        env=COMMON + MACHINES,
-        memory=1024,
+        env=("table", "deployment_state_machine_arn"),
+        memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
     Function(
         "api",
         "account",
         routes=("/", "/{proxy+}", "/openapi.json", "/v1/organization/{proxy+}"),
-        grants=TABLE,
-        memory=1024,
+        grants=(),
+        env=(),
+        memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
 )
@@ -189,37 +174,41 @@ TRAINING_STEPS = (
     Function(
         "pipeline",
         "prepare_dataset",
-        grants=(*TABLE, UPLOADS_READ, UPLOADS_WRITE, JOB_DATA_WRITE, DATA_LIST),
-        memory=1024,
+        grants=(*TABLE, UPLOADS_READ, DATA_LIST, JOB_DATA_WRITE),
+        env=JOB_STORES,
         timeout=900,
     ),
-    Function("pipeline", "reserve_credits", grants=TABLE),
-    Function("pipeline", "plan_launch", grants=(*TABLE, ARTIFACTS_LIST)),
+    Function("pipeline", "reserve_credits", grants=TABLE, env=JOB_STORES),
+    Function("pipeline", "plan_launch", grants=TABLE, env=JOB_STORES),
+    Function("pipeline", "assess_training", grants=(*TABLE, TRAINING_DESCRIBE), env=JOB_STORES),
     Function(
         "pipeline",
-        "assess_training",
-        grants=(*TABLE, TRAINING_DESCRIBE, ARTIFACTS_READ, ARTIFACTS_LIST),
-    ),
-    Function("pipeline", "register_model", grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST), timeout=300),
-    Function(
-        "pipeline",
-        "settle_job",
+        "register_model",
         grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_DESCRIBE),
+        env=JOB_STORES,
     ),
+    Function("pipeline", "settle_job", grants=(*TABLE, ARTIFACTS_LIST, TRAINING_DESCRIBE), env=JOB_STORES),
 )
 
 # Both machines stage base models.
 STAGING_STEP = Function(
     "pipeline",
     "stage_base_model",
-    grants=(*TABLE, BASE_MODELS_READ, BASE_MODELS_LIST, TRAINING_DESCRIBE),
+    grants=(*TABLE, BASE_MODELS_READ, BASE_MODELS_LIST, STAGING_DESCRIBE),
+    env=("table", "base_models_bucket", "hub_url", "hub_token_secret"),
 )
 
 DEPLOYMENT_STEPS = (
-    Function("pipeline", "create_endpoint", grants=(*TABLE, SERVING_CREATE, PASS_SERVING_ROLE)),
-    Function("pipeline", "check_endpoint", grants=(*TABLE, ENDPOINT_DESCRIBE)),
-    Function("pipeline", "probe_endpoint", grants=(TABLE_READ, ENDPOINT_INVOKE), timeout=90),
-    Function("pipeline", "settle_deployment", grants=(*TABLE, SERVING_DELETE)),
+    Function(
+        "pipeline",
+        "create_endpoint",
+        grants=(TABLE_READ, SERVING_CREATE, PASS_SERVING_ROLE),
+        env=("table", "serving_image", "serving_role_arn"),
+    ),
+    Function("pipeline", "check_endpoint", grants=(TABLE_READ, ENDPOINT_DESCRIBE), env=("table",)),
+    # A model's first answer may take as long as SageMaker waits for one.
+    Function("pipeline", "probe_endpoint", grants=(TABLE_READ, ENDPOINT_INVOKE), env=("table",), timeout=90),
+    Function("pipeline", "settle_deployment", grants=(*TABLE, SERVING_DELETE), env=("table",)),
 )
 
 PIPELINE = (*TRAINING_STEPS, STAGING_STEP, *DEPLOYMENT_STEPS)
@@ -228,32 +217,33 @@ EVENTS = (
     Function(
         "events",
         "publish_events",
-        grants=(STREAM_READ, STREAMS_LIST, PUBLISH, SEND_DEAD_LETTER),
+        grants=(STREAM_READ, STREAMS_LIST, PUBLISH, SEND_UNPUBLISHED),
         triggers=(OnTableStream("EVENT#"),),
-        env=("table", "event_bus"),
+        env=("event_bus",),
     ),
     Function(
         "events",
         "training_progress",
-        grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_DESCRIBE, TRAINING_STOP, SEND_DEAD_LETTER),
+        grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_STOP, SEND_FAILED_CALL),
         triggers=(OnTrainingJobChange(), OnArtifact("metrics.jsonl")),
+        env=JOB_STORES,
     ),
     Function(
         "events",
         "sweep_stuck_jobs",
         grants=(
             *TABLE,
-            ARTIFACTS_READ,
             ARTIFACTS_LIST,
             DESCRIBE_EXECUTIONS,
             START_TRAINING,
             START_DEPLOYMENT,
             TRAINING_DESCRIBE,
             TRAINING_STOP,
-            SEND_DEAD_LETTER,
+            SERVING_DELETE,
+            SEND_FAILED_CALL,
         ),
         triggers=(EveryMinutes(1),),
-        env=COMMON + MACHINES,
+        env=JOB_STORES + MACHINES,
         timeout=300,
     ),
 )

@@ -94,8 +94,12 @@ class Functions(Construct):
             f"{row.pascal_name}Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={
-                "Grants": iam.PolicyDocument(statements=statements(row, words, self._key_arn)),
-                "Host": iam.PolicyDocument(statements=_host(log_group)),
+                name: iam.PolicyDocument(statements=granted)
+                for name, granted in {
+                    "Grants": statements(row, words, self._key_arn),
+                    "Host": _host(log_group),
+                }.items()
+                if granted
             },
         )
         acknowledge_wildcards(role, {"*": TRACING, **wildcards(row, words)})

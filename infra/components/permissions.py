@@ -46,13 +46,20 @@ def words(storage: Storage, events: Events, roles: SageMakerRoles) -> Words:
         "artifacts": Resource((storage.artifacts.arn_for_objects("*/jobs/*"),), _ALL_ORGANIZATIONS),
         "artifacts_bucket": Resource((storage.artifacts.bucket_arn,)),
         "event_bus": Resource((events.bus.event_bus_arn,)),
-        "dead_letters": Resource((events.dead_letters.queue_arn, events.stream_dead_letters.queue_arn)),
-        "training_jobs": Resource((_arn("sagemaker", "training-job/*"),), _NAMED_LATER),
+        "dead_letters": Resource((events.dead_letters.queue_arn,)),
+        "stream_dead_letters": Resource((events.stream_dead_letters.queue_arn,)),
+        "training_jobs": Resource((training_job_arn("ftjob"),), _NAMED_LATER),
+        "staging_jobs": Resource((training_job_arn("stage"),), _NAMED_LATER),
         "training_logs": Resource((training_logs, f"{training_logs}:*"), "Each training job has its own log stream."),
         "endpoints": Resource((_arn("sagemaker", "endpoint/luthier-*"),), _NAMED_LATER),
         "serving": Resource(serving, _NAMED_LATER),
         "serving_role": Resource((roles.serving.role_arn,)),
     }
+
+
+def training_job_arn(kind: str) -> str:
+    """SageMaker jobs of one kind: `ftjob` are fine-tuning runs, `stage` copies of base models."""
+    return _arn("sagemaker", f"training-job/{kind}-*")
 
 
 def statements(function: Function, words: Words, key_arn: str) -> list[iam.PolicyStatement]:

@@ -13,10 +13,10 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.acknowledgements import acknowledge_wildcards
+from infra.components.permissions import training_job_arn
 from infra.naming import physical_name
 
 PIPELINE = Path(__file__).resolve().parent.parent.parent / "functions" / "pipeline"
-_TRAINING_JOBS = f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:training-job/*"
 _SYNC_RULE = (
     f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
 )
@@ -91,8 +91,8 @@ class PipelineMachine(Construct):
                 "TrainingJobs": iam.PolicyDocument(statements=_training_jobs(sagemaker_roles)),
             },
         )
-        reasons = {"*": "Log delivery and X-Ray have no resources to name.", _TRAINING_JOBS: "Jobs are named later."}
-        acknowledge_wildcards(role, reasons)
+        reasons = dict.fromkeys(_job_arns(), "Jobs are named while the platform runs.")
+        acknowledge_wildcards(role, {"*": "Log delivery and X-Ray have no resources to name."} | reasons)
         return role
 
 
@@ -106,6 +106,10 @@ def placeholders(definition: str) -> set[str]:
     return set(re.findall(r"\$\{(\w+)\}", definition))
 
 
+def _job_arns() -> list[str]:
+    return [training_job_arn("ftjob"), training_job_arn("stage")]
+
+
 def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
     """What `sagemaker:createTrainingJob.sync` needs: the calls, the roles it hands over, and the rule it listens on."""
     return [
@@ -116,7 +120,7 @@ def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
                 "sagemaker:DescribeTrainingJob",
                 "sagemaker:StopTrainingJob",
             ],
-            resources=[_TRAINING_JOBS],
+            resources=_job_arns(),
         ),
         iam.PolicyStatement(
             actions=["iam:PassRole"],

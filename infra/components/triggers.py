@@ -76,4 +76,8 @@ def _pattern(trigger: Trigger, artifacts: s3.Bucket) -> events.EventPattern:
             detail={"bucket": {"name": [artifacts.bucket_name]}, "object": {"key": [{"suffix": trigger.suffix}]}},
         )
     assert isinstance(trigger, OnTrainingJobChange)
-    return events.EventPattern(source=["aws.sagemaker"], detail_type=["SageMaker Training Job State Change"])
+    return events.EventPattern(
+        source=["aws.sagemaker"],
+        detail_type=["SageMaker Training Job State Change"],
+        detail={"TrainingJobName": [{"prefix": "ftjob-"}]},
+    )
