@@ -47,7 +47,8 @@ class TrainingPipeline:
         job = self._change(step, lambda job, now: job.become(entity.PREPARING, now) if job.status == "queued" else job)
         for dataset_id, channel in ((job.training_dataset, "train"), (job.validation_dataset, "validation")):
             if dataset_id:
-                self._storage.copy_rows(job, channel, self._datasets.stored(job.organization_id, dataset_id))
+                dataset = self._datasets.stored(job.organization_id, dataset_id)
+                self._datasets.copy_to(dataset, *self._storage.rows_at(job, channel))
         base = catalog.find_base_model(job.base_model)
         self._storage.write_config(job, base.id, base.revision, self._price_per_second(job))
         return {"base_model": job.base_model}

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from luthier.datasets.entity import Dataset
 from luthier.errors import NotFound
 from luthier.jobs.entity import Job
 from luthier.settings import Settings
@@ -18,13 +17,9 @@ class JobStorage:
         self._s3 = s3
         self._settings = settings
 
-    def copy_rows(self, job: Job, channel: str, dataset: Dataset) -> None:
-        """Copy a dataset's rows, inside S3, to where this attempt's channel reads them."""
-        self._s3.copy(
-            {"Bucket": self._settings.data_bucket, "Key": dataset.s3_key},
-            self._settings.data_bucket,
-            f"{_attempt(job)}/{channel}/{channel}.jsonl",
-        )
+    def rows_at(self, job: Job, channel: str) -> tuple[str, str]:
+        """Bucket and key from which this attempt's channel reads its rows."""
+        return self._settings.data_bucket, f"{_attempt(job)}/{channel}/{channel}.jsonl"
 
     def write_config(self, job: Job, base_model_id: str, revision: str, price_per_second: float) -> None:
         """Write the job config that the container validates before it loads anything."""

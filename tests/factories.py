@@ -1,0 +1,184 @@
+"""Things that tests need many of: a platform on an in-process AWS, principals, datasets, jobs."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+
+from luthier import table
+from luthier.accounts.entity import Principal
+from luthier.datasets.entity import Dataset
+from luthier.datasets.service import DatasetService
+from luthier.datasets.store import DatasetStore
+from luthier.executions import Executions
+from luthier.jobs.entity import Job, JobRequest, Step
+from luthier.jobs.logs import JobLogs
+from luthier.jobs.pipeline import TrainingPipeline
+from luthier.jobs.runs import Runs
+from luthier.jobs.service import Claims, JobService
+from luthier.jobs.storage import JobStorage
+from luthier.jobs.store import JobStore
+from luthier.jobs.watch import JobWatcher
+from luthier.models.service import ModelService
+from luthier.models.store import ModelStore
+from luthier.settings import Settings
+from tests.fakes import FakeSageMaker, FakeStates
+
+SETTINGS = Settings(
+    table="luthier",
+    data_bucket="luthier-data",
+    base_models_bucket="luthier-base-models",
+    artifacts_bucket="luthier-artifacts",
+    event_bus="luthier",
+    training_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:training",
+    deployment_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:deployment",
+)
+BASE_MODEL = "smollm2-135m-instruct"
+MODEL_URI = "s3://luthier-base-models/smollm2/main/"
+
+
+def principal(organization_id: str = "org_a", user_id: str = "user_1") -> Principal:
+    return Principal(organization_id, user_id, f"key_{user_id}", ("admin",))
+
+
+def rows(count: int = 3) -> bytes:
+    """A valid training file of `count` conversations."""
+    return b"".join(
+        json.dumps(
+            {"messages": [{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": f"answer {i}"}]}
+        ).encode()
+        + b"\n"
+        for i in range(count)
+    )
+
+
+def metrics_line(step: int, **values: Any) -> dict[str, Any]:
+    known = {"phase": "training", "step": step, "total_steps": 10, "epoch": step / 5, "total_epochs": 2}
+    return known | {"training_loss": 2.0 / step, "trained_tokens": 100 * step, "seconds_remaining": 10 - step} | values
+
+
+CARD = {
+    "metrics": {"training_loss": 0.2, "validation_loss": None, "epoch": 2},
+    "trained_tokens": 1000,
+    "parameters": 135_000_000,
+    "trainable_parameters": 900_000,
+    "files": [{"path": "adapter_model.safetensors", "size": 3_000_000, "sha256": "0" * 64}],
+}
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def advance(self, **span: float) -> None:
+        self.moment += timedelta(**span)
+
+
+class Platform:
+    """Every service, wired as `luthier.wiring` does it, on moto. Use it inside `moto.mock_aws()`."""
+
+    def __init__(self) -> None:
+        self.settings, self.clock = SETTINGS, Clock()
+        self.dynamodb, self.s3 = boto3.client("dynamodb"), boto3.client("s3")
+        self.logs = boto3.client("logs")
+        self.states, self.sagemaker = FakeStates(), FakeSageMaker()
+        table.create(self.dynamodb, SETTINGS.table)
+        for bucket in (SETTINGS.data_bucket, SETTINGS.base_models_bucket, SETTINGS.artifacts_bucket):
+            self.s3.create_bucket(Bucket=bucket)
+        self._wire()
+
+    def _wire(self) -> None:
+        name = SETTINGS.table
+        self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, SETTINGS)
+        self.job_store = JobStore(self.dynamodb, name)
+        self.storage = JobStorage(self.s3, SETTINGS)
+        self.models = ModelService(ModelStore(self.dynamodb, name), self.clock)
+        self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
+        claims = Claims(self.dynamodb, name, self.clock)
+        self.jobs = JobService(
+            self.job_store, self.datasets, self.runs, self.storage, JobLogs(self.logs), claims, self.clock
+        )
+        self.pipeline = TrainingPipeline(
+            self.job_store, self.datasets, self.storage, self.models, self.runs, self.clock
+        )
+        self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
+
+    def dataset(self, who: Principal | None = None, content: bytes | None = None) -> Dataset:
+        return self.datasets.upload(
+            who or principal(), filename="tickets.jsonl", purpose="fine-tune", content=content or rows()
+        )
+
+    def job(self, who: Principal | None = None, *, idempotency_key: str | None = None, **request: Any) -> Job:
+        who = who or principal()
+        if "training_dataset" not in request:
+            request["training_dataset"] = self.dataset(who).id
+        wanted = JobRequest(**{"name": "Tickets", "base_model": BASE_MODEL} | request)
+        return self.jobs.create(who, wanted, idempotency_key=idempotency_key)
+
+    def step(self, job: Job) -> Step:
+        return Step(job.organization_id, job.id, job.attempt)
+
+    def launched(self, who: Principal | None = None, **request: Any) -> Job:
+        """A job whose training job has just been created."""
+        job = self.job(who, **request)
+        self.pipeline.prepare_dataset(self.step(job))
+        self.pipeline.plan_launch(self.step(job), model_uri=MODEL_URI, max_runtime_seconds=7200)
+        job = self.fresh(job)
+        self.training_job(job, "InProgress", "Training")
+        return job
+
+    def training_job(self, job: Job, status: str, secondary: str | None = None, **more: Any) -> dict[str, Any]:
+        """SageMaker's description of the job's training job, from now on."""
+        name = job.training_job_name or ""
+        described = {
+            "TrainingJobName": name,
+            "TrainingJobStatus": status,
+            "SecondaryStatus": secondary or status,
+            "HyperParameters": {"job_config": f"s3://luthier-data/{job.organization_id}/jobs/{job.id}/1/config/job.json"},
+            "ResourceConfig": {"InstanceType": "ml.m5.xlarge"},
+            "ModelArtifacts": {"S3ModelArtifacts": f"s3://luthier-artifacts/{job.organization_id}/jobs/{job.id}/m"},
+        }
+        self.sagemaker.jobs[name] = described | more
+        return self.sagemaker.jobs[name]
+
+    def completed(self, who: Principal | None = None, **request: Any) -> Job:
+        """A job that has yielded a model."""
+        job = self.launched(who, **request)
+        self.training_job(job, "Completed", BillableTimeInSeconds=3600)
+        self.put_artifact(f"{job.organization_id}/jobs/{job.id}/m/model_card.json", json.dumps(CARD))
+        self.pipeline.register_model(self.step(job))
+        return self.pipeline.settle(self.step(job))
+
+    def failed(self, who: Principal | None = None, **request: Any) -> Job:
+        job = self.launched(who, **request)
+        self.training_job(job, "Failed", FailureReason='AlgorithmError: {"code": "oom", "message": "m", "hint": "h"}')
+        return self.pipeline.settle(self.step(job))
+
+    def put_artifact(self, key: str, content: str) -> None:
+        self.s3.put_object(Bucket=SETTINGS.artifacts_bucket, Key=key, Body=content.encode())
+
+    def write_metrics(self, job: Job, *lines: dict[str, Any]) -> str:
+        key = f"{job.organization_id}/jobs/{job.id}/checkpoints/{job.series}/metrics.jsonl"
+        self.put_artifact(key, "".join(json.dumps(line) + "\n" for line in lines))
+        return key
+
+    def fresh(self, job: Job) -> Job:
+        found = self.job_store.get(job.organization_id, job.id)
+        assert found is not None
+        return found
+
+    def events(self, organization_id: str = "org_a") -> list[str]:
+        """The names of the events in the outbox, oldest first."""
+        found = table.query(
+            self.dynamodb,
+            TableName=SETTINGS.table,
+            KeyConditionExpression="pk = :p AND begins_with(sk, :e)",
+            ExpressionAttributeValues={":p": {"S": f"ORG#{organization_id}"}, ":e": {"S": "EVENT#"}},
+        )
+        return [item["type"] for item in found]

@@ -1,0 +1,72 @@
+import pytest
+
+from luthier.accounts.service import TRUST_SECONDS, AccountService, digest
+from luthier.accounts.store import KeyStore
+from luthier.errors import Forbidden, InvalidRequest, Unauthenticated
+from tests.factories import Platform
+
+
+@pytest.fixture
+def accounts(platform: Platform) -> AccountService:
+    return AccountService(KeyStore(platform.dynamodb, "luthier"), platform.clock)
+
+
+def issue(accounts: AccountService, **changes: object) -> str:
+    asked: dict = {"organization_id": "org_a", "user_id": "u", "name": "n", "scopes": ("fine-tuning:read",)}
+    return accounts.issue_key(**asked | changes)[1]
+
+
+def test_a_key_opens_its_organization(accounts: AccountService) -> None:
+    principal = accounts.authenticate(issue(accounts))
+    assert (principal.organization_id, principal.scopes) == ("org_a", ("fine-tuning:read",))
+
+
+def test_the_key_itself_is_nowhere_in_the_table(accounts: AccountService, platform: Platform) -> None:
+    secret = issue(accounts)
+    stored = str(platform.dynamodb.scan(TableName="luthier")["Items"])
+    assert secret not in stored
+    assert digest(secret) in stored
+
+
+@pytest.mark.parametrize("wrong", ["", "lt_wrong", "Bearer x"])
+def test_an_unknown_key_is_refused(accounts: AccountService, wrong: str) -> None:
+    with pytest.raises(Unauthenticated):
+        accounts.authenticate(wrong)
+
+
+def test_an_expired_key_is_refused(accounts: AccountService, platform: Platform) -> None:
+    secret = issue(accounts, expires_at="2026-01-01T00:00:10Z")
+    accounts.authenticate(secret)
+    platform.clock.advance(seconds=10)
+    with pytest.raises(Unauthenticated):
+        accounts.authenticate(secret)
+
+
+def test_a_key_is_read_once_while_it_is_trusted(
+    accounts: AccountService, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = issue(accounts)
+    accounts.authenticate(secret)
+    platform.dynamodb.delete_table(TableName="luthier")
+    accounts.authenticate(secret)
+    monkeypatch.setattr("time.monotonic", lambda: 1e9 + TRUST_SECONDS)
+    with pytest.raises(Exception, match="not found|Requested resource"):
+        accounts.authenticate(secret)
+
+
+def test_a_missing_scope_is_named(accounts: AccountService) -> None:
+    principal = accounts.authenticate(issue(accounts))
+    principal.require("fine-tuning:read")
+    with pytest.raises(Forbidden, match="fine-tuning:write"):
+        principal.require("fine-tuning:write")
+
+
+def test_admin_covers_every_scope(accounts: AccountService) -> None:
+    accounts.authenticate(issue(accounts, scopes=("admin",))).require("inference:write")
+
+
+@pytest.mark.parametrize("scopes", [(), ("fine-tuning:everything",)])
+def test_a_key_without_known_scopes_is_not_issued(accounts: AccountService, scopes: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        issue(accounts, scopes=scopes)
+    assert refused.value.param == "scopes"
