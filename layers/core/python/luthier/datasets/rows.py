@@ -12,6 +12,7 @@ Standard library only: the API checks uploads with it and the training container
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -137,8 +138,7 @@ def _json_fault(text: str, error: ValueError) -> _Fault:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(key for key in names if names.count(key) > 1)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise _Fault(
             "duplicate_key", "", f"The key {_brief(twice)} occurs twice in one object.", "Keep one of the two."
         )

@@ -1,0 +1,152 @@
+"""What a row must look like, and what is said when it does not."""
+
+import json
+from typing import Any
+
+import pytest
+from luthier.datasets.rows import FORMATS, MAX_FINDINGS_PER_ROW, BadRow, parse_row, read_rows
+
+GOOD: dict[str, dict[str, Any]] = {
+    "messages": {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]},
+    "prompt_completion": {"prompt": "2+2=", "completion": "4"},
+    "input_output": {"input": "2+2=", "output": "4"},
+    "text": {"text": "Once upon a time"},
+}
+
+
+def findings(row: object) -> list[tuple[str, str]]:
+    """(code, pointer) of every finding in one row, given as an object or as the raw line."""
+    line = row if isinstance(row, bytes | str) else json.dumps(row)
+    with pytest.raises(BadRow) as caught:
+        parse_row(line, 7)
+    for finding in caught.value.findings:
+        assert finding.line == 7
+        assert finding.message.endswith(".")
+        assert finding.fix.endswith(".")
+    return [(finding.code, finding.pointer) for finding in caught.value.findings]
+
+
+def conversation(*messages: object) -> dict[str, Any]:
+    return {"messages": [*messages, {"role": "assistant", "content": "ok"}]}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_is_told_by_its_keys(form: str) -> None:
+    assert parse_row(json.dumps(GOOD[form])).format == form
+
+
+def test_a_row_tells_its_texts_and_its_ignored_keys() -> None:
+    row = parse_row(json.dumps(GOOD["prompt_completion"] | {"id": 7, "source": "wiki"}))
+    assert row.texts == ["2+2=", "4"]
+    assert row.ignored_keys == ["id", "source"]
+
+
+def test_a_system_message_may_come_first_and_may_be_empty() -> None:
+    parse_row(json.dumps(conversation({"role": "system", "content": ""}, {"role": "user", "content": "hi"})))
+
+
+def test_line_and_paragraph_separators_tabs_and_emoji_are_ordinary_text() -> None:
+    text = "a\u2028b\u2029c\td\ne\U0001f600"
+    assert parse_row(json.dumps({"text": text})).texts == [text]
+    assert parse_row(json.dumps({"text": text}, ensure_ascii=False)).texts == [text]
+
+
+def test_a_byte_order_mark_and_a_carriage_return_do_no_harm() -> None:
+    assert parse_row(b'\xef\xbb\xbf{"text": "a"}\r').texts == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("{'text': 'a'}", "invalid_json"),
+        ('{"text": "a"', "invalid_json"),
+        ('{"text": "a"} {"text": "b"}', "invalid_json"),
+        ('{"text": NaN}', "invalid_json"),
+        ('{"text": ' + "1" * 5000 + "}", "invalid_json"),
+        ("[" * 100_000, "invalid_json"),
+        (b'{"text": "\xff"}', "invalid_utf8"),
+        ('["a"]', "not_an_object"),
+        ("null", "not_an_object"),
+        ('{"text": "a", "text": "b"}', "duplicate_key"),
+        ("{}", "unknown_format"),
+        ('{"question": "a", "answer": "b"}', "unknown_format"),
+        ('{"text": "a", "prompt": "b", "completion": "c"}', "ambiguous_format"),
+    ],
+)
+def test_a_line_that_is_no_row_gets_one_finding_at_the_row(line: str | bytes, code: str) -> None:
+    assert findings(line) == [(code, "")]
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "pointer"),
+    [
+        ({"prompt": "a"}, "missing_key", "/completion"),
+        ({"output": "a"}, "missing_key", "/input"),
+        ({"instruction": "a", "input": "", "output": "b"}, "unknown_format", "/instruction"),
+        ({"conversations": [{"from": "human", "value": "a"}]}, "unknown_format", "/conversations"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "unknown_format", "/chosen"),
+        ({"prompt": "a", "completion": " \n"}, "no_trained_token", "/completion"),
+        ({"input": 1, "output": "b"}, "wrong_type", "/input"),
+        ({"text": ""}, "no_trained_token", "/text"),
+        ({"text": None}, "wrong_type", "/text"),
+        ({"text": "a\x00b"}, "control_character", "/text"),
+        ({"text": "\ud800"}, "invalid_unicode", "/text"),
+        ({"messages": []}, "empty_messages", "/messages"),
+        ({"messages": {}}, "wrong_type", "/messages"),
+        ({"messages": [{"role": "user", "content": "a"}]}, "no_trained_token", "/messages"),
+        (conversation("a"), "wrong_type", "/messages/0"),
+        (conversation({"role": "human", "content": "a"}), "unknown_role", "/messages/0/role"),
+        (conversation({"content": "a"}), "unknown_role", "/messages/0/role"),
+        (conversation({"role": ["user"], "content": "a"}), "unknown_role", "/messages/0/role"),
+        (conversation({"role": "user"}), "missing_content", "/messages/0/content"),
+        (conversation({"role": "user", "content": None}), "missing_content", "/messages/0/content"),
+        (conversation({"role": "user", "content": [{"type": "text"}]}), "wrong_type", "/messages/0/content"),
+        (conversation({"role": "assistant", "content": ""}), "no_trained_token", "/messages/0/content"),
+        (
+            conversation({"role": "user", "content": "a"}, {"role": "system", "content": "b"}),
+            "misplaced_system",
+            "/messages/1/role",
+        ),
+        (conversation({"role": "user", "content": "a", "weight": 0}), "unsupported_key", "/messages/0/weight"),
+        (GOOD["messages"] | {"tools": [{"type": "function"}]}, "unsupported_key", "/tools"),
+    ],
+)
+def test_a_fault_inside_a_row_is_pointed_at(row: object, code: str, pointer: str) -> None:
+    assert findings(row) == [(code, pointer)]
+
+
+def test_all_faults_of_a_row_are_found_at_once() -> None:
+    row = {"messages": [{"role": "gpt", "content": 1}, {"role": "user"}]}
+    assert findings(row) == [
+        ("unknown_role", "/messages/0/role"),
+        ("wrong_type", "/messages/0/content"),
+        ("missing_content", "/messages/1/content"),
+        ("no_trained_token", "/messages"),
+    ]
+
+
+def test_the_fix_for_a_foreign_role_names_the_known_one() -> None:
+    with pytest.raises(BadRow) as caught:
+        parse_row(json.dumps(conversation({"role": "human", "content": "a"})))
+    assert caught.value.findings[0].fix == "Write 'user'."
+
+
+def test_the_fix_for_a_json_document_says_one_object_per_line() -> None:
+    with pytest.raises(BadRow) as caught:
+        parse_row('[{"text": "a"},')
+    assert "one object per line" in caught.value.findings[0].fix
+
+
+def test_a_row_with_thousands_of_faults_stays_cheap() -> None:
+    assert len(findings({"messages": [1] * 10_000})) == MAX_FINDINGS_PER_ROW
+
+
+def test_exporters_that_write_empty_tool_lists_are_understood() -> None:
+    parse_row(json.dumps(GOOD["messages"] | {"tools": [], "functions": None}))
+
+
+def test_reading_skips_blank_lines_and_stops_at_the_first_bad_one() -> None:
+    rows = read_rows([b'{"text": "a"}\n', b"\n", b'{"text": "b"}\n', b"{}\n"])
+    assert [next(rows).texts, next(rows).texts] == [["a"], ["b"]]
+    with pytest.raises(BadRow, match="line 4"):
+        next(rows)
