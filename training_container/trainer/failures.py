@@ -7,12 +7,13 @@ The platform shows `code`, `message` and `hint` on the job itself. SageMaker car
 import errno
 import json
 import traceback
-from pathlib import Path
 
-from trainer import files
+from trainer import files, log
+from trainer.folders import Folders
 
 USER, OURS, RESUMABLE = 1, 2, 3
 MAX_FAILURE_BYTES = 1_000
+MAX_TRACEBACK_CHARACTERS = 20_000
 
 # code: (exit code, hint). The hint ends up in front of the person who started the job.
 CODES = {
@@ -79,20 +80,23 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def write(failure: Failure, error: BaseException, failure_file: Path, traceback_file: Path, attempt: int) -> None:
-    """Leave the short form for SageMaker and the traceback beside the checkpoints, as far as the disk lets us."""
+def report(error: BaseException, folders: Folders, attempt: int) -> int:
+    """Log the failure, leave its short form for SageMaker and the traceback beside the checkpoints; the exit code."""
+    failure = classify(error)
     details = {
         "attempt": attempt,
         "code": failure.code,
         "message": failure.message,
         "hint": failure.hint,
-        "traceback": "".join(traceback.format_exception(error))[-20_000:],
+        "traceback": "".join(traceback.format_exception(error))[-MAX_TRACEBACK_CHARACTERS:],
     }
-    for path, content in ((failure_file, _short(failure)), (traceback_file, details)):
+    for path, content in ((folders.failure, _short(failure)), (folders.traceback, details)):
         try:
             files.write_json(path, content)
         except OSError:
             continue  # a full disk must not hide the failure that is being reported
+    log.error(failure.message, code=failure.code, hint=failure.hint)
+    return failure.exit_code
 
 
 def _short(failure: Failure) -> dict[str, str]:

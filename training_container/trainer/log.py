@@ -42,6 +42,8 @@ def capture_transformers() -> None:
     transformers_logging.disable_default_handler()
     transformers_logging.enable_propagation()
     transformers_logging.disable_progress_bar()
+    # Warns whenever checkpoints follow each other within a clock tick; it orders them by step then, as it should.
+    logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
 
 
 class _Lines(logging.Handler):

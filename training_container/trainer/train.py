@@ -35,7 +35,7 @@ def main() -> int:
         attempt = job.attempt
         run(job, folders, Budget(job, folders.clock, started), interruption)
     except BaseException as error:
-        return fail(error, folders, attempt)
+        return failures.report(error, folders, attempt)
     return 0
 
 
@@ -53,13 +53,6 @@ def forget_earlier_run(folders: Folders) -> None:
     folders.checkpoints.mkdir(parents=True, exist_ok=True)
     for path in (folders.result, folders.traceback, folders.failure):
         path.unlink(missing_ok=True)
-
-
-def fail(error: BaseException, folders: Folders, attempt: int) -> int:
-    failure = failures.classify(error)
-    failures.write(failure, error, folders.failure, folders.traceback, attempt)
-    log.error(failure.message, code=failure.code, hint=failure.hint)
-    return failure.exit_code
 
 
 if __name__ == "__main__":

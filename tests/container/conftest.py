@@ -1,0 +1,97 @@
+"""One tiny base model and one tuned adapter for the whole session; every run gets a root folder of its own."""
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TICKETS = REPOSITORY / "training_container" / "demo" / "tickets"
+# Set before PyTorch is imported anywhere, also for the processes the tests start.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    str(REPOSITORY / path) for path in ("training_container", "layers/core/python", ".")
+)
+
+# The platform's environment has no PyTorch; there this folder has nothing to run.
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
+
+MakeRoot = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny base model's snapshot."""
+    from demo import tiny_model
+
+    return tiny_model.build(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tokenizer(tiny: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny)
+
+
+@pytest.fixture(scope="session")
+def make_root(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRoot:
+    """A root folder as SageMaker lays it out; keywords replace parts of the job config."""
+
+    def make(*, rows: list[str] | None = None, validation: bool = False, **changes: Any) -> Path:
+        root = tmp_path_factory.mktemp("root")
+        inputs = root / "input" / "data"
+        for name in ("config", "train"):
+            (inputs / name).mkdir(parents=True)
+        (inputs / "model").symlink_to(tiny)
+        lines = (TICKETS / "train.jsonl").read_text().splitlines()[::3] if rows is None else rows
+        (inputs / "train" / "train.jsonl").write_text("\n".join(lines) + "\n")
+        if validation:
+            (inputs / "validation").mkdir()
+            shutil.copy(TICKETS / "heldout.jsonl", inputs / "validation" / "validation.jsonl")
+        (inputs / "config" / "job.json").write_text(json.dumps(job_config(**changes)))
+        return root
+
+    return make
+
+
+def job_config(**changes: Any) -> dict[str, Any]:
+    """33 rows in steps of 8: 5 steps per epoch, 20 in all."""
+    return {
+        "version": 1,
+        "organization_id": "org_test",
+        "job_id": "job_test",
+        "attempt": 1,
+        "method": "sft",
+        "seed": 42,
+        "base_model": {"id": "luthier/tiny", "revision": "main"},
+        "adapter": {"type": "lora", "rank": 8, "alpha": 16, "target_modules": "all-linear", "layers": None},
+        "hyperparameters": {"epochs": 4, "learning_rate": 0.02, "batch_size": 8, "max_sequence_length": 256},
+        "limits": {"max_seconds": None, "max_cost": None, "price_per_second": 0.0},
+        "names": {"model": "tiny-test"},
+        **changes,
+    }
+
+
+@pytest.fixture(scope="session")
+def tuned(make_root: MakeRoot) -> Path:
+    """The root folder of one finished run with a validation file."""
+    from tests.container.programs import run
+
+    root = make_root(validation=True)
+    assert run("trainer.train", "--root", root).exit_code == 0
+    return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_forkserver() -> Iterator[None]:
+    yield
+    from multiprocessing import forkserver
+
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # else it outlives the session for a while

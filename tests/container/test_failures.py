@@ -1,0 +1,134 @@
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.container.conftest import MakeRoot, job_config
+from tests.container.programs import run
+from trainer import config, failures
+from trainer.failures import Failure
+from trainer.folders import Folders
+
+GOOD = '{"prompt": "2+2?", "completion": "4"}'
+
+
+def failure(root: Path) -> dict[str, str]:
+    content = (root / "output" / "failure").read_bytes()
+    assert len(content) <= failures.MAX_FAILURE_BYTES
+    assert content.count(b"\n") == 1
+    return json.loads(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hyperparameters": {"learning_rat": 0.1}}, "hyperparameters.learning_rat: unknown name, did you mean learning_rate?"),
+        ({"hyperparameters": {"batch_size": 0}}, "hyperparameters.batch_size: Input should be greater than or equal to 1"),
+        ({"adapter": {"rank": "many"}}, "adapter.rank: Input should be a valid integer"),
+        ({"method": "magic"}, "method: Input should be 'sft'"),
+        ({"limits": {"max_money": 1}}, "limits.max_money: unknown name"),
+        ({"base_model": {"id": "x"}}, "base_model.revision: Field required"),
+    ],
+)  # fmt: skip
+def test_a_wrong_config_names_the_field(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(job_config(**changes)))
+    with pytest.raises(Failure) as caught:
+        config.load(path)
+    assert caught.value.code == "bad_config"
+    assert said in caught.value.message
+
+
+def test_every_wrong_field_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(job_config(seed=-1, attempt=0)))
+    with pytest.raises(Failure, match=r"attempt.*seed"):
+        config.load(path)
+
+
+def test_a_wrong_config_fails_before_anything_heavy_is_imported(make_root: MakeRoot) -> None:
+    root = make_root(hyperparameters={"epochs": -1})
+    probe = "import sys; from trainer import train; code = train.main(); sys.exit(99 if 'torch' in sys.modules else code)"
+    done = subprocess.run([sys.executable, "-c", probe, "--root", root], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert failure(root)["code"] == "bad_config"
+
+
+def test_wrong_rows_are_named_by_line(make_root: MakeRoot) -> None:
+    root = make_root(rows=[GOOD, "{", GOOD, '{"prompt": "and?", "completion": ""}'])
+    assert run("trainer.train", "--root", root).exit_code == 1
+    said = failure(root)
+    assert said["code"] == "bad_dataset"
+    assert "train.jsonl line 2:" in said["message"]
+    assert "train.jsonl line 4 /completion:" in said["message"]
+
+
+def test_a_missing_train_channel_is_a_dataset_failure(make_root: MakeRoot) -> None:
+    root = make_root()
+    (root / "input" / "data" / "train" / "train.jsonl").unlink()
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "bad_dataset"
+
+
+def test_a_full_disk_is_said_to_be_one(make_root: MakeRoot) -> None:
+    root = make_root()
+    # The adapter of the tiny model takes 300 KB, so the first checkpoint does not fit.
+    assert run("trainer.train", "--root", root, max_file_bytes=100_000).exit_code == 2
+    assert failure(root)["code"] == "disk_full"
+    assert "larger volume" in failure(root)["hint"]
+    assert not (root / "model" / "model_card.json").exists()
+    assert not (root / "model.draft").exists()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_is_never_saved(make_root: MakeRoot, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    root = make_root()
+    link = root / "input" / "data" / "model"
+    poisoned = tmp_path / "poisoned"
+    poisoned.mkdir()
+    for path in link.iterdir():
+        (poisoned / path.name).write_bytes(path.read_bytes())
+    weights = load_file(poisoned / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
+    save_file(weights, poisoned / "model.safetensors", metadata={"format": "pt"})
+    link.unlink()
+    link.symlink_to(poisoned)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "nan_loss"
+    assert not list((root / "checkpoints").glob("checkpoint-*"))
+
+
+def test_a_base_model_that_is_not_there_is_our_fault(make_root: MakeRoot) -> None:
+    root = make_root()
+    (root / "input" / "data" / "model").unlink()
+    assert run("trainer.train", "--root", root).exit_code == 2
+    assert failure(root)["code"] == "bad_base_model"
+    traceback = json.loads((root / "checkpoints" / "failure.json").read_text())
+    assert traceback["attempt"] == 1
+    assert "load_tokenizer" in traceback["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0"), "disk_full"),
+        (MemoryError(), "oom"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), "oom"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
+        (KeyError("surprise"), "internal"),
+    ],
+)
+def test_errors_of_libraries_get_a_code(error: Exception, code: str) -> None:
+    assert failures.classify(error).code == code
+
+
+def test_the_failure_file_stays_small_and_whole_whatever_the_message(tmp_path: Path) -> None:
+    failures.report(Failure("internal", "Zürich → 東京 " * 500), Folders(tmp_path), attempt=2)
+    said = failure(tmp_path)
+    assert said["message"].startswith("Zürich → 東京")
+    assert said["hint"] == failures.CODES["internal"][1]
