@@ -1,4 +1,4 @@
-"""Builds the template: `python -m infra.app [-c key=value …] [--output FOLDER]`, or by the CDK CLI through `cdk.json`.
+"""Builds the template: `python -m infra.app [-c key=value …] [-o FOLDER] [--check]`, or by the CDK CLI.
 
 Context: `flavour` (aws or local), `trainer_image_uri` (use this training image instead of building one),
 `hub_url`, `hub_token_secret` (name of the Secrets Manager secret that holds the hub's token), `stack_name`.
@@ -55,12 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.app", description="Build Luthier's CloudFormation template.")
     parser.add_argument("-c", "--context", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="folder of the cloud assembly")
+    parser.add_argument("--deps", type=Path, metavar="FOLDER", help="folder of the built dependency layer")
+    parser.add_argument("--check", action="store_true", help="check the template against cdk-nag's AwsSolutions rules")
     options = parser.parse_args(arguments)
     context = dict(pair.split("=", 1) for pair in options.context)
     try:
-        build(context, outdir=options.output).synth()
+        app = build(context, outdir=options.output, deps=options.deps)
+        if options.check:
+            _add_checks(app)
+        app.synth()
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))
+
+
+def _add_checks(app: "App") -> None:
+    """A violation is printed and ends the run with status 1."""
+    from aws_cdk import Validations
+    from cdk_nag import AwsSolutionsChecks
+
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 
 if __name__ == "__main__":

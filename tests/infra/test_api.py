@@ -1,0 +1,91 @@
+"""The REST API routes whole paths to surfaces and answers its own refusals in JSON."""
+
+import json
+
+import pytest
+
+from infra import catalog
+from tests.infra.template import Resource, Template, text
+
+
+def test_every_route_of_the_catalogue_goes_to_its_function_with_every_method(template: Template) -> None:
+    made = {_path(template, method): _target(method) for method in template.of_type("AWS::ApiGateway::Method").values()}
+    assert made == {route: f"Functions{row.pascal_name}" for route, row in catalog.routes()}
+    assert {method["HttpMethod"] for method in template.of_type("AWS::ApiGateway::Method").values()} == {"ANY"}
+
+
+def test_an_unknown_path_reaches_a_function(template: Template) -> None:
+    assert {"/", "/{proxy+}"} <= {route for route, _ in catalog.routes()}
+
+
+def test_the_api_is_regional_and_lets_file_uploads_through_unharmed(template: Template) -> None:
+    api = template.one("AWS::ApiGateway::RestApi")
+    assert api["EndpointConfiguration"]["Types"] == ["REGIONAL"]
+    assert "multipart/form-data" in api["BinaryMediaTypes"]
+
+
+def test_one_permission_per_function_keeps_the_resource_policies_short(template: Template) -> None:
+    permissions = template.of_type("AWS::Lambda::Permission").values()
+    from_gateway = [row for row in permissions if row["Principal"] == "apigateway.amazonaws.com"]
+    assert len(from_gateway) == len(catalog.API)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("MISSING_AUTHENTICATION_TOKEN", "404", "not_found"),
+        ("REQUEST_TOO_LARGE", "413", "payload_too_large"),
+        ("THROTTLED", "429", "rate_limited"),
+        ("INTEGRATION_FAILURE", "503", "unavailable"),
+        ("INTEGRATION_TIMEOUT", "504", "timeout"),
+        ("DEFAULT_4XX", None, "request_rejected"),
+        ("DEFAULT_5XX", None, "internal_error"),
+    ],
+)
+def test_what_the_gateway_rejects_itself_has_the_one_documented_body(
+    kind: str, status: str | None, code: str, template: Template
+) -> None:
+    responses = template.of_type("AWS::ApiGateway::GatewayResponse").values()
+    [response] = [row for row in responses if row["ResponseType"] == kind]
+    assert response.get("StatusCode") == status
+    body = response["ResponseTemplates"]["application/json"]
+    # The gateway puts a quoted string in place of the variable.
+    error = json.loads(body.replace("$context.error.messageString", '"Too much."'))["error"]
+    assert error == {"code": code, "message": "Too much.", "type": None, "param": None, "details": None}
+    assert response["ResponseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
+
+
+def test_whoever_is_turned_away_for_a_moment_is_told_when_to_come_back(template: Template) -> None:
+    for response in template.of_type("AWS::ApiGateway::GatewayResponse").values():
+        if response.get("StatusCode") in ("429", "503"):
+            assert response["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+
+
+def test_the_stage_is_throttled_traced_and_logs_every_access_without_its_headers(template: Template) -> None:
+    stage = template.one("AWS::ApiGateway::Stage")
+    [settings] = stage["MethodSettings"]
+    assert settings["ThrottlingRateLimit"] > 0
+    assert settings["DataTraceEnabled"] is False
+    assert stage["TracingEnabled"] is True
+    assert not any("header" in field.lower() for field in json.loads(stage["AccessLogSetting"]["Format"]).values())
+
+
+def test_the_outputs_name_what_a_client_and_an_operator_need(template: Template) -> None:
+    assert set(template.document["Outputs"]) == {
+        "ApiUrl", "TableName", "DataBucketName", "BaseModelsBucketName", "ArtifactsBucketName", "EventBusName",
+    }  # fmt: skip
+
+
+def _path(template: Template, method: Resource) -> str:
+    parts: list[str] = []
+    at = method["ResourceId"]
+    while "Ref" in at:
+        resource = template.resources[at["Ref"]]["Properties"]
+        parts.insert(0, resource["PathPart"])
+        at = resource["ParentId"]
+    return "/" + "/".join(parts)
+
+
+def _target(method: Resource) -> str:
+    uri = text(method["Integration"]["Uri"])
+    return uri.split("functions/<")[1].split(".Arn>")[0][:-8]

@@ -1,0 +1,81 @@
+"""The table of functions, and what the template makes of it."""
+
+from pathlib import Path
+
+import pytest
+from luthier.settings import Settings
+
+from infra import catalog
+from tests.infra.template import Template
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# What a folder holds beside its functions.
+HELPERS = {
+    "api": {"app", "build_openapi", "encoding", "error_shapes", "multipart", "validation"},
+    "pipeline": {"step"},
+    "events": set(),
+}
+
+
+def test_every_function_of_the_catalogue_has_its_file_and_every_file_its_row() -> None:
+    for folder, helpers in HELPERS.items():
+        files = {path.stem for path in (ROOT / "functions" / folder).glob("*.py")} - {"__init__"}
+        assert files - helpers == {row.name for row in catalog.FUNCTIONS if row.folder == folder}
+
+
+def test_every_row_becomes_one_function_with_its_handler_memory_and_timeout(template: Template) -> None:
+    made = {
+        (row["Handler"], row["MemorySize"], row["Timeout"])
+        for row in template.of_type("AWS::Lambda::Function").values()
+    }
+    assert made == {(row.handler, row.memory, row.timeout) for row in catalog.FUNCTIONS}
+
+
+def test_the_functions_run_on_arm_with_python_3_13(template: Template) -> None:
+    for function in template.of_type("AWS::Lambda::Function").values():
+        assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
+
+
+def test_every_function_has_its_own_role_and_its_own_log_group_with_retention(template: Template) -> None:
+    functions = template.of_type("AWS::Lambda::Function").values()
+    assert len({function["Role"]["Fn::GetAtt"][0] for function in functions}) == len(functions)
+    for function in functions:
+        group = template.resources[function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]
+        assert group["LogGroupName"] == f"/aws/lambda/{function['FunctionName']}"
+        assert group["RetentionInDays"] == 90
+
+
+def test_every_function_has_both_layers_and_is_traced(template: Template) -> None:
+    for function in template.of_type("AWS::Lambda::Function").values():
+        assert len(function["Layers"]) == 2
+        assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_every_name_of_the_environment_is_a_field_of_the_settings() -> None:
+    for row in catalog.FUNCTIONS:
+        assert set(row.env) <= set(Settings.__dataclass_fields__), row.name
+
+
+def test_a_function_sees_the_settings_of_its_row_and_no_others(template: Template) -> None:
+    for row in catalog.FUNCTIONS:
+        given = template.function(f"{row.folder}.{row.name}")["Environment"]["Variables"]
+        luthier = {name for name in given if name.startswith("LUTHIER_")}
+        assert luthier == {Settings.environment_name(name) for name in row.env}
+
+
+@pytest.mark.parametrize("row", catalog.API, ids=lambda row: row.name)
+def test_no_api_function_outlives_the_gateways_patience(row: catalog.Function) -> None:
+    assert row.timeout <= 29
+
+
+def test_the_functions_asset_keeps_its_package_name_and_hides_no_layer(template: Template, assets: Path) -> None:
+    [folder] = [path for path in assets.glob("asset.*") if (path / "functions").is_dir()]
+    assert [path.name for path in folder.iterdir()] == ["functions"]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".py", ".json"}
+    assert not [path for path in files if "luthier" in path.parts]
+
+
+def test_the_core_layer_holds_the_luthier_package_and_no_bytecode(template: Template, assets: Path) -> None:
+    [folder] = [path for path in assets.glob("asset.*") if (path / "python" / "luthier").is_dir()]
+    assert not list(folder.rglob("*.pyc"))
