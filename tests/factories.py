@@ -5,13 +5,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
-
 from luthier import table
 from luthier.accounts.entity import Principal
+from luthier.catalog.calibration import Calibration
+from luthier.catalog.staging import BaseModelStaging
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.datasets.store import DatasetStore
+from luthier.deployments.endpoints import Endpoints
+from luthier.deployments.entity import Deployment
+from luthier.deployments.pipeline import DeploymentPipeline
+from luthier.deployments.service import DeploymentService
+from luthier.deployments.store import DeploymentStore
 from luthier.executions import Executions
+from luthier.inference.invoke import Invoker
+from luthier.inference.service import InferenceService
 from luthier.jobs.entity import Job, JobRequest, Step
 from luthier.jobs.logs import JobLogs
 from luthier.jobs.pipeline import TrainingPipeline
@@ -23,7 +31,8 @@ from luthier.jobs.watch import JobWatcher
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
 from luthier.settings import Settings
-from tests.fakes import FakeSageMaker, FakeStates
+
+from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates
 
 SETTINGS = Settings(
     table="luthier",
@@ -46,7 +55,12 @@ def rows(count: int = 3) -> bytes:
     """A valid training file of `count` conversations."""
     return b"".join(
         json.dumps(
-            {"messages": [{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": f"answer {i}"}]}
+            {
+                "messages": [
+                    {"role": "user", "content": f"question {i}"},
+                    {"role": "assistant", "content": f"answer {i}"},
+                ]
+            }
         ).encode()
         + b"\n"
         for i in range(count)
@@ -61,6 +75,7 @@ def metrics_line(step: int, **values: Any) -> dict[str, Any]:
 CARD = {
     "metrics": {"training_loss": 0.2, "validation_loss": None, "epoch": 2},
     "trained_tokens": 1000,
+    "seconds": 10,
     "parameters": 135_000_000,
     "trainable_parameters": 900_000,
     "files": [{"path": "adapter_model.safetensors", "size": 3_000_000, "sha256": "0" * 64}],
@@ -100,13 +115,29 @@ class Platform:
         self.storage = JobStorage(self.s3, SETTINGS)
         self.models = ModelService(ModelStore(self.dynamodb, name), self.clock)
         self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
+        self.calibration = Calibration(self.dynamodb, name)
         claims = Claims(self.dynamodb, name, self.clock)
         self.jobs = JobService(
-            self.job_store, self.datasets, self.runs, self.storage, JobLogs(self.logs), claims, self.clock
+            self.job_store,
+            self.datasets,
+            self.runs,
+            self.storage,
+            JobLogs(self.logs),
+            claims,
+            self.calibration,
+            self.clock,
         )
         self.pipeline = TrainingPipeline(
-            self.job_store, self.datasets, self.storage, self.models, self.runs, self.clock
+            self.job_store, self.datasets, self.storage, self.models, self.runs, self.calibration, self.clock
         )
+        self.runtime = FakeEndpointRuntime()
+        invoker, deployment_store = Invoker(self.runtime), DeploymentStore(self.dynamodb, name)
+        machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
+        self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, self.clock)
+        endpoints = Endpoints(self.sagemaker, invoker, SETTINGS)
+        self.deployment_pipeline = DeploymentPipeline(deployment_store, endpoints, machine, self.clock)
+        self.inference = InferenceService(self.deployments, invoker)
+        self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
 
     def dataset(self, who: Principal | None = None, content: bytes | None = None) -> Dataset:
@@ -126,7 +157,10 @@ class Platform:
 
     def launched(self, who: Principal | None = None, **request: Any) -> Job:
         """A job whose training job has just been created."""
-        job = self.job(who, **request)
+        return self.launch(self.job(who, **request))
+
+    def launch(self, job: Job) -> Job:
+        """Take a queued job to where its training job has just been created."""
         self.pipeline.prepare_dataset(self.step(job))
         self.pipeline.plan_launch(self.step(job), model_uri=MODEL_URI, max_runtime_seconds=7200)
         job = self.fresh(job)
@@ -140,7 +174,9 @@ class Platform:
             "TrainingJobName": name,
             "TrainingJobStatus": status,
             "SecondaryStatus": secondary or status,
-            "HyperParameters": {"job_config": f"s3://luthier-data/{job.organization_id}/jobs/{job.id}/1/config/job.json"},
+            "HyperParameters": {
+                "job_config": f"s3://luthier-data/{job.organization_id}/jobs/{job.id}/1/config/job.json"
+            },
             "ResourceConfig": {"InstanceType": "ml.m5.xlarge"},
             "ModelArtifacts": {"S3ModelArtifacts": f"s3://luthier-artifacts/{job.organization_id}/jobs/{job.id}/m"},
         }
@@ -149,7 +185,10 @@ class Platform:
 
     def completed(self, who: Principal | None = None, **request: Any) -> Job:
         """A job that has yielded a model."""
-        job = self.launched(who, **request)
+        return self.complete(self.launched(who, **request))
+
+    def complete(self, job: Job) -> Job:
+        """End a launched job well."""
         self.training_job(job, "Completed", BillableTimeInSeconds=3600)
         self.put_artifact(f"{job.organization_id}/jobs/{job.id}/m/model_card.json", json.dumps(CARD))
         self.pipeline.register_model(self.step(job))
@@ -159,6 +198,12 @@ class Platform:
         job = self.launched(who, **request)
         self.training_job(job, "Failed", FailureReason='AlgorithmError: {"code": "oom", "message": "m", "hint": "h"}')
         return self.pipeline.settle(self.step(job))
+
+    def deployed(self, who: Principal, name: str) -> Deployment:
+        """A deployment of the model called `name` that has answered its probe."""
+        made = self.deployments.deploy_model(who, name)
+        self.deployment_pipeline.create_endpoint(made.organization_id, made.target, MODEL_URI)
+        return self.deployment_pipeline.settle(made.organization_id, made.target, made.attempt, None)
 
     def put_artifact(self, key: str, content: str) -> None:
         self.s3.put_object(Bucket=SETTINGS.artifacts_bucket, Key=key, Body=content.encode())

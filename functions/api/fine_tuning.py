@@ -114,4 +114,4 @@ def list_hardware() -> catalog_schema.HardwareRows:
 
 @app.post(f"{ROOT}/estimate-cost", security=READ, summary="Estimate cost and time")
 def estimate_cost(body: schema.EstimateCost) -> schema.CostEstimate:
-    return schema.CostEstimate.of(wiring.jobs().estimate(app.principal, **body.model_dump()))
+    return schema.CostEstimate.of(body, wiring.jobs().estimate(app.principal, **body.model_dump()))

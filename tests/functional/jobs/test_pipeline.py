@@ -1,8 +1,8 @@
 import json
 
 import pytest
-
 from luthier.errors import Conflict, NotFound
+
 from tests.factories import MODEL_URI, Platform, metrics_line, principal
 
 A = principal()
@@ -182,7 +182,10 @@ def test_the_curve_keeps_the_last_line_of_a_repeated_step(platform: Platform) ->
     )  # fmt: skip
     _, curve = platform.jobs.metrics(A, job.id)
     assert curve is not None
-    assert [(s["step"], s["training_loss"], s["validation_loss"]) for s in curve.steps] == [(1, 2.0, None), (2, 0.5, 0.7)]
+    assert [(s["step"], s["training_loss"], s["validation_loss"]) for s in curve.steps] == [
+        (1, 2.0, None),
+        (2, 0.5, 0.7),
+    ]
 
 
 def test_a_half_written_metrics_line_is_left_for_later(platform: Platform) -> None:
@@ -193,3 +196,13 @@ def test_a_half_written_metrics_line_is_left_for_later(platform: Platform) -> No
     _, curve = platform.jobs.metrics(A, job.id)
     assert curve is not None
     assert len(curve.steps) == 1
+
+
+def test_the_next_estimate_uses_the_speed_that_a_finished_job_reached(platform: Platform) -> None:
+    def estimate() -> dict:
+        return platform.jobs.estimate(A, base_model="smollm2-135m-instruct", dataset_size=1000).basis
+
+    assert estimate()["tokens_per_second_source"] == "formula"
+    platform.completed(A)
+    assert estimate()["tokens_per_second_source"] == "finished jobs"
+    assert estimate()["tokens_per_second"] == 100

@@ -1,8 +1,8 @@
 import pytest
-
 from luthier import idempotency
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.jobs.entity import JobRequest
+
 from tests.factories import BASE_MODEL, Platform, principal
 
 A, B = principal("org_a"), principal("org_b")
@@ -86,7 +86,13 @@ def test_a_job_is_kept_when_the_pipeline_cannot_start_and_the_sweeper_starts_it(
 
 def test_another_organizations_job_does_not_exist(platform: Platform) -> None:
     job = platform.completed(A)
-    for verb in (platform.jobs.get, platform.jobs.stop, platform.jobs.restart, platform.jobs.delete, platform.jobs.logs):
+    for verb in (
+        platform.jobs.get,
+        platform.jobs.stop,
+        platform.jobs.restart,
+        platform.jobs.delete,
+        platform.jobs.logs,
+    ):
         with pytest.raises(NotFound):
             verb(B, job.id)
 

@@ -14,6 +14,7 @@
 | API key         | KEY#<sha256>| KEY                 |                |               |          |                |
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
 | base model copy | BASE#<model>| STAGING#<revision>  |                |               |          |                |
+| measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
 
 gsi1 and gsi2 are facets (status or type, base model or job), gsi3 is the list of a noun, gsi4 the live work of all
 organizations. Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
@@ -123,6 +124,10 @@ def listed_api_key(key_id: str) -> str:
 
 def base_model_staging(model_id: str, revision: str) -> Item:
     return {"pk": f"BASE#{model_id}", "sk": f"STAGING#{revision}"}
+
+
+def calibration(base_model: str, hardware: str) -> Item:
+    return {"pk": f"CALIBRATION#{base_model}", "sk": f"HARDWARE#{hardware}"}
 
 
 def key(organization_id: str, sort_key: str) -> Item:

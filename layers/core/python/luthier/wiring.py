@@ -2,9 +2,30 @@
 
 import os
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.settings import Settings
+
+if TYPE_CHECKING:
+    from luthier.accounts.service import AccountService
+    from luthier.catalog.calibration import Calibration
+    from luthier.catalog.staging import BaseModelStaging
+    from luthier.datasets.service import DatasetService
+    from luthier.deployments.pipeline import DeploymentPipeline
+    from luthier.deployments.service import DeploymentService
+    from luthier.deployments.store import DeploymentStore
+    from luthier.events.outbox import Publisher
+    from luthier.executions import Executions
+    from luthier.inference.invoke import Invoker
+    from luthier.inference.service import InferenceService
+    from luthier.jobs.pipeline import TrainingPipeline
+    from luthier.jobs.runs import Runs
+    from luthier.jobs.service import JobService
+    from luthier.jobs.storage import JobStorage
+    from luthier.jobs.store import JobStore
+    from luthier.jobs.watch import JobWatcher
+    from luthier.models.service import ModelService
+
 
 # A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 20, 3
@@ -34,7 +55,7 @@ def client(service: str) -> Any:
 
 
 @cache
-def accounts() -> Any:
+def accounts() -> "AccountService":
     from luthier.accounts.service import AccountService
     from luthier.accounts.store import KeyStore
 
@@ -42,7 +63,7 @@ def accounts() -> Any:
 
 
 @cache
-def datasets() -> Any:
+def datasets() -> "DatasetService":
     from luthier.datasets.service import DatasetService
     from luthier.datasets.store import DatasetStore
 
@@ -50,7 +71,7 @@ def datasets() -> Any:
 
 
 @cache
-def models() -> Any:
+def models() -> "ModelService":
     from luthier.models.service import ModelService
     from luthier.models.store import ModelStore
 
@@ -58,21 +79,21 @@ def models() -> Any:
 
 
 @cache
-def _job_store() -> Any:
+def _job_store() -> "JobStore":
     from luthier.jobs.store import JobStore
 
     return JobStore(client("dynamodb"), settings().table)
 
 
 @cache
-def _job_storage() -> Any:
+def _job_storage() -> "JobStorage":
     from luthier.jobs.storage import JobStorage
 
     return JobStorage(client("s3"), settings())
 
 
 @cache
-def _runs() -> Any:
+def _runs() -> "Runs":
     from luthier.executions import Executions
     from luthier.jobs.runs import Runs
 
@@ -81,65 +102,73 @@ def _runs() -> Any:
 
 
 @cache
-def jobs() -> Any:
+def _calibration() -> "Calibration":
+    from luthier.catalog.calibration import Calibration
+
+    return Calibration(client("dynamodb"), settings().table)
+
+
+@cache
+def jobs() -> "JobService":
     from luthier.jobs.logs import JobLogs
     from luthier.jobs.service import Claims, JobService
 
     claims = Claims(client("dynamodb"), settings().table)
-    return JobService(_job_store(), datasets(), _runs(), _job_storage(), JobLogs(client("logs")), claims)
+    logs = JobLogs(client("logs"))
+    return JobService(_job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration())
 
 
 @cache
-def training_pipeline() -> Any:
+def training_pipeline() -> "TrainingPipeline":
     from luthier.jobs.pipeline import TrainingPipeline
 
-    return TrainingPipeline(_job_store(), datasets(), _job_storage(), models(), _runs())
+    return TrainingPipeline(_job_store(), datasets(), _job_storage(), models(), _runs(), _calibration())
 
 
 @cache
-def job_watcher() -> Any:
+def job_watcher() -> "JobWatcher":
     from luthier.jobs.watch import JobWatcher
 
     return JobWatcher(_job_store(), _job_storage(), _runs(), training_pipeline())
 
 
 @cache
-def base_model_staging() -> Any:
+def base_model_staging() -> "BaseModelStaging":
     from luthier.catalog.staging import BaseModelStaging
 
     return BaseModelStaging(client("dynamodb"), client("s3"), client("sagemaker"), settings())
 
 
 @cache
-def _deployment_store() -> Any:
+def _deployment_store() -> "DeploymentStore":
     from luthier.deployments.store import DeploymentStore
 
     return DeploymentStore(client("dynamodb"), settings().table)
 
 
 @cache
-def _deployment_executions() -> Any:
+def _deployment_executions() -> "Executions":
     from luthier.executions import Executions
 
     return Executions(client("stepfunctions"), settings().deployment_state_machine_arn)
 
 
 @cache
-def _invoker() -> Any:
+def _invoker() -> "Invoker":
     from luthier.inference.invoke import Invoker
 
     return Invoker(client("sagemaker-runtime"))
 
 
 @cache
-def deployments() -> Any:
+def deployments() -> "DeploymentService":
     from luthier.deployments.service import DeploymentService
 
     return DeploymentService(_deployment_store(), models(), jobs(), _deployment_executions())
 
 
 @cache
-def deployment_pipeline() -> Any:
+def deployment_pipeline() -> "DeploymentPipeline":
     from luthier.deployments.endpoints import Endpoints
     from luthier.deployments.pipeline import DeploymentPipeline
 
@@ -148,14 +177,14 @@ def deployment_pipeline() -> Any:
 
 
 @cache
-def inference() -> Any:
+def inference() -> "InferenceService":
     from luthier.inference.service import InferenceService
 
     return InferenceService(deployments(), _invoker())
 
 
 @cache
-def publisher() -> Any:
+def publisher() -> "Publisher":
     from luthier.events.outbox import Publisher
 
     return Publisher(client("events"), settings().event_bus)

@@ -81,7 +81,7 @@ class Endpoints:
         try:
             create(**request)
         except self._sagemaker.exceptions.ClientError as error:
-            already = "already exist" in error.response["Error"]["Message"]
+            already = "already exist" in error.response["Error"]["Message"].casefold()
             if error.response["Error"]["Code"] != "ValidationException" or not already:
                 raise
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier import clock, table
 from luthier.catalog import service as catalog
+from luthier.catalog.calibration import Calibration
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, NotFound
 from luthier.events.entity import Event, event
@@ -33,6 +34,7 @@ class TrainingPipeline:
         storage: JobStorage,
         models: ModelService,
         runs: Runs,
+        calibration: Calibration,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -40,6 +42,7 @@ class TrainingPipeline:
         self._storage = storage
         self._models = models
         self._runs = runs
+        self._calibration = calibration
         self._now = now
 
     def prepare_dataset(self, step: Step) -> dict[str, Any]:
@@ -88,7 +91,15 @@ class TrainingPipeline:
         if not described:
             raise NotFound(f"SageMaker does not know {job.training_job_name} any more.", code="artifact_missing")
         artifact = described["ModelArtifacts"]["S3ModelArtifacts"]
-        return self._models.register(job, artifact, self._storage.read_card(artifact)).name
+        card = self._storage.read_card(artifact)
+        self._calibrate(job, card)
+        return self._models.register(job, artifact, card).name
+
+    def _calibrate(self, job: Job, card: dict[str, Any]) -> None:
+        """Learn the speed of this run, unless it continues another whose tokens it counts too."""
+        if job.attempt == 1 and card.get("seconds") and card.get("trained_tokens"):
+            model = catalog.find_base_model(job.base_model).id
+            self._calibration.record(model, job.hardware, tokens=card["trained_tokens"], seconds=card["seconds"])
 
     def settle(self, step: Step, *, error: dict[str, Any] | None = None) -> Job:
         """End the attempt: status, reason, cost and what can be resumed. The last word, from any path."""
@@ -166,9 +177,8 @@ def _billed(job: Job, described: dict[str, Any] | None) -> float:
     """What the attempt's training job costs: billed seconds at the price of the instance type that ran it."""
     if not described:
         return 0.0
-    kind = described["ResourceConfig"]["InstanceType"]
-    prices = {row.type: row.cost_per_hour for row in catalog.find_hardware(job.hardware).instances}
-    return described.get("BillableTimeInSeconds", 0) * prices.get(kind, 0.0) / 3600
+    price = catalog.find_hardware(job.hardware).price_of(described["ResourceConfig"]["InstanceType"])
+    return described.get("BillableTimeInSeconds", 0) * price / 3600
 
 
 def _wait_for_capacity(job: Job, now: str) -> Job:

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from luthier.catalog.entity import Estimate
 from luthier.deployments.entity import Deployment
 from luthier.jobs import hyperparameters
 from luthier.jobs.curve import Curve
 from luthier.jobs.entity import SHOWN, Job
 from luthier.jobs.listing import Page
-from luthier.jobs.service import Estimate
 from luthier.jobs.store import Counts
 from luthier.wire import CamelAnswer, CamelRequest
 
@@ -286,16 +286,18 @@ class CostEstimate(CamelAnswer):
     estimated_time_minutes: int
     currency: str
     hardware: str
+    basis: dict[str, Any] = Field(description="Every number that the estimate rests on, and where it comes from.")
 
     @classmethod
-    def of(cls, estimate: Estimate) -> Self:
+    def of(cls, asked: EstimateCost, estimate: Estimate) -> Self:
         return cls(
-            base_model=estimate.base_model,
-            dataset_size=estimate.dataset_size,
+            base_model=asked.base_model,
+            dataset_size=asked.dataset_size,
             estimated_cost=round(estimate.cost, 2),
             estimated_time_minutes=ceil(estimate.seconds / 60),
             currency=estimate.currency,
-            hardware=estimate.hardware,
+            hardware=estimate.hardware.id,
+            basis=estimate.basis,
         )
 
 

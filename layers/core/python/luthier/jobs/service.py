@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from luthier import clock, idempotency, ids, table
 from luthier.accounts.entity import Principal
 from luthier.catalog import service as catalog
+from luthier.catalog.calibration import Calibration
+from luthier.catalog.entity import Estimate
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import Event, event
@@ -24,18 +26,6 @@ logger = logging.getLogger(__name__)
 _TRIES = 5
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Price and duration of a run before it exists. `cost` in `currency`, `seconds` of billed time."""
-
-    base_model: str
-    dataset_size: int
-    cost: float
-    seconds: float
-    currency: str
-    hardware: str
-
-
 class JobService:
     def __init__(
         self,
@@ -45,6 +35,7 @@ class JobService:
         storage: JobStorage,
         logs: JobLogs,
         claims: "Claims",
+        calibration: Calibration,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -53,6 +44,7 @@ class JobService:
         self._storage = storage
         self._logs = logs
         self._claims = claims
+        self._calibration = calibration
         self._now = now
 
     def create(
@@ -152,8 +144,8 @@ class JobService:
         model = catalog.find_base_model(base_model)
         row = catalog.choose_hardware(model, "sft", hardware)
         epochs = hyperparameters.resolve({}, longest=model.max_sequence_length)["epochs"]
-        found = catalog.estimate(model, row, method="sft", examples=dataset_size, epochs=epochs)
-        return Estimate(base_model, dataset_size, found.cost, found.seconds, found.currency, row.id)
+        speed = self._calibration.tokens_per_second(model.id, row.id)
+        return catalog.estimate(model, row, method="sft", examples=dataset_size, epochs=epochs, calibration=speed)
 
     def _draft(self, principal: Principal, request: JobRequest) -> Job:
         model = catalog.find_base_model(request.base_model)
@@ -172,6 +164,8 @@ class JobService:
             examples=train.rows,
             tokens_per_example=train.tokens / train.rows,
             epochs=resolved["epochs"],
+            lora_rank=resolved["lora_rank"],
+            calibration=self._calibration.tokens_per_second(model.id, hardware.id),
         )
         now = clock.iso(self._now())
         return Job(
