@@ -48,7 +48,8 @@ class Program:
             time.sleep(0.005)
 
     def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGKILL)
         self.process.join(10)
 
     def terminate(self) -> None:
