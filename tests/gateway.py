@@ -4,9 +4,17 @@ import base64
 import importlib
 import json
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from luthier import wiring
+from luthier.settings import Settings
+
+from tests.factories import SETTINGS, Platform
+from tests.fakes import FakeEndpoints
 
 # The triggers of infra/catalog.py, first match wins.
 ROUTES = (
@@ -30,10 +38,22 @@ class Answer:
 
 
 class Gateway:
-    """A client of the whole API that sends `key` with every request."""
+    """A client of the whole API that sends `key` with every request; `platform` is what lies behind it."""
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(self, platform: Platform, endpoints: FakeEndpoints, key: str | None = None) -> None:
+        self.platform = platform
+        self.endpoints = endpoints
         self.key = key
+
+    def caller(self, *scopes: str, organization_id: str = "org_a", user_id: str = "user_1") -> "Gateway":
+        """The same API with a new key of these scopes."""
+        _, key = wiring.accounts().issue_key(
+            organization_id=organization_id, user_id=user_id, name="test", scopes=scopes
+        )
+        return Gateway(self.platform, self.endpoints, key)
+
+    def stranger(self) -> "Gateway":
+        return Gateway(self.platform, self.endpoints)
 
     def get(self, path: str, **options: Any) -> Answer:
         return self.send("GET", path, **options)
@@ -55,6 +75,20 @@ class Gateway:
         response = handler_of(path)(event, None)
         seen = {name.lower(): values[0] for name, values in response["multiValueHeaders"].items()}
         return Answer(response["statusCode"], seen, response["body"] or "")
+
+
+@pytest.fixture
+def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """The API as an administrator of org_a sees it, through the services as `luthier.wiring` puts them together."""
+    endpoints = FakeEndpoints()
+    clients = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
+    clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker, "sagemaker-runtime": endpoints}
+    wiring.reset()
+    monkeypatch.setattr(wiring, "client", clients.__getitem__)
+    for name, value in asdict(SETTINGS).items():
+        monkeypatch.setenv(Settings.environment_name(name), value)
+    yield Gateway(platform, endpoints).caller("admin")
+    wiring.reset()
 
 
 def handler_of(path: str) -> Any:

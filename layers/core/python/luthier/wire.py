@@ -17,7 +17,7 @@ class Answer(BaseModel):
 
 
 class CamelRequest(Request):
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class CamelAnswer(Answer):

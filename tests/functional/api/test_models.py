@@ -1,0 +1,102 @@
+"""Models, deployments and chat: the openai and the training_models surfaces."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.factories import BASE_MODEL
+from tests.functional.api.test_jobs import ready
+from tests.gateway import Gateway
+
+CHAT = "/v1/chat/completions"
+
+
+def question(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello"}]} | more
+
+
+def deployed(api: Gateway) -> str:
+    name = api.platform.completed(suffix="v1").result_model or ""
+    api.post(f"/v2/training/models/{quote(name, safe='')}/deploy")
+    ready(api, name)
+    return name
+
+
+def test_models_are_listed_and_found_by_every_name_however_it_is_encoded(api: Gateway) -> None:
+    job = api.platform.completed(suffix="v1")
+    (listed,) = api.get("/v1/models").json()["data"]
+    assert (listed["id"], listed["object"], listed["job_id"]) == (job.result_model, "model", job.id)
+    assert any("/" in name for name in listed["names"])
+    for name in (*listed["names"], listed["model_id"]):
+        for spelled in (name, quote(name, safe=""), quote(name)):
+            assert api.get(f"/v1/models/{spelled}").json() == listed
+
+
+def test_an_unknown_model_with_slashes_is_a_404_that_shows_its_name(api: Gateway) -> None:
+    refused = api.get("/v1/models/org/none%2Fsuch")
+    assert (refused.status, refused.json()["error"]["code"]) == (404, "model_not_found")
+    assert "'org/none/such'" in refused.json()["error"]["message"]
+
+
+def test_a_deployed_model_answers_a_chat(api: Gateway) -> None:
+    name = deployed(api)
+    answer = api.post(CHAT, question(name, temperature=0, store=True, user="u", stream=False)).json()
+    assert (answer["object"], answer["model"]) == ("chat.completion", name)
+    assert answer["choices"][0]["message"]["content"] == "Hi"
+    (asked,) = api.endpoints.asked
+    assert asked["temperature"] == 0
+    assert {"store", "user", "stream"} & set(asked) == set()
+
+
+def test_a_base_model_is_deployed_by_the_same_verb(api: Gateway) -> None:
+    started = api.post(f"/v2/training/models/{BASE_MODEL}/deploy", {}).json()["deployment"]
+    assert (started["modelId"], started["status"]) == (BASE_MODEL, "deploying")
+    refused = api.post(CHAT, question(BASE_MODEL))
+    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["error"]["code"] == "model_not_ready"
+
+
+@pytest.mark.parametrize("encode", [str, lambda name: quote(name, safe="")])
+def test_a_base_model_with_a_slash_in_its_id_can_be_deployed(api: Gateway, encode: Any) -> None:
+    name = "meta-llama/Llama-2-7b-hf"
+    answer = api.post(f"/v2/training/models/{encode(name)}/deploy")
+    assert (answer.status, answer.json()["deployment"]["modelId"]) == (200, name)
+
+
+def test_a_model_that_is_not_deployed_is_a_conflict(api: Gateway) -> None:
+    refused = api.post(CHAT, question(api.platform.completed().result_model or ""))
+    assert (refused.status, refused.json()["error"]["code"]) == (409, "model_not_deployed")
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"stream": True}, "stream"),
+        ({"temperature": 3}, "temperature"),
+        ({"messages": []}, "messages"),
+        ({"temprature": 0.1}, "temprature"),
+        ({"model": 4}, "model"),
+    ],
+)
+def test_a_wrong_chat_parameter_is_named(api: Gateway, more: dict[str, Any], param: str) -> None:
+    refused = api.post(CHAT, question("m") | more)
+    assert (refused.status, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_the_engines_own_refusal_reaches_the_caller(api: Gateway) -> None:
+    name = deployed(api)
+    api.endpoints.refuse(400, "temperature is too high")
+    refused = api.post(CHAT, question(name))
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "temperature")
+    api.endpoints.refuse(500, "out of memory")
+    assert api.post(CHAT, question(name)).status == 503
+
+
+def test_a_chat_needs_the_inference_scope(api: Gateway) -> None:
+    assert api.caller("models:read").post(CHAT, question("m")).status == 403
+
+
+def test_the_api_describes_itself_without_a_key(api: Gateway) -> None:
+    document = api.stranger().get("/openapi.json").json()
+    assert "/api/v1/fine-tuning/jobs" in document["paths"]
