@@ -37,14 +37,12 @@ def test_every_answer_to_cdk_nag_gives_its_reason(report: dict[str, dict]) -> No
     assert [answer["ruleName"] for answer in answers if len(answer["reason"]) < 20] == []
 
 
-def test_cloudformations_own_rules_hold(report: dict[str, dict]) -> None:
-    others = {name: found["conclusion"] for name, found in report.items() if name != "AwsSolutions"}
-    assert others
-    assert set(others.values()) == {"success"}
+def test_no_validator_of_the_cdk_itself_objects(report: dict[str, dict]) -> None:
+    assert {name: found["conclusion"] for name, found in report.items() if found["conclusion"] != "success"} == {}
 
 
 def test_cfn_lint_has_no_complaint(assets: Path, template: Template) -> None:
-    # W3005 and W3045: a dependency named twice, and an access control that CDK leaves to a bucket policy.
-    command = [str(CFN_LINT), "-i", "W3005", "W3045", "--", str(assets / "Luthier.template.json")]
+    # W3005: CDK says in DependsOn what a reference says already.
+    command = [str(CFN_LINT), "-i", "W3005", "--", str(assets / "Luthier.template.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
