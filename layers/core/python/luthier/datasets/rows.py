@@ -111,7 +111,7 @@ def _parse_object(line: bytes | str) -> dict[str, Any]:
     try:
         text = line if isinstance(line, str) else line.decode("utf-8")
         # Windows editors begin a file with a byte order mark; json refuses it.
-        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text.removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
         place = f"byte 0x{line[error.start]:02x} at position {error.start}"
         raise _Fault("invalid_utf8", "", f"The line is not valid UTF-8 ({place}).", "Save the file as UTF-8.") from None
@@ -147,6 +147,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
+
+
+# Made once: json.loads would make it anew for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
 
 
 def _format_of(fields: dict[str, Any]) -> str:
@@ -188,15 +192,20 @@ def _check_message(message: Any, index: int) -> Iterator[_Fault]:
         return
     role = message.get("role")
     yield from _check_role(role, index)
-    yield from _untrainable(message, _UNTRAINABLE_MESSAGE_KEYS, pointer)
-    if message.get("weight", 1) != 1:
-        fix = "Remove 'weight': every assistant message is trained with weight 1."
-        yield _Fault("unsupported_key", f"{pointer}/weight", "Weighted messages are not supported.", fix)
+    if len(message) > 2:
+        yield from _check_extras(message, pointer)
     if message.get("content") is None:
         fix = "Add 'content' as a string."
         yield _Fault("missing_content", f"{pointer}/content", "The message has no content.", fix)
     else:
         yield from _check_text(message["content"], f"{pointer}/content", trained=role == "assistant")
+
+
+def _check_extras(message: dict[str, Any], pointer: str) -> Iterator[_Fault]:
+    yield from _untrainable(message, _UNTRAINABLE_MESSAGE_KEYS, pointer)
+    if message.get("weight", 1) != 1:
+        fix = "Remove 'weight': every assistant message is trained with weight 1."
+        yield _Fault("unsupported_key", f"{pointer}/weight", "Weighted messages are not supported.", fix)
 
 
 def _check_role(role: Any, index: int) -> Iterator[_Fault]:
@@ -224,10 +233,15 @@ def _check_text(value: Any, pointer: str, *, trained: bool) -> Iterator[_Fault]:
     elif trained and not value.strip():
         fix = "Write the text to learn, or drop the line."
         yield _Fault("no_trained_token", pointer, "The text to learn is empty: nothing would be trained.", fix)
-    elif found := _CONTROL_CHARACTER.search(value):
+    elif not value.isprintable():
+        yield from _check_characters(value, pointer)
+
+
+def _check_characters(text: str, pointer: str) -> Iterator[_Fault]:
+    if found := _CONTROL_CHARACTER.search(text):
         message = f"The text contains the control character U+{ord(found[0]):04X} at position {found.start()}."
         yield _Fault("control_character", pointer, message, "Remove it; tab and line breaks are allowed.")
-    elif not value.isascii() and not _encodable(value):
+    elif not text.isascii() and not _encodable(text):
         fix = "Write the whole character, or both halves of its \\u escape pair."
         yield _Fault("invalid_unicode", pointer, "The text contains half of a surrogate pair.", fix)
 
