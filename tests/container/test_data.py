@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from trainer import data
 from trainer.failures import Failure
 from trainer.templates import PLAIN_TEMPLATE
@@ -96,7 +95,7 @@ def test_a_row_that_the_template_refuses_is_named(tmp_path: Path, tokenizer: Any
         read(tmp_path, tokenizer, CONVERSATION)
 
 
-def test_long_rows_are_cut_and_counted_and_those_without_answer_left_are_dropped(tmp_path: Path, tokenizer: Any) -> None:
+def test_long_rows_are_cut_and_counted_and_dropped_when_no_answer_is_left(tmp_path: Path, tokenizer: Any) -> None:
     long_answer = {"prompt": "Go on.", "completion": "and on " * 50}
     long_question = {"prompt": "Go on. " * 50, "completion": "No."}
     examples = read(tmp_path, tokenizer, long_answer, long_question, {"prompt": "a", "completion": "b"}, max_length=40)
@@ -111,7 +110,7 @@ def test_a_file_whose_answers_are_all_out_of_reach_is_refused(tmp_path: Path, to
 
 
 def test_formats_must_not_be_mixed(tmp_path: Path, tokenizer: Any) -> None:
-    with pytest.raises(Failure, match="train.jsonl line 2: .*began with messages"):
+    with pytest.raises(Failure, match=r"train.jsonl line 2: .*began with messages"):
         read(tmp_path, tokenizer, CONVERSATION, {"prompt": "a", "completion": "b"})
 
 

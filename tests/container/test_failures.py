@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.container.conftest import MakeRoot, job_config
-from tests.container.programs import run
 from trainer import config, failures
 from trainer.failures import Failure
 from trainer.folders import Folders
+
+from tests.container.conftest import MakeRoot, job_config
+from tests.container.programs import run
 
 GOOD = '{"prompt": "2+2?", "completion": "4"}'
 
@@ -51,7 +51,9 @@ def test_every_wrong_field_is_named_at_once(tmp_path: Path) -> None:
 
 def test_a_wrong_config_fails_before_anything_heavy_is_imported(make_root: MakeRoot) -> None:
     root = make_root(hyperparameters={"epochs": -1})
-    probe = "import sys; from trainer import train; code = train.main(); sys.exit(99 if 'torch' in sys.modules else code)"
+    probe = (
+        "import sys; from trainer import train; code = train.main(); sys.exit(99 if 'torch' in sys.modules else code)"
+    )
     done = subprocess.run([sys.executable, "-c", probe, "--root", root], capture_output=True, text=True)
     assert done.returncode == 1
     assert failure(root)["code"] == "bad_config"

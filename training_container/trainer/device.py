@@ -1,6 +1,7 @@
 """What the machine offers, and the settings that follow from it."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,3 +49,12 @@ def detect() -> Device:
     gpus = torch.cuda.device_count()
     bf16 = gpus > 0 and torch.cuda.is_bf16_supported(including_emulation=False)
     return Device(gpus, bf16, "bfloat16" if bf16 else "float32")
+
+
+def avoid_triton() -> None:
+    """TRL's Triton kernels need a C compiler at run time, which the image leaves out: without one, choose PyTorch."""
+    if os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"):
+        return
+    from trl.kernels import chunked_logprob
+
+    chunked_logprob._TRITON_AVAILABLE = False

@@ -1,10 +1,17 @@
-"""TRL's SFTTrainer with a cheaper loss where Triton is missing, which is to say on a CPU."""
+"""TRL's SFTTrainer with a loss that scores labelled positions only, in plain PyTorch.
+
+TRL does the same with a Triton kernel, which needs a C compiler at run time; where Triton is missing, as on a CPU, it
+projects every position onto the vocabulary: 60 % more work per step on short answers.
+"""
 
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 from trl import SFTTrainer
 
+# Positions scored at a time: with a vocabulary of 128,000, half a gigabyte of logits.
+CHUNK = 1_024
 # Heads that scale or bend their logits; TRL's own loss knows how.
 _HEAD_SETTINGS = (
     "final_logit_softcapping",
@@ -16,25 +23,29 @@ _HEAD_SETTINGS = (
 
 
 class AssistantOnlyTrainer(SFTTrainer):
-    """On a CPU, TRL projects every position onto the vocabulary; only those with a label are needed."""
+    """For a causal model under a PEFT adapter."""
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        if return_outputs or self.args.device.type != "cpu" or not self._has_plain_head():
+        if return_outputs or not self._has_plain_head():
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        causal = model.get_base_model()
+        causal = self.accelerator.unwrap_model(model).get_base_model()
+        head = causal.get_output_embeddings()
         hidden = causal.base_model(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
         ).last_hidden_state[:, :-1]
-        labels = inputs["labels"][:, 1:]
+        labels = inputs["labels"][:, 1:].to(hidden.device)
         labelled = labels != -100
-        logits = causal.get_output_embeddings()(hidden[labelled]).float()
-        targets = labels[labelled]
-        loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
-        mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["mean_token_accuracy"].append((logits.argmax(-1) == targets).float().mean().item())
-        return loss / (targets.numel() if num_items_in_batch is None else num_items_in_batch)
+        total, correct = _score(head, hidden[labelled].to(head.weight.device), labels[labelled].to(head.weight.device))
+        count = labelled.sum().clamp(min=1)
+        self._metrics["train" if self.model.training else "eval"]["mean_token_accuracy"].append(
+            (correct / count).item()
+        )
+        if num_items_in_batch is None:
+            return total / count
+        # Counts the labels of all processes, whose gradients are averaged afterwards.
+        return total / num_items_in_batch * self.accelerator.num_processes
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Left out: the model card is the recipe's, written once at the end."""
@@ -42,3 +53,20 @@ class AssistantOnlyTrainer(SFTTrainer):
     def _has_plain_head(self) -> bool:
         config = self.model.config.get_text_config()
         return all(getattr(config, name, None) is None for name in _HEAD_SETTINGS)
+
+
+def _score(head: Any, hidden: Any, targets: Any) -> tuple[Any, Any]:
+    """Sum of the losses and number of tokens guessed right."""
+    chunks = list(zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True))
+    if len(chunks) == 1:
+        return _score_chunk(head, hidden, targets)
+    # Logits are computed again on the way back instead of being kept, so only one chunk's exist at a time.
+    scores = [checkpoint(_score_chunk, head, *chunk, use_reentrant=False) for chunk in chunks]
+    losses, correct = zip(*scores, strict=True)
+    return torch.stack(losses).sum(), torch.stack(correct).sum()
+
+
+def _score_chunk(head: Any, hidden: Any, targets: Any) -> tuple[Any, Any]:
+    logits = head(hidden).float()
+    loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    return loss, (logits.argmax(-1) == targets).sum()

@@ -44,9 +44,7 @@ class SnapshotStore:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         body = json.dumps(manifest, indent=2).encode()
-        self._s3.put_object(
-            Bucket=self._bucket, Key=self._key(MANIFEST), Body=body, ContentType="application/json"
-        )
+        self._s3.put_object(Bucket=self._bucket, Key=self._key(MANIFEST), Body=body, ContentType="application/json")
 
     def _head(self, path: str) -> Any:
         from botocore.exceptions import ClientError

@@ -112,7 +112,9 @@ def _copy(source: hub.Hub, store: SnapshotStore, listing: hub.Listing, file: hub
         path = source.download(listing, file, folder)
         size, digest = path.stat().st_size, files.sha256(path)
         if file.sha256 not in (None, digest):
-            raise Failure("network", f"{file.path} arrived damaged: its sha256 is {digest}, the hub says {file.sha256}.")
+            raise Failure(
+                "network", f"{file.path} arrived damaged: its sha256 is {digest}, the hub says {file.sha256}."
+            )
         store.upload(path, file.path, digest)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

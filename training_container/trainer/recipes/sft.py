@@ -50,6 +50,7 @@ def run(config: JobConfig, folders: Folders, budget: Budget, interruption: Inter
 
 def setup(config: JobConfig, folders: Folders, budget: Budget, interruption: Interruption) -> Run:
     log.capture_transformers()
+    device.avoid_triton()
     machine = device.detect()
     tokenizer = load_tokenizer(folders)
     max_length = config.hyperparameters.max_sequence_length
