@@ -73,7 +73,7 @@ def fine_tuned(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tuned: Path
 def test_the_tuned_model_answers_in_the_form_it_was_taught_and_the_base_does_not(
     base: Endpoint, fine_tuned: Endpoint
 ) -> None:
-    messages = [json.loads(line)["messages"] for line in (TICKETS / "heldout.jsonl").read_text().splitlines()][0]
+    messages = json.loads((TICKETS / "heldout.jsonl").read_text().splitlines()[0])["messages"]
     answer = json.loads(fine_tuned.text(messages=messages[:-1]))
     assert set(answer) == {"intent", "urgency"}
     assert "urgency" not in base.text(messages=messages[:-1])

@@ -123,7 +123,7 @@ def test_a_relaunch_of_the_same_attempt_does_not_get_a_fresh_budget(make_root: M
 
 def test_the_job_starts_as_the_image_starts_it(make_root: MakeRoot) -> None:
     root = make_root(hyperparameters={"epochs": 1})
-    command = [sys.executable, "-m", "trainer.train", "--root", root, "train"]
+    command = [sys.executable, "-m", "trainer.train", "--root", str(root), "train"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[-1]["message"] == "done"

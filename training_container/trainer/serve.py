@@ -88,10 +88,12 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdigit():
             self.close_connection = True
-            return self._error(411, "Content-Length is missing.", "invalid_request_error")
+            self._error(411, "Content-Length is missing.", "invalid_request_error")
+            return None
         if int(length) > MAX_BODY_BYTES:
             self.close_connection = True
-            return self._error(413, f"The body exceeds {MAX_BODY_BYTES} bytes.", "invalid_request_error")
+            self._error(413, f"The body exceeds {MAX_BODY_BYTES} bytes.", "invalid_request_error")
+            return None
         return self.rfile.read(int(length))
 
     def _not_ready(self) -> None:
