@@ -66,6 +66,18 @@ def add_service(name: str, target_prefix: str, path_pattern: str, handler: Servi
     iam_actions._BOTOCORE_SERVICE_MAP[name] = [name, f"{name}-runtime"]
 
 
+def watch_service(name: str, asked: Callable[[str], None]) -> None:
+    """Call `asked(name)` before each request to one of the emulator's own services."""
+    handlers = emulator_app().SERVICE_HANDLERS
+    handle = handlers[name]
+
+    async def watched(*request: Any) -> Any:
+        asked(name)
+        return await handle(*request)
+
+    handlers[name] = watched
+
+
 def add_resource_arns(service: str, resource_arn: Callable[[str, bytes], str]) -> None:
     """Tell the IAM check which resource a request of the service is about: `(path, body) → ARN or "*"`."""
     from ministack.core import iam_actions
@@ -163,11 +175,38 @@ def running_executions() -> int:
     return sum(execution["status"] == "RUNNING" for execution in stepfunctions._executions.all_values())
 
 
+def hide_stage() -> None:
+    """Tell functions the path as behind a custom domain, which the front door stands for: without the stage."""
+    from ministack.services import apigateway_v1
+
+    build = apigateway_v1._build_lambda_event_v1
+
+    def without_stage(*arguments: Any, **named: Any) -> dict:
+        event = build(*arguments, **named)
+        event["requestContext"]["path"] = event["path"]
+        return event
+
+    apigateway_v1._build_lambda_event_v1 = without_stage
+
+
+def state_encoder() -> Callable[[Any], Any]:
+    """`json.dumps(default=…)` for what the services keep."""
+    from ministack.core import persistence
+
+    return persistence._json_default
+
+
+def state_decoder() -> Callable[[dict], Any]:
+    """`json.load(object_hook=…)` for the same."""
+    from ministack.core import persistence
+
+    return persistence._json_object_hook
+
+
 def use_snapshots(load: Callable[[str], dict | None], save: Callable[[], None]) -> None:
     """Read state at start and save it at the end through one snapshot instead of one file per service."""
-    app = emulator_app()
-    app.load_state = load
-    app.save_all = lambda services: save()
+    replaced: dict[str, Any] = {"load_state": load, "save_all": lambda services: save()}
+    vars(emulator_app()).update(replaced)
 
 
 async def serve(application: Any, ports: list[int], stop: asyncio.Event, ready: asyncio.Event) -> None:

@@ -20,7 +20,7 @@ from infra.local.options import REGION, Options
 from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.service import SageMaker
 from infra.local.sagemaker.store import Store
-from infra.local.snapshots import Snapshots
+from infra.local.snapshots import RARELY_CHANGED, Snapshots
 
 log = logging.getLogger("luthier.launcher")
 # Interrupted jobs get this long to write a checkpoint, their executions as long again to settle.
@@ -54,10 +54,13 @@ class Launcher:
         self._sagemaker.install()
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()
+        emulator.hide_stage()
         self._snapshots = Snapshots(
             options.snapshot, lambda: {**app._build_persistence_save_dict(), "sagemaker": store.state}
         )
         emulator.use_snapshots(self._snapshots.load, self._snapshots.save)
+        for name in RARELY_CHANGED:
+            emulator.watch_service(name, self._snapshots.touch_service)
         store.restore(self._snapshots.load("sagemaker"))
         self._door = FrontDoor(app.app, options.port, self._snapshots.touch)
         self._stop = asyncio.Event()
@@ -164,6 +167,8 @@ def _log_to_file(options: Options) -> None:
     )
     emulator.quiet_libraries(options.verbose)
     complaint = logging.StreamHandler(sys.stderr)
+    complaint.setLevel(logging.WARNING)
     complaint.setFormatter(logging.Formatter("%(message)s"))
-    for name in ("luthier.snapshots",):
-        logging.getLogger(name).addHandler(complaint)
+    logging.getLogger("luthier.snapshots").addHandler(complaint)
+    if options.verbose:
+        logging.getLogger("luthier").setLevel(logging.DEBUG)

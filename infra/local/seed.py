@@ -24,7 +24,7 @@ ClientFactory = Callable[[str], Any]
 
 
 def stage_base_model(options: Options, client: ClientFactory, bucket: str) -> str | None:
-    """Build the chosen model and put it where `StageBaseModel` looks; returns its id. Staged models stay as they are."""
+    """Build the chosen model and put it where `StageBaseModel` looks; returns its id. A staged model stays."""
     if options.base_model == "none":
         return None
     module, model_id = BASE_MODELS[options.base_model]

@@ -6,6 +6,8 @@ not in it: the emulator writes them to disk before it answers, so they can only 
 """
 
 import asyncio
+import errno
+import hashlib
 import json
 import logging
 import os
@@ -14,12 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ministack.core import persistence
+from infra.local import emulator
 
 log = logging.getLogger("luthier.snapshots")
 
 # A kill loses at most the pause plus one save; the promise is 5 seconds.
 PAUSE_SECONDS = 1.5
+# Large, and changed by requests to itself only: encoded again after such a request, not every time.
+RARELY_CHANGED = frozenset({"cloudformation"})
+# Bytes from this size on (functions' code, layers) lie in files of their own, named by their hash.
+_BLOB_BYTES = 64 * 1024
 State = dict[str, Any]
 
 
@@ -33,17 +39,23 @@ class Snapshots:
 
     def __init__(self, path: Path, collect: Callable[[], dict[str, Callable[[], State | None]]]) -> None:
         self._path = path
+        self._blobs = Blobs(path.parent / "blobs")
         self._collect = collect
         self._loaded: State | None = None
         self._requests = 0
         self._saved_requests = -1
-        self._last: bytes = b""
+        self._texts: dict[str, str] = {}
+        self._last = b""
         self.failure: str | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def touch(self) -> None:
         """Note that a request was served: the state may have changed."""
         self._requests += 1
+
+    def touch_service(self, name: str) -> None:
+        """Note that a rarely changed service was asked for something."""
+        self._texts.pop(name, None)
 
     def load(self, service: str) -> State | None:
         """What the service had at the last snapshot; None when it had nothing."""
@@ -54,14 +66,22 @@ class Snapshots:
     def _read(self) -> State:
         if not self._path.exists():
             return {}
+        decode = emulator.state_decoder()
         with self._path.open(encoding="utf-8") as file:
-            return json.load(file, object_hook=persistence._json_object_hook)
+            return json.load(file, object_hook=lambda found: self._blobs.read(found) or decode(found))
 
     def encode(self) -> bytes:
         """All services in one document. Must run on the event loop, where no request can interleave."""
-        states = {name: _settled(name, get_state) for name, get_state in sorted(self._collect().items())}
-        kept = {name: state for name, state in states.items() if state is not None}
-        return json.dumps(kept, default=persistence._json_default, separators=(",", ":")).encode()
+        for name, get_state in self._collect().items():
+            if name not in self._texts or name not in RARELY_CHANGED:
+                self._texts[name] = self._encoded(name, get_state)
+        members = [f"{json.dumps(name)}:{text}" for name, text in sorted(self._texts.items()) if text != "null"]
+        return ("{" + ",\n".join(members) + "}").encode()
+
+    def _encoded(self, name: str, get_state: Callable[[], State | None]) -> str:
+        encode = emulator.state_encoder()
+        state = _settled(name, get_state)
+        return json.dumps(state, default=lambda found: self._blobs.keep(found) or encode(found), separators=(",", ":"))
 
     def write(self, document: bytes) -> None:
         """Replace the snapshot in one rename; a full disk keeps the last one and is reported once."""
@@ -77,26 +97,70 @@ class Snapshots:
             return
         self._last, self.failure = document, None
 
-    def _report(self, error: OSError) -> None:
-        message = f"The state could not be saved to {self._path}: {error.strerror}. Free space on this disk."
+    def _report(self, error: OSError | RuntimeError) -> None:
+        remedy = "Free space on this disk." if getattr(error, "errno", None) == errno.ENOSPC else "Trying again."
+        message = f"The state could not be saved to {self._path}: {error}. {remedy}"
         if message != self.failure:
             log.error(message)
         self.failure = message
 
+    def take(self) -> bytes | None:
+        """`encode`, but a failure is reported and gives None: the next try may fare better."""
+        try:
+            return self.encode()
+        except (OSError, RuntimeError) as error:
+            self._report(error)
+            return None
+
     def save(self) -> None:
         """Take and write a snapshot now."""
-        self.write(self.encode())
+        document = self.take()
+        if document:
+            self.write(document)
 
     async def keep_saving(self) -> None:
         """Save whenever something may have changed, until cancelled."""
         while True:
-            started = time.monotonic()
             if self._requests != self._saved_requests or self.failure:
                 self._saved_requests = self._requests
-                document = self.encode()
-                await asyncio.to_thread(self.write, document)
-            spent = time.monotonic() - started
-            await asyncio.sleep(max(PAUSE_SECONDS, min(spent * 5, 3.0)))
+                started = time.monotonic()
+                document = self.take()
+                if document:
+                    log.debug("%d bytes taken in %.3f s", len(document), time.monotonic() - started)
+                    await asyncio.to_thread(self.write, document)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+class Blobs:
+    """Large byte strings as files named by their content; written once, so a snapshot stays small."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # By identity, with the bytes kept alive: hashing megabytes at every save would cost as much as writing them.
+        self._known: dict[int, tuple[bytes, str]] = {}
+
+    def keep(self, found: Any) -> dict[str, str] | None:
+        """The reference that stands for these bytes, None for what is no blob."""
+        if not isinstance(found, bytes) or len(found) < _BLOB_BYTES:
+            return None
+        known = self._known.get(id(found))
+        if known is None:
+            known = (found, self._write(found))
+            self._known[id(found)] = known
+        return {"__blob__": known[1]}
+
+    def _write(self, content: bytes) -> str:
+        name = hashlib.sha256(content).hexdigest()
+        path = self._folder / name
+        if not path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _write_durably(path.with_suffix(".tmp"), content)
+            path.with_suffix(".tmp").replace(path)
+        return name
+
+    def read(self, found: dict[str, Any]) -> bytes | None:
+        """The bytes that a reference stands for, None for what is no reference."""
+        return (self._folder / found["__blob__"]).read_bytes() if "__blob__" in found else None
 
 
 def _settled(name: str, get_state: Callable[[], State | None]) -> State | None:

@@ -20,7 +20,9 @@ _PR_SET_PDEATHSIG = 1
 class Child:
     """One child in its own process group; its output lines go to `on_line`."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], cwd: Path, on_line: Callable[[str], None]):
+    def __init__(
+        self, command: list[str], environment: dict[str, str] | None, cwd: Path, on_line: Callable[[str], None]
+    ):
         tied = [sys.executable, "-S", "-E", __file__, str(os.getpid()), *command]
         self._process = subprocess.Popen(
             tied, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -18,6 +18,7 @@ STARTUP_SECONDS = 480.0
 _LOOK_SECONDS = 0.2
 # A server that dies more often than this is broken, not unlucky.
 _RESTARTS = 3
+_UNHEALTHY = "The primary container for production variant AllTraffic did not pass the ping health check."
 
 
 class EndpointRun(threading.Thread):
@@ -55,7 +56,9 @@ class EndpointRun(threading.Thread):
                 if self._ended.is_set():
                     break
             else:
-                self._change("Failed", "The primary container for production variant did not pass the ping health check.")
+                self._change(
+                    "Failed", "The primary container for production variant did not pass the ping health check."
+                )
         except (ClientError, BotoCoreError, OSError) as failure:
             self._change("Failed", f"Failed to download model data or start the container: {failure}")
         finally:

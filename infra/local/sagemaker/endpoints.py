@@ -15,6 +15,7 @@ from infra.local.sagemaker.store import Record, arn
 
 # SageMaker's own limit on one invocation.
 INVOCATION_SECONDS = 60
+_TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
 class Endpoints:
@@ -101,7 +102,9 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[str, bytes]:
     except error.HTTPError as refusal:
         raise _model_error(refusal.code, refusal.read().decode("utf-8", errors="replace")) from refusal
     except OSError as failure:
-        raise _model_error(0, "Your invocation timed out while waiting for a response from container primary.") from failure
+        raise _model_error(
+            0, "Your invocation timed out while waiting for a response from container primary."
+        ) from failure
 
 
 def _model_error(status: int, message: str) -> SageMakerError:

@@ -70,9 +70,7 @@ class TrainingJobs:
         """StopTrainingJob: SIGTERM, two minutes to save, then SIGKILL. The answer comes before the end."""
         job = self.describe(request)
         if job["TrainingJobStatus"] in FINAL:
-            raise invalid(
-                f"The request was rejected because the training job is in status {job['TrainingJobStatus']}."
-            )
+            raise invalid(f"The request was rejected because the training job is in status {job['TrainingJobStatus']}.")
         self._plant.stop_training(job["TrainingJobName"])
         return {}
 
