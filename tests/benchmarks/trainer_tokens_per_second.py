@@ -140,8 +140,9 @@ def measured_steps(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def lora(kind: Any, given: argparse.Namespace) -> Any:
-    from trainer.config import LINEAR_LAYERS
     from transformers import AutoConfig
+
+    from trainer.config import LINEAR_LAYERS
 
     layers = AutoConfig.from_pretrained(given.model).num_hidden_layers
     top = list(range(layers - given.layers, layers)) if given.layers else None

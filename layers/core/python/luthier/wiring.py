@@ -49,7 +49,9 @@ def client(service: str) -> Any:
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_INFERENCE_SECONDS if inference else _READ_SECONDS,
         retries={"mode": "standard", "max_attempts": 1 if inference else _ATTEMPTS},
-        s3={"addressing_style": "path"} if os.environ.get("AWS_ENDPOINT_URL_S3") else None,
+        # boto3 still presigns with version 2 in some regions, which binds neither size nor headers of an upload and
+        # which KMS-encrypted buckets refuse.
+        signature_version="s3v4" if service == "s3" else None,
     )
     return boto3.client(service, config=config)
 
