@@ -65,7 +65,6 @@ class Api(Construct):
             access_log_destination=apigateway.LogGroupLogDestination(self.access_logs),
             access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
             logging_level=apigateway.MethodLoggingLevel.ERROR,
-            metrics_enabled=True,
             throttling_rate_limit=RATE,
             throttling_burst_limit=BURST,
             tracing_enabled=True,

@@ -8,13 +8,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
-from luthier.settings import Settings
 
 from infra.acknowledgements import TRACING, acknowledge, acknowledge_wildcards
 from infra.catalog import Function
 from infra.components.permissions import Words, statements, wildcards
 from infra.flavours import Flavour
 from infra.naming import physical_name
+from luthier.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import catalog
 from infra.components.events import Events
 from infra.components.state_machines import PipelineMachine
 from infra.naming import physical_name
@@ -35,15 +37,29 @@ class Monitoring(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.topic = sns.Topic(self, "Alarms", enforce_ssl=True)
-        for function in functions.values():
-            self._alarm(f"{function.node.id}Errors", function.metric_errors(period=_PERIOD), "The function raised.")
+        self._let_alarms_publish()
+        # Not those of the pipeline: a step refuses by raising, and what it must not lose shows as a failed execution.
+        for row in (*catalog.API, *catalog.EVENTS):
+            raised = functions[row.name].metric_errors(period=_PERIOD)
+            self._alarm(f"{row.pascal_name}Errors", raised, "The function raised instead of answering.")
         failures = [metric for machine in machines.values() for metric in self._watch_machine(machine)]
         waiting = [self._watch_queue(queue) for queue in (events.stream_dead_letters, events.dead_letters)]
         age = functions["publish_events"].metric("IteratorAge", statistic="Maximum", period=_PERIOD)
         self._alarm("PublishingBehind", age, "Events reach the bus more than five minutes late.", above=_LATE)
         self._alarm("ApiServerErrors", api.metric_server_error(period=_PERIOD), "The API answers with 5xx.", above=5)
-        errors = [function.metric_errors(label=name) for name, function in functions.items()]
+        errors = [function.metric_errors(label=name, period=_PERIOD) for name, function in functions.items()]
         self._dashboard(api, {"Failed executions": failures, "Function errors": errors, "Dead letters": waiting})
+
+    def _let_alarms_publish(self) -> None:
+        # The policy that demands TLS takes the place of the default one, which let the account's alarms in.
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
 
     def _watch_machine(self, machine: PipelineMachine) -> list[cloudwatch.Metric]:
         """Alarms for executions that ended without settling their work; a failed job is a success of its execution."""

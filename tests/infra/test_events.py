@@ -50,20 +50,30 @@ def test_a_call_that_cannot_be_delivered_or_fails_waits_in_a_queue(template: Tem
     assert len(kept) == len([row for row in catalog.EVENTS if not isinstance(row.triggers[0], catalog.OnTableStream)])
 
 
-def test_every_function_every_queue_and_every_state_machine_has_an_alarm(template: Template) -> None:
+def test_every_queue_machine_and_function_that_must_not_raise_has_an_alarm(template: Template) -> None:
     watched = [
         dimension["Value"].get("Ref") or dimension["Value"]["Fn::GetAtt"][0]
         for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
         for dimension in alarm["Dimensions"]
         if isinstance(dimension["Value"], dict)
     ]
-    for kind in ("AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine"):
+    for kind in ("AWS::SQS::Queue", "AWS::StepFunctions::StateMachine"):
         assert set(template.of_type(kind)) <= set(watched)
+    handlers = {row.handler for row in (*catalog.API, *catalog.EVENTS)}
+    functions = template.of_type("AWS::Lambda::Function")
+    assert {name for name, row in functions.items() if row["Handler"] in handlers} <= set(watched)
 
 
 def test_an_alarm_rings_when_events_are_late(template: Template) -> None:
     metrics = {alarm["MetricName"] for alarm in template.of_type("AWS::CloudWatch::Alarm").values()}
     assert "IteratorAge" in metrics
+
+
+def test_alarms_may_publish_on_the_topic(template: Template) -> None:
+    policy = template.one("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    [allowed] = [statement for statement in policy if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_every_alarm_tells_the_topic_and_stays_silent_without_data(template: Template) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from luthier.settings import Settings
 
 from infra import catalog
+from luthier.settings import Settings
 from tests.infra.template import Template
 
 ROOT = Path(__file__).resolve().parent.parent.parent

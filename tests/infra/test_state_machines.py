@@ -9,10 +9,10 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.model import Shape
-from luthier.jobs.entity import Job
 
-from infra import catalog
+from infra import catalog, node
 from infra.components.state_machines import PIPELINE, definition_of, placeholders
+from luthier.jobs.entity import Job
 from tests.infra.template import Template
 
 MACHINES = ("training", "deployment")
@@ -23,7 +23,10 @@ PLATFORM_WORDS = {"TrainingImage", "TrainingRoleArn", "StagingRoleArn", "DataKey
 @pytest.mark.parametrize("name", MACHINES)
 def test_the_file_is_valid_states_language(name: str) -> None:
     checked = subprocess.run(
-        [ASL_VALIDATOR, "--json-path", PIPELINE / f"{name}.asl.json"], capture_output=True, text=True, check=False
+        [node.find(), ASL_VALIDATOR, "--json-path", PIPELINE / f"{name}.asl.json"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

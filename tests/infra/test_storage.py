@@ -1,8 +1,8 @@
 """The table and the buckets keep customers' data safe."""
 
 import pytest
-from luthier import table
 
+from luthier import table
 from tests.infra.template import Resource, Template
 
 DATA_BUCKETS = ("StorageData", "StorageBaseModels", "StorageArtifacts")
