@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+
 from luthier import table
 from luthier.accounts.entity import Principal
+from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration
 from luthier.catalog.staging import BaseModelStaging
 from luthier.datasets.entity import Dataset
@@ -31,7 +33,6 @@ from luthier.jobs.watch import JobWatcher
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
 from luthier.settings import Settings
-
 from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates
 
 SETTINGS = Settings(
@@ -177,7 +178,7 @@ class Platform:
             "HyperParameters": {
                 "job_config": f"s3://luthier-data/{job.organization_id}/jobs/{job.id}/1/config/job.json"
             },
-            "ResourceConfig": {"InstanceType": "ml.m5.xlarge"},
+            "ResourceConfig": {"InstanceType": catalog.find_hardware(job.hardware).instance_types[0]},
             "ModelArtifacts": {"S3ModelArtifacts": f"s3://luthier-artifacts/{job.organization_id}/jobs/{job.id}/m"},
         }
         self.sagemaker.jobs[name] = described | more

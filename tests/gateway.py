@@ -10,21 +10,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from infra import catalog
 from luthier import wiring
 from luthier.settings import Settings
-
 from tests.factories import SETTINGS, Platform
 from tests.fakes import FakeEndpoints
-
-# The triggers of infra/catalog.py, first match wins.
-ROUTES = (
-    ("/api/v1/fine-tuning", "fine_tuning"),
-    ("/v1/files", "openai"),
-    ("/v1/models", "openai"),
-    ("/v1/chat/completions", "openai"),
-    ("/v2/training", "training_models"),
-    ("/", "account"),
-)
 
 
 @dataclass(frozen=True)
@@ -92,8 +83,12 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
 
 
 def handler_of(path: str) -> Any:
-    name = next(surface for prefix, surface in ROUTES if path.startswith(prefix))
-    return importlib.import_module(f"functions.api.{name}").handler
+    """The handler that the catalogue's routes give a path: the exact route, else the longest greedy one."""
+    routes = dict(catalog.routes())
+    path = path.partition("?")[0].rstrip("/") or "/"
+    greedy = [route for route in routes if route.endswith("{proxy+}") and path.startswith(route[: -len("{proxy+}")])]
+    function = routes.get(path) or routes[max(greedy, key=len)]
+    return importlib.import_module(f"functions.{function.folder}.{function.name}").handler
 
 
 def proxy_event(method: str, path: str, body: str | bytes | None, headers: dict[str, str]) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response, Route
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
+from functions.api.encoding import to_json
+from functions.api.error_shapes import Shape
+from functions.api.validation import RequestValidation, explain, refuse_unknown_query
 from luthier import wiring
 from luthier.accounts.entity import Principal
 from luthier.errors import (
@@ -28,10 +32,6 @@ from luthier.errors import (
     Unauthenticated,
     Unavailable,
 )
-
-from functions.api.encoding import to_json
-from functions.api.error_shapes import Shape
-from functions.api.validation import RequestValidation, explain, refuse_unknown_query
 
 # A function takes 6 MB per request, which base64 makes out of 4.7 MB: a file of 4.5 MB and what a form adds to it.
 MAX_BODY_BYTES = 4_600_000

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from luthier.errors import InvalidRequest
 from pydantic import BaseModel
+
+from luthier.errors import InvalidRequest
 
 
 def to_json(body: Any) -> str:

@@ -4,15 +4,15 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
+
+from functions.api.app import Surface, needs
+from functions.api.error_shapes import fine_tuning as error_shape
 from luthier import wiring
 from luthier.catalog import schema as catalog_schema
 from luthier.catalog import service as catalog
 from luthier.jobs import schema
 from luthier.jobs.entity import JobRequest
 from luthier.jobs.logs import MAX_LINES
-
-from functions.api.app import Surface, needs
-from functions.api.error_shapes import fine_tuning as error_shape
 
 ROOT = "/api/v1/fine-tuning"
 JOBS = f"{ROOT}/jobs"

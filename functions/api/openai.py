@@ -5,16 +5,16 @@ from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from luthier import wiring
-from luthier.datasets import schema as files
-from luthier.datasets.content import CONTENT_TYPE
-from luthier.inference.schema import ChatRequest
-from luthier.models import schema as models
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.multipart import read_form
 from functions.api.validation import body_bytes
+from luthier import wiring
+from luthier.datasets import schema as files
+from luthier.datasets.content import CONTENT_TYPE
+from luthier.inference.schema import ChatRequest
+from luthier.models import schema as models
 
 FILES = "/v1/files"
 FILE = f"{FILES}/<file_id>"

@@ -2,12 +2,11 @@
 
 import re
 
+from functions.api.app import Surface, needs
+from functions.api.error_shapes import training_models as error_shape
 from luthier import wiring
 from luthier.catalog import service as catalog
 from luthier.deployments import schema
-
-from functions.api.app import Surface, needs
-from functions.api.error_shapes import training_models as error_shape
 
 MODEL = "/v2/training/models/<model_id>"
 

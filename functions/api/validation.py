@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Route
 from aws_lambda_powertools.event_handler.middlewares.openapi_validation import OpenAPIRequestValidationMiddleware
-from luthier.errors import InvalidRequest
 from pydantic import BaseModel
 
 from functions.api.encoding import from_json
+from luthier.errors import InvalidRequest
 
 _SHOWN_PROBLEMS = 50
 _SHOWN_CHARACTERS = 60

@@ -1,9 +1,8 @@
 """AssessTraining: how did the training job end, by SageMaker's own word?"""
 
+from functions.pipeline.step import Payload, step
 from luthier import wiring
 from luthier.jobs.entity import Step
-
-from functions.pipeline.step import Payload, step
 
 
 @step

@@ -1,8 +1,7 @@
 """CheckEndpoint: is the endpoint up?"""
 
-from luthier import wiring
-
 from functions.pipeline.step import Payload, step
+from luthier import wiring
 
 
 @step

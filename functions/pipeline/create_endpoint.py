@@ -1,8 +1,7 @@
 """CreateEndpoint: model, configuration and endpoint of a deployment."""
 
-from luthier import wiring
-
 from functions.pipeline.step import Payload, step
+from luthier import wiring
 
 
 @step

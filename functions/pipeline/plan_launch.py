@@ -1,9 +1,8 @@
 """PlanLaunch: name the next training job before it exists."""
 
+from functions.pipeline.step import Payload, step
 from luthier import wiring
 from luthier.jobs.entity import Step
-
-from functions.pipeline.step import Payload, step
 
 
 @step

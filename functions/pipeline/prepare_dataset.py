@@ -1,9 +1,8 @@
 """PrepareDataset: copy the job's rows and write the config that the container reads."""
 
+from functions.pipeline.step import Payload, step
 from luthier import wiring
 from luthier.jobs.entity import Step
-
-from functions.pipeline.step import Payload, step
 
 
 @step

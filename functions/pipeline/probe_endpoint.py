@@ -1,8 +1,7 @@
 """ProbeEndpoint: one real question before anyone is told that the model is deployed."""
 
-from luthier import wiring
-
 from functions.pipeline.step import Payload, step
+from luthier import wiring
 
 
 @step

@@ -1,9 +1,8 @@
 """RegisterModel: the finished adapter becomes a model with names."""
 
+from functions.pipeline.step import Payload, step
 from luthier import wiring
 from luthier.jobs.entity import Step
-
-from functions.pipeline.step import Payload, step
 
 
 @step

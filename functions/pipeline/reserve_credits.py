@@ -1,9 +1,8 @@
 """ReserveCredits: bound what the run may take."""
 
+from functions.pipeline.step import Payload, step
 from luthier import wiring
 from luthier.jobs.entity import Step
-
-from functions.pipeline.step import Payload, step
 
 
 @step

@@ -1,8 +1,7 @@
 """SettleDeployment: deployed, or failed with a reason and nothing left behind."""
 
-from luthier import wiring
-
 from functions.pipeline.step import Payload, step
+from luthier import wiring
 
 
 @step

@@ -1,9 +1,8 @@
 """SettleJob: the attempt's last word, whichever way it came here."""
 
+from functions.pipeline.step import Payload, step
 from luthier import wiring
 from luthier.jobs.entity import Step
-
-from functions.pipeline.step import Payload, step
 
 
 @step

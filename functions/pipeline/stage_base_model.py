@@ -1,8 +1,7 @@
 """StageBaseModel: is the base model in our bucket, and if not, who copies it?"""
 
-from luthier import wiring
-
 from functions.pipeline.step import Payload, step
+from luthier import wiring
 
 
 @step

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from trainer import data
 from trainer.failures import Failure
 from trainer.templates import PLAIN_TEMPLATE

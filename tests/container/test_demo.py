@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from demo import demo_model, snapshot, tiny_model
 from luthier.datasets.report import examine
-from trainer import files
-
 from tests.container.conftest import TICKETS
+from trainer import files
 
 INTENTS = {"billing", "delivery", "login", "bug", "cancel"}
 URGENCIES = {"high", "normal", "low"}

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from trainer import config, failures
-from trainer.failures import Failure
-from trainer.folders import Folders
 
 from tests.container.conftest import MakeRoot, job_config
 from tests.container.programs import run
+from trainer import config, failures
+from trainer.failures import Failure
+from trainer.folders import Folders
 
 GOOD = '{"prompt": "2+2?", "completion": "4"}'
 

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from trainer import checkpoints, files
 
 from tests.container.conftest import MakeRoot
 from tests.container.programs import Program, run, start
 from tests.container.test_training import metrics
+from trainer import checkpoints, files
 
 
 def last_step(root: Path) -> int:

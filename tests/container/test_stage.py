@@ -6,11 +6,11 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from trainer import files, hub, stage
-from trainer.failures import Failure
 
 from tests.container.hub import COMMIT, LocalHub
 from tests.container.programs import run
+from trainer import files, hub, stage
+from trainer.failures import Failure
 
 MODEL = "luthier/tiny"
 BUCKET = "base-models"

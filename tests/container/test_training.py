@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer import files
 
 from tests.container.conftest import MakeRoot
 from tests.container.programs import run
+from trainer import files
 
 # Recorded with torch 2.13.0, transformers 5.23.0, peft 0.21.2, trl 1.16.0 on x86-64.
 RECORDED_LOSSES = {1: 7.7979, 5: 2.1949, 10: 0.9527, 20: 0.3897}
@@ -63,8 +63,9 @@ def test_the_model_card_says_what_was_trained_on_what(tuned: Path) -> None:
 
 def test_the_adapter_loads_back_and_scores_as_the_run_said(tuned: Path, tiny: Path) -> None:
     from peft import PeftModel
-    from trainer import data
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from trainer import data
 
     tokenizer = AutoTokenizer.from_pretrained(tuned / "model")
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), tuned / "model")

@@ -9,7 +9,6 @@ from typing import Any
 
 from luthier.datasets.report import Report, examine
 from luthier.datasets.rows import Finding, Row, parse_row
-
 from trainer import log, templates
 from trainer.failures import Failure
 

@@ -1,8 +1,8 @@
 import pytest
+
 from luthier.accounts.service import TRUST_SECONDS, AccountService, digest
 from luthier.accounts.store import KeyStore
 from luthier.errors import Forbidden, InvalidRequest, Unauthenticated
-
 from tests.factories import Platform
 
 

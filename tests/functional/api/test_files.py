@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from luthier.datasets import service
 
+from luthier.datasets import service
 from tests.factories import rows
 from tests.gateway import Answer, Gateway
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from luthier import wiring
 
+from luthier import wiring
 from tests.fakes import refusal
 from tests.gateway import Gateway
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from luthier.jobs.hyperparameters import HYPERPARAMETERS
 
+from luthier.jobs.hyperparameters import HYPERPARAMETERS
 from tests.factories import BASE_MODEL, metrics_line, principal
 from tests.gateway import Gateway
 

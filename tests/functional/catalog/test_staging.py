@@ -1,7 +1,7 @@
 import pytest
+
 from luthier.catalog import service as catalog
 from luthier.errors import Conflict
-
 from tests.factories import BASE_MODEL, SETTINGS, Platform
 
 GATED = '{"code": "gated_model", "message": "Access is restricted.", "hint": "Accept the licence on the hub."}'

@@ -1,8 +1,8 @@
 """Files are found: by id, by name, by page; and deleted."""
 
 import pytest
-from luthier.errors import InvalidRequest, NotFound
 
+from luthier.errors import InvalidRequest, NotFound
 from tests.functional.datasets.world import ACME, GOOD, NOW, OTHER, World
 
 

@@ -4,10 +4,10 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from luthier.datasets.entity import PROCESSED, UPLOADED
 from luthier.datasets.service import DIRECT_BYTES, MAX_BYTES, SHOWN_FINDINGS, PresignedUpload
 from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
-
 from tests.functional.datasets.world import ACME, GOOD, OTHER, World
 
 

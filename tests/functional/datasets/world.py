@@ -9,13 +9,13 @@ from typing import Any
 import boto3
 import requests
 from botocore.config import Config
+
 from luthier import table
 from luthier.accounts.entity import Principal
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService, PresignedUpload
 from luthier.datasets.store import DatasetStore
 from luthier.settings import Settings
-
 from tests.factories import SETTINGS, principal
 
 REGION = "us-east-1"

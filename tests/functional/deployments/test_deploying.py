@@ -1,9 +1,9 @@
 import json
 
 import pytest
+
 from luthier.deployments.entity import Deployment
 from luthier.errors import Conflict, NotFound
-
 from tests.factories import BASE_MODEL, MODEL_URI, Platform, principal
 
 A, B = principal("org_a"), principal("org_b")

@@ -2,10 +2,10 @@ import json
 
 import boto3
 import pytest
+
 from luthier import table
 from luthier.events.entity import EVENTS, event
 from luthier.events.outbox import Publisher, write
-
 from tests.factories import Platform, principal
 
 

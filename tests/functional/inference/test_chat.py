@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from luthier.errors import Conflict, InvalidRequest, NotFound, Unavailable
 
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from tests.factories import BASE_MODEL, Platform, principal
 from tests.fakes import RuntimeExceptions, refusal
 

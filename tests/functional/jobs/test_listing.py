@@ -4,10 +4,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from luthier import table
 from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.jobs.listing import SORTS, STATUSES
-
 from tests.factories import Platform, principal
 
 A, B = principal("org_a"), principal("org_b")

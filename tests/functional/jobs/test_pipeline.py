@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from luthier.errors import Conflict, NotFound
 
+from luthier.errors import Conflict, NotFound
 from tests.factories import MODEL_URI, Platform, metrics_line, principal
 
 A = principal()

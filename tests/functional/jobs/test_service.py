@@ -1,8 +1,8 @@
 import pytest
+
 from luthier import idempotency
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.jobs.entity import JobRequest
-
 from tests.factories import BASE_MODEL, Platform, principal
 
 A, B = principal("org_a"), principal("org_b")

@@ -2,6 +2,7 @@
 
 import botocore.session
 import pytest
+
 from luthier.catalog import service as catalog
 from luthier.errors import InvalidRequest
 

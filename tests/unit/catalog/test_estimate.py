@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from luthier.catalog import service as catalog
 from luthier.catalog.entity import Estimate
 from luthier.catalog.estimate import lora_flops_per_token

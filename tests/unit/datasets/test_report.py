@@ -7,6 +7,7 @@ import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from luthier.datasets.report import KEPT_PER_CODE, MAX_IGNORED_KEYS, MAX_LINE_BYTES, Report, examine
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)

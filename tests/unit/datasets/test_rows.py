@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from luthier.datasets.rows import FORMATS, MAX_FINDINGS_PER_ROW, BadRow, parse_row, read_rows
 
 GOOD: dict[str, dict[str, Any]] = {

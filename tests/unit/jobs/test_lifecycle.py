@@ -8,9 +8,17 @@ NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 
 def a_job(status: str = entity.QUEUED, **changes: object) -> Job:
     known: dict = {
-        "id": "ftjob_01k", "organization_id": "o", "owner": "u", "name": "n", "base_model": "b",
-        "training_dataset": "file-1", "training_file": "t.jsonl", "hyperparameters": {}, "created_at": NOW,
-        "updated_at": NOW, "status": status,
+        "id": "ftjob_01k",
+        "organization_id": "o",
+        "owner": "u",
+        "name": "n",
+        "base_model": "b",
+        "training_dataset": "file-1",
+        "training_file": "t.jsonl",
+        "hyperparameters": {},
+        "created_at": NOW,
+        "updated_at": NOW,
+        "status": status,
     }
     return Job(**known | changes)
 
