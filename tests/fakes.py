@@ -92,7 +92,7 @@ class FakeEndpoints:
     def refuse(self, status: int, message: str) -> None:
         """From now on the engine refuses with this HTTP status, as SageMaker passes it on."""
         error = self.exceptions.ModelError({"Error": {"Code": "ModelError", "Message": message}}, "InvokeEndpoint")
-        error.response |= {  # type: ignore[typeddict-item]
+        error.response |= {
             "OriginalStatusCode": status,
             "OriginalMessage": json.dumps({"error": {"message": message, "param": "temperature"}}),
         }
