@@ -8,14 +8,22 @@ from constructs import Construct
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# The build context is the repository, because the image holds pure modules of the `luthier` package too.
+# The modules of the `luthier` package that the trainer imports. The others stay out, or every change of theirs would
+# make a new image of several gigabytes.
+LUTHIER = ("__init__.py", "datasets/__init__.py", "datasets/report.py", "datasets/rows.py")
+
+# The build context is the repository, for the sake of those modules.
 _CONTEXT = [
     "/*",
     "!/training_container/",
+    "/training_container/*",
+    "!/training_container/Dockerfile",
+    "!/training_container/requirements.txt",
+    "!/training_container/trainer/",
     "!/layers/",
-    "/layers/*",
-    "!/layers/core/",
-    "/training_container/demo/",
+    "/layers/**",
+    "!/layers/**/",
+    *(f"!/layers/core/python/luthier/{module}" for module in LUTHIER),
     "__pycache__/",
 ]
 
