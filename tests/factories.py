@@ -10,6 +10,7 @@ from luthier import table
 from luthier.accounts.entity import Principal
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration
+from luthier.catalog.gate import HubGate
 from luthier.catalog.staging import BaseModelStaging
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
@@ -41,6 +42,8 @@ SETTINGS = Settings(
     base_models_bucket="luthier-base-models",
     artifacts_bucket="luthier-artifacts",
     event_bus="luthier",
+    # Nobody listens there: a hub that cannot be reached.
+    hub_url="http://127.0.0.1:9",
     training_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:training",
     deployment_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:deployment",
 )
@@ -99,18 +102,18 @@ class Clock:
 class Platform:
     """Every service, wired as `luthier.wiring` does it, on moto. Use it inside `moto.mock_aws()`."""
 
-    def __init__(self) -> None:
-        self.settings, self.clock = SETTINGS, Clock()
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings, self.clock = settings, Clock()
         self.dynamodb, self.s3 = boto3.client("dynamodb"), boto3.client("s3")
         self.logs = boto3.client("logs")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
         table.create(self.dynamodb, SETTINGS.table)
         for bucket in (SETTINGS.data_bucket, SETTINGS.base_models_bucket, SETTINGS.artifacts_bucket):
             self.s3.create_bucket(Bucket=bucket)
-        self._wire()
+        self._wire(settings)
 
-    def _wire(self) -> None:
-        name = SETTINGS.table
+    def _wire(self, settings: Settings) -> None:
+        name = settings.table
         self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, SETTINGS)
         self.job_store = JobStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
@@ -126,6 +129,7 @@ class Platform:
             JobLogs(self.logs),
             claims,
             self.calibration,
+            HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings),
             self.clock,
         )
         self.pipeline = TrainingPipeline(

@@ -3,6 +3,9 @@
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+# Ids, names and references in characters. DynamoDB takes 1,024 bytes of a sort key, and a character has up to four.
+LONGEST_NAME = 240
+
 
 class Request(BaseModel):
     """A body as a client sends it: no unknown field, no guessing of types ("3" is not 3)."""

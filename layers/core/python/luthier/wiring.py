@@ -112,12 +112,14 @@ def _calibration() -> "Calibration":
 
 @cache
 def jobs() -> "JobService":
+    from luthier.catalog.gate import HubGate
     from luthier.jobs.logs import JobLogs
     from luthier.jobs.service import Claims, JobService
 
     claims = Claims(client("dynamodb"), settings().table)
     logs = JobLogs(client("logs"))
-    return JobService(_job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration())
+    gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
+    return JobService(_job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration(), gate)
 
 
 @cache

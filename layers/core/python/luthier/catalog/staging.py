@@ -47,25 +47,15 @@ class BaseModelStaging:
         Raises the copying job's own reason (gated model, unknown model, no safetensors, …).
         """
         model = catalog.find_base_model(name)
-        prefix = f"{model.id}/{model.revision}"
-        if self._is_staged(prefix):
-            return {"status": STAGED, "model_uri": f"s3://{self._settings.base_models_bucket}/{prefix}/"}
+        if is_staged(self._s3, self._settings.base_models_bucket, model):
+            return {"status": STAGED, "model_uri": f"s3://{self._settings.base_models_bucket}/{_prefix(model)}/"}
         claim = self._claim(model)
         described = describe_training_job(self._sagemaker, claim.training_job_name) if claim else None
         if claim and self._is_in_flight(claim, described):
             return {"status": WAIT, "training_job_name": claim.training_job_name}
         if claim and described and (earlier or {}).get("training_job_name") == claim.training_job_name:
             raise _refusal(model, described)
-        return self._copy(model, prefix, claim)
-
-    def _is_staged(self, prefix: str) -> bool:
-        try:
-            self._s3.head_object(Bucket=self._settings.base_models_bucket, Key=f"{prefix}/manifest.json")
-        except self._s3.exceptions.ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
-                return False
-            raise
-        return True
+        return self._copy(model, claim)
 
     def _is_in_flight(self, claim: Claim, described: dict[str, Any] | None) -> bool:
         if described is None:
@@ -80,7 +70,7 @@ class BaseModelStaging:
         item = table.decode(answer["Item"])
         return Claim(item["number"], item["training_job_name"], item["claimed_at"])
 
-    def _copy(self, model: BaseModel, prefix: str, last: Claim | None) -> dict[str, Any]:
+    def _copy(self, model: BaseModel, last: Claim | None) -> dict[str, Any]:
         """Take the next claim. Whoever loses the race waits for the winner."""
         number = last.number + 1 if last else 1
         name = f"stage-{_slug(model.id)}-{_slug(model.revision)[:12]}-{number}"
@@ -104,7 +94,7 @@ class BaseModelStaging:
             "STAGE_MODEL_ID": model.hub_id,
             "STAGE_REVISION": model.revision,
             "STAGE_HUB_URL": self._settings.hub_url,
-            "STAGE_DESTINATION": f"s3://{bucket}/{prefix}",
+            "STAGE_DESTINATION": f"s3://{bucket}/{_prefix(model)}",
         }
         if self._settings.hub_token_secret:
             environment["STAGE_HUB_TOKEN_SECRET"] = self._settings.hub_token_secret
@@ -117,6 +107,21 @@ class BaseModelStaging:
             "volume_gb": 30 + 3 * model.parameters // 10**9,
             "tag": re.sub(r"[^\w .:/=+\-@]", "-", model.id),
         }
+
+
+def is_staged(s3: Any, bucket: str, model: BaseModel) -> bool:
+    """Whether the model's pinned revision lies in the bucket, whole: its manifest is written last."""
+    try:
+        s3.head_object(Bucket=bucket, Key=f"{_prefix(model)}/manifest.json")
+    except s3.exceptions.ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return False
+        raise
+    return True
+
+
+def _prefix(model: BaseModel) -> str:
+    return f"{model.id}/{model.revision}"
 
 
 def _slug(text: str) -> str:

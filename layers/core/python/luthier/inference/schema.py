@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from luthier.errors import InvalidRequest
-from luthier.wire import Request
+from luthier.wire import LONGEST_NAME, Request
 
 # Said to OpenAI's platform, not to the model: accepted, and of no effect here.
 _PLATFORM = {
@@ -15,7 +15,7 @@ _PLATFORM = {
 
 
 class ChatRequest(Request):
-    model: str = Field(min_length=1, description="Any name of a deployed model.")
+    model: str = Field(min_length=1, max_length=LONGEST_NAME, description="Any name of a deployed model.")
     messages: list[dict[str, Any]] = Field(min_length=1)
     audio: Any = None
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)

@@ -10,6 +10,7 @@ from luthier.accounts.entity import Principal
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration
 from luthier.catalog.entity import Estimate
+from luthier.catalog.gate import HubGate
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import Event, event
@@ -36,6 +37,7 @@ class JobService:
         logs: JobLogs,
         claims: "Claims",
         calibration: Calibration,
+        gate: HubGate,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -45,6 +47,7 @@ class JobService:
         self._logs = logs
         self._claims = claims
         self._calibration = calibration
+        self._gate = gate
         self._now = now
 
     def create(
@@ -157,6 +160,7 @@ class JobService:
             if request.validation_file
             else None
         )
+        self._gate.check(model)
         price = catalog.estimate(
             model,
             hardware,
