@@ -14,6 +14,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    from moto.core.config import default_user_config
+
+    # Every test has the same credentials, and a new boto3 session costs more than most tests.
+    default_user_config["core"]["reset_boto3_session"] = False
+
+
 @pytest.fixture(autouse=True)
 def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test can reach a real account, whatever the machine it runs on has in its environment."""
