@@ -52,6 +52,8 @@ UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
 UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
 JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
 BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
+# Of no effect where no token is configured.
+HUB_TOKEN_READ = Grant("hub_token", ("secretsmanager:GetSecretValue",))
 ARTIFACTS_READ = Grant("artifacts", ("s3:GetObject",))
 # Without it S3 answers 403, not 404, for an object that is not there.
 DATA_LIST = Grant("data_bucket", ("s3:ListBucket",))
@@ -83,6 +85,7 @@ PUBLISH = Grant("event_bus", ("events:PutEvents",))
 SEND_UNPUBLISHED = Grant("stream_dead_letters", ("sqs:SendMessage",))
 SEND_FAILED_CALL = Grant("dead_letters", ("sqs:SendMessage",))
 
+HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 
@@ -124,12 +127,15 @@ API = (
         "api",
         "fine_tuning",
         routes=("/api/v1/fine-tuning/{proxy+}",),
-        # A create may have to check a file whose upload nobody completed, and keep the findings.
+        # A create may have to check a file whose upload nobody completed, and asks the hub about gated models.
         grants=(
             *TABLE,
             UPLOADS_READ,
             UPLOADS_WRITE,
             DATA_LIST,
+            BASE_MODELS_READ,
+            BASE_MODELS_LIST,
+            HUB_TOKEN_READ,
             ARTIFACTS_READ,
             ARTIFACTS_LIST,
             START_TRAINING,
@@ -137,7 +143,7 @@ API = (
             TRAINING_STOP,
             TRAINING_LOGS_READ,
         ),
-        env=JOB_STORES + MACHINES,
+        env=JOB_STORES + HUB + MACHINES,
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -195,7 +201,7 @@ STAGING_STEP = Function(
     "pipeline",
     "stage_base_model",
     grants=(*TABLE, BASE_MODELS_READ, BASE_MODELS_LIST, STAGING_DESCRIBE),
-    env=("table", "base_models_bucket", "hub_url", "hub_token_secret"),
+    env=("table", *HUB),
 )
 
 DEPLOYMENT_STEPS = (

@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 
 from infra.catalog import Function, Grant
 from infra.components.events import Events
-from infra.components.sagemaker_roles import SageMakerRoles
+from infra.components.sagemaker_roles import SageMakerRoles, secret_arn
 from infra.components.storage import Storage, table_arns
 
 # The words of the catalogue that stand for data under the customer key.
@@ -30,7 +30,7 @@ class Resource:
 Words = dict[str, Resource]
 
 
-def words(storage: Storage, events: Events, roles: SageMakerRoles) -> Words:
+def words(storage: Storage, events: Events, roles: SageMakerRoles, hub_token_secret: str) -> Words:
     """The resource behind each word that a grant may name. State machines are added once they exist."""
     training_logs = _arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
     serving = tuple(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config", "endpoint"))
@@ -54,6 +54,7 @@ def words(storage: Storage, events: Events, roles: SageMakerRoles) -> Words:
         "endpoints": Resource((_arn("sagemaker", "endpoint/luthier-*"),), _NAMED_LATER),
         "serving": Resource(serving, _NAMED_LATER),
         "serving_role": Resource((roles.serving.role_arn,)),
+        "hub_token": Resource((secret_arn(hub_token_secret),) if hub_token_secret else ()),
     }
 
 
@@ -64,7 +65,7 @@ def training_job_arn(kind: str) -> str:
 
 def statements(function: Function, words: Words, key_arn: str) -> list[iam.PolicyStatement]:
     """The statements of one row; whoever touches encrypted data may also use the key, through S3 and DynamoDB only."""
-    granted = [_statement(grant, words[grant.on]) for grant in function.grants]
+    granted = [_statement(grant, words[grant.on]) for grant in function.grants if words[grant.on].arns]
     if any(grant.on in _ENCRYPTED for grant in function.grants):
         granted.append(_use_key(key_arn))
     return granted

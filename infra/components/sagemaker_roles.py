@@ -54,7 +54,7 @@ class SageMakerRoles(Construct):
         if writes:
             work.append(iam.PolicyStatement(actions=["s3:AbortMultipartUpload", "s3:PutObject"], resources=writes))
         if secret:
-            work.append(_read_secret(secret))
+            work.append(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret_arn(secret)]))
         role = iam.Role(
             self,
             name,
@@ -76,10 +76,9 @@ def _use_key(key_arn: str) -> iam.PolicyStatement:
     )
 
 
-def _read_secret(name: str) -> iam.PolicyStatement:
-    # Secrets Manager appends six characters of its own to the name in the ARN.
-    arn = f"arn:{Aws.PARTITION}:secretsmanager:{_ACCOUNT}:secret:{name}-??????"
-    return iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn])
+def secret_arn(name: str) -> str:
+    """ARN of a secret by its name: Secrets Manager appends six characters of its own."""
+    return f"arn:{Aws.PARTITION}:secretsmanager:{_ACCOUNT}:secret:{name}-??????"
 
 
 def _host(log_group: str) -> list[iam.PolicyStatement]:

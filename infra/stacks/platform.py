@@ -48,7 +48,7 @@ class LuthierStack(Stack):
         self.functions = Functions(
             self, "Functions", flavour=flavour, deps=options.deps, key_arn=self.storage.key.key_arn
         )
-        self._words = words(self.storage, self.events, self.roles)
+        self._words = words(self.storage, self.events, self.roles, options.hub_token_secret)
         self._settings = self._known_settings(options)
         self._add_pipeline()
         self._add_events()

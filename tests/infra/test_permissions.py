@@ -3,7 +3,7 @@
 import pytest
 
 from infra import catalog
-from tests.infra.template import Template, allowed
+from tests.infra.template import Resource, Template, allowed
 
 # Actions that AWS cannot bind to a resource.
 UNBOUND = {
@@ -79,6 +79,11 @@ def test_the_training_role_reads_its_inputs_and_writes_its_outputs_and_nothing_e
     assert services == {"s3", "kms", "logs", "ecr", "cloudwatch"}
 
 
+def test_the_hubs_token_is_read_by_whoever_asks_the_hub_and_by_nobody_else(template: Template) -> None:
+    readers = {role[:-8] for role, statement in template.all_statements() if _reads_secrets(statement)}
+    assert readers == {"SageMakerStaging", "FunctionsFineTuningRole"}
+
+
 def test_only_the_staging_role_writes_base_models(template: Template) -> None:
     writers = {
         role
@@ -106,6 +111,10 @@ def test_a_state_machine_calls_only_the_steps_that_its_file_names(template: Temp
         arn.removeprefix("<Functions").split("Step")[0][:-13] for arn in allowed(statements, "lambda:InvokeFunction")
     }
     assert called == {row.pascal_name for row in (catalog.STAGING_STEP, *catalog.DEPLOYMENT_STEPS)}
+
+
+def _reads_secrets(statement: Resource) -> bool:
+    return "secretsmanager:GetSecretValue" in statement["Action"]
 
 
 def _place(arn: str) -> str:
