@@ -71,34 +71,6 @@ class FakeStates:
         return {"status": self.statuses[name]}
 
 
-class FakeEndpoints:
-    """SageMaker endpoints that answer every chat with `answer`, or refuse it with `refusal`."""
-
-    class exceptions(_Exceptions):
-        class ModelError(ClientError):
-            pass
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}
-        self.refusal: Exception | None = None
-
-    def invoke_endpoint(self, EndpointName: str, ContentType: str, Body: bytes) -> dict[str, Any]:
-        if self.refusal:
-            raise self.refusal
-        self.asked.append({"endpoint": EndpointName} | json.loads(Body))
-        return {"Body": io.BytesIO(json.dumps(self.answer).encode())}
-
-    def refuse(self, status: int, message: str) -> None:
-        """From now on the engine refuses with this HTTP status, as SageMaker passes it on."""
-        error = self.exceptions.ModelError({"Error": {"Code": "ModelError", "Message": message}}, "InvokeEndpoint")
-        error.response |= {
-            "OriginalStatusCode": status,
-            "OriginalMessage": json.dumps({"error": {"message": message, "param": "temperature"}}),
-        }
-        self.refusal = error
-
-
 class FakeSageMaker:
     """Training jobs as descriptions that a test writes; an unknown one is refused as SageMaker refuses it."""
 

@@ -15,7 +15,6 @@ from infra import catalog
 from luthier import wiring
 from luthier.settings import Settings
 from tests.factories import SETTINGS, Platform
-from tests.fakes import FakeEndpoints
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,8 @@ class Answer:
 class Gateway:
     """A client of the whole API that sends `key` with every request; `platform` is what lies behind it."""
 
-    def __init__(self, platform: Platform, endpoints: FakeEndpoints, key: str | None = None) -> None:
+    def __init__(self, platform: Platform, key: str | None = None) -> None:
         self.platform = platform
-        self.endpoints = endpoints
         self.key = key
 
     def caller(self, *scopes: str, organization_id: str = "org_a", user_id: str = "user_1") -> "Gateway":
@@ -41,10 +39,10 @@ class Gateway:
         _, key = wiring.accounts().issue_key(
             organization_id=organization_id, user_id=user_id, name="test", scopes=scopes
         )
-        return Gateway(self.platform, self.endpoints, key)
+        return Gateway(self.platform, key)
 
     def stranger(self) -> "Gateway":
-        return Gateway(self.platform, self.endpoints)
+        return Gateway(self.platform)
 
     def get(self, path: str, **options: Any) -> Answer:
         return self.send("GET", path, **options)
@@ -71,14 +69,14 @@ class Gateway:
 @pytest.fixture
 def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """The API as an administrator of org_a sees it, through the services as `luthier.wiring` puts them together."""
-    endpoints = FakeEndpoints()
-    clients = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
-    clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker, "sagemaker-runtime": endpoints}
+    clients: dict[str, Any] = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
+    clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker}
+    clients["sagemaker-runtime"] = platform.runtime
     wiring.reset()
     monkeypatch.setattr(wiring, "client", clients.__getitem__)
     for name, value in asdict(SETTINGS).items():
         monkeypatch.setenv(Settings.environment_name(name), value)
-    yield Gateway(platform, endpoints).caller("admin")
+    yield Gateway(platform).caller("admin")
     wiring.reset()
 
 

@@ -1,7 +1,7 @@
 """What every API surface shares: keys and scopes, error translation, request ids, one log line per request.
 
 A surface module makes a `Surface`, adds its routes and publishes `handler = app.handle`. One request passes
-    answer → limit_size → authenticate → decode_ids → refuse_unknown_query → RequestValidation → encode → the route
+    answer → limit_size → authenticate → decode_ids → refuse_unknown_names → RequestValidation → encode → the route
 and any of them refuses by raising; `answer` turns what was raised into the surface's error shape.
 """
 
@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from functions.api.encoding import to_json
 from functions.api.error_shapes import Shape
-from functions.api.validation import RequestValidation, explain, refuse_unknown_query
+from functions.api.validation import RequestValidation, explain, refuse_unknown_names
 from luthier import wiring
 from luthier.accounts.entity import Principal
 from luthier.errors import (
@@ -32,6 +32,7 @@ from luthier.errors import (
     Unauthenticated,
     Unavailable,
 )
+from luthier.wire import LONGEST_NAME
 
 # A function takes 6 MB per request, which base64 makes out of 4.7 MB: a file of 4.5 MB and what a form adds to it.
 MAX_BODY_BYTES = 4_600_000
@@ -74,7 +75,7 @@ class Surface(APIGatewayRestResolver):
         self._shape = shape
         self._slashed_ids = slashed_ids
         self.not_found(self._refuse_route)
-        self.use([answer, limit_size, authenticate, decode_ids, refuse_unknown_query, RequestValidation(), encode])
+        self.use([answer, limit_size, authenticate, decode_ids, refuse_unknown_names, RequestValidation(), encode])
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The entry point: a REST API proxy event in, a proxy response out."""
@@ -217,7 +218,11 @@ def _raw_key(app: Surface) -> str:
 
 def decode_ids(app: Surface, following: Next) -> Response:
     """Ids of the path as they are, whether the client or the gateway percent-encoded them or not."""
-    app.append_context(_route_args={name: unquote(value) for name, value in app.context["_route_args"].items()})
+    ids = {name: unquote(value) for name, value in app.context["_route_args"].items()}
+    for value in ids.values():
+        if len(value) > LONGEST_NAME:
+            raise NotFound(f"No id is longer than {LONGEST_NAME} characters.", remedy="Check the path.")
+    app.append_context(_route_args=ids)
     return following(app)
 
 

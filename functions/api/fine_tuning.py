@@ -13,6 +13,7 @@ from luthier.catalog import service as catalog
 from luthier.jobs import schema
 from luthier.jobs.entity import JobRequest
 from luthier.jobs.logs import MAX_LINES
+from luthier.wire import LONGEST_NAME
 
 ROOT = "/api/v1/fine-tuning"
 JOBS = f"{ROOT}/jobs"
@@ -20,14 +21,14 @@ JOB = f"{JOBS}/<job_id>"
 READ, WRITE = needs("fine-tuning:read"), needs("fine-tuning:write")
 NO_CONTENT: dict[int, Any] = {204: {"description": "No Content"}}
 
-Text = Annotated[str | None, Query(max_length=500)]
+Text = Annotated[str | None, Query(max_length=LONGEST_NAME)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Jobs per page.")]
 Offset = Annotated[int, Query(ge=0, description="Jobs to skip.")]
 Sort = Annotated[str | None, Query(description="<field>:asc or <field>:desc, for example createdAt:desc.")]
 Lines = Annotated[int, Query(ge=1, le=MAX_LINES, description="How many of the last lines to return.")]
 Since = Annotated[str | None, Query(description="ISO 8601 time; only later lines are returned.")]
 FromScratch = Annotated[bool, Query(description="Train from the start, not from the last checkpoint.")]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_NAME)]
 RetryCount = Annotated[int, Header(alias="x-stainless-retry-count", ge=0, include_in_schema=False)]
 
 app = Surface("fine_tuning", error_shape)

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -52,22 +52,27 @@ def body_text(event: Any) -> str:
         raise InvalidRequest(f"The body is not UTF-8: byte {fault.start}.", code="invalid_encoding") from None
 
 
-def refuse_unknown_query(app: Any, following: Callable[[Any], Response]) -> Response:
-    """A misspelt filter must not silently list everything."""
+def refuse_unknown_names(app: Any, following: Callable[[Any], Response]) -> Response:
+    """A misspelt filter must not list everything, and a field that a route without a body gets must not be lost."""
     route, event = app.context["_route"], app.current_event
     if route.security is not None:
         known = [field.alias for field in route.dependant.query_params]
-        for name in event.query_string_parameters or {}:
-            if name not in known:
-                message, remedy = f"Unknown query parameter `{name}`.", nearest(name, known)
-                raise InvalidRequest(message, code="unknown_parameter", param=name, remedy=remedy)
+        _refuse(event.query_string_parameters or {}, known, "query parameter", "unknown_parameter")
+        if not route.dependant.body_params and not route.openapi_extensions and (text := body_text(event).strip()):
+            _refuse(from_json(text), [], "field", "unknown_field")
     return following(app)
+
+
+def _refuse(sent: Iterable[str], known: Sequence[str], kind: str, code: str) -> None:
+    for name in sent:
+        if name not in known:
+            raise InvalidRequest(f"Unknown {kind} `{name}`.", code=code, param=name, remedy=nearest(name, known))
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """One sentence that leads from a wrong name to a right one."""
     if not known:
-        return "None is known here."
+        return "This route takes none."
     if close := get_close_matches(name.lower(), [k.lower() for k in known], n=1):
         return f"Did you mean `{next(k for k in known if k.lower() == close[0])}`?"
     return f"Known: {', '.join(known)}."

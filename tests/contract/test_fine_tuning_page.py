@@ -9,7 +9,6 @@ from functions.api import fine_tuning
 from luthier.jobs.entity import Job
 from tests.contract import fine_tuning_page as page
 from tests.factories import metrics_line, principal, rows
-from tests.functional.api.test_jobs import ready
 from tests.gateway import Gateway
 
 ROOT = "/api/v1/fine-tuning"
@@ -110,7 +109,7 @@ def test_deploy(api: Gateway, running: Job) -> None:
     job = api.platform.complete(running)
     path = f"{JOBS}/{job.id}/deploy"
     assert_as_documented(page.DEPLOYED, api.post(path).json())
-    ready(api, job.result_model or "")
+    api.platform.deployed(principal(), job.result_model or "")
     deployed = api.post(path)
     assert (deployed.status, deployed.json()) == (200, page.DEPLOYED | {"id": job.id})
     finished = api.get(f"{JOBS}/{job.id}").json()

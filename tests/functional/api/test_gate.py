@@ -1,10 +1,13 @@
 """What every surface does before a route runs: keys, scopes, sizes, names, methods."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 
 from luthier import wiring
+from luthier.wire import LONGEST_NAME
+from tests.factories import BASE_MODEL
 from tests.fakes import refusal
 from tests.gateway import Gateway
 
@@ -91,6 +94,8 @@ def test_numbers_in_quotes_are_not_numbers(api: Gateway) -> None:
     [
         ("{", "The body is not valid JSON: Expecting property name enclosed in double quotes at line 1, column 2."),
         ('{"a": NaN}', "The body is not valid JSON: NaN is not JSON."),
+        ('{"a": 1e999}', "The body is not valid JSON: 1e999 is too large."),
+        (r'{"a": "\ud800"}', "The body holds half of a surrogate pair."),
         ("[1]", "The body must be a JSON object, not an array."),
         (b"\xff{}", "The body is not UTF-8: byte 0."),
         ("[" * 100_000, None),
@@ -102,6 +107,31 @@ def test_a_broken_body_is_a_400_that_says_where(api: Gateway, body: str | bytes 
     refused = api.send("POST", JOBS, body)
     assert refused.status == 400
     assert message is None or refused.json()["error"]["message"] == message
+
+
+def test_a_field_sent_to_a_route_without_a_body_is_named(api: Gateway) -> None:
+    refused = api.post(f"{JOBS}/ftjob_1/restart", {"fromScratch": True})
+    assert (refused.status, refused.json()["error"]["code"]) == (400, "unknown_field")
+    assert api.post(f"{JOBS}/ftjob_1/restart", {}).status == 404
+
+
+@pytest.mark.parametrize("path", [f"{JOBS}/{'x' * 2000}", f"/v1/files/{'x' * 2000}", f"/v1/models/{'x/' * 1000}"])
+def test_an_id_that_no_table_could_hold_is_a_404(api: Gateway, path: str) -> None:
+    assert api.get(path).status == 404
+
+
+@pytest.mark.parametrize("character", ["x", "\N{MUSICAL SYMBOL G CLEF}"])
+def test_the_longest_names_that_are_taken_fit_into_the_table(api: Gateway, character: str) -> None:
+    name = character * LONGEST_NAME
+    create = {"name": "n", "baseModel": BASE_MODEL, "trainingDataset": name}
+    assert api.post(JOBS, create).json()["error"]["code"] == "dataset_not_found"
+    assert api.get(f"{JOBS}?baseModel={quote(name)}&search={quote(name)}").json()["count"] == 0
+    assert api.get(f"{JOBS}?baseModel={quote(name)}").json()["count"] == 0
+    assert api.get(f"/v1/models/{quote(name)}").status == 404
+    assert api.post("/v1/chat/completions", {"model": name, "messages": [{}]}).status == 404
+    create["trainingDataset"] = api.platform.dataset().id
+    assert api.post(JOBS, create, headers={"Idempotency-Key": name}).status == 201
+    assert api.post(JOBS, create, headers={"Idempotency-Key": name + "x"}).status == 400
 
 
 def test_a_body_that_is_not_json_is_told_the_content_type(api: Gateway) -> None:

@@ -185,7 +185,7 @@ def test_a_deployment_is_deployed_only_after_its_probe(api: Gateway) -> None:
     job = api.platform.completed(suffix="v1")
     first = api.post(f"{JOBS}/{job.id}/deploy").json()
     assert (first["status"], first["resultModel"]) == ("deploying", f"{BASE_MODEL}-v1")
-    ready(api, job.result_model or "")
+    api.platform.deployed(principal(), job.result_model or "")
     again = api.post(f"{JOBS}/{job.id}/deploy").json()
     assert (again["status"], again["message"]) == ("deployed", "Fine-tuned model deployed successfully")
 
@@ -202,13 +202,3 @@ def test_the_estimate_takes_any_known_base_model_and_hardware(api: Gateway) -> N
     assert (found.status, found.json()["hardware"]) == (200, "gpu-h100-80gb")
     for wrong in ({"baseModel": "x", "datasetSize": 1}, {"baseModel": "llama-3.1-8b", "datasetSize": 0}):
         assert api.post(f"{ROOT}/estimate-cost", wrong).status == 400
-
-
-def ready(api: Gateway, model: str) -> None:
-    """The deployment's state machine has done its work."""
-    from luthier import wiring
-
-    store = wiring._deployment_store()
-    deployment = wiring.deployments().find(principal().organization_id, model)
-    assert deployment is not None
-    store.save(deployment, deployment.ready("2026-01-01T00:00:00Z"))

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.factories import BASE_MODEL
-from tests.functional.api.test_jobs import ready
+from tests.factories import BASE_MODEL, principal
+from tests.fakes import RuntimeExceptions
 from tests.gateway import Gateway
 
 CHAT = "/v1/chat/completions"
@@ -18,8 +18,7 @@ def question(model: str, **more: Any) -> dict[str, Any]:
 
 def deployed(api: Gateway) -> str:
     name = api.platform.completed(suffix="v1").result_model or ""
-    api.post(f"/v2/training/models/{quote(name, safe='')}/deploy")
-    ready(api, name)
+    api.platform.deployed(principal(), name)
     return name
 
 
@@ -43,8 +42,8 @@ def test_a_deployed_model_answers_a_chat(api: Gateway) -> None:
     name = deployed(api)
     answer = api.post(CHAT, question(name, temperature=0, store=True, user="u", stream=False)).json()
     assert (answer["object"], answer["model"]) == ("chat.completion", name)
-    assert answer["choices"][0]["message"]["content"] == "Hi"
-    (asked,) = api.endpoints.asked
+    assert answer["choices"][0]["message"]["content"] == "Hello"
+    (asked,) = api.platform.runtime.asked
     assert asked["temperature"] == 0
     assert {"store", "user", "stream"} & set(asked) == set()
 
@@ -86,11 +85,13 @@ def test_a_wrong_chat_parameter_is_named(api: Gateway, more: dict[str, Any], par
 
 def test_the_engines_own_refusal_reaches_the_caller(api: Gateway) -> None:
     name = deployed(api)
-    api.endpoints.refuse(400, "temperature is too high")
-    refused = api.post(CHAT, question(name))
-    assert (refused.status, refused.json()["error"]["param"]) == (400, "temperature")
-    api.endpoints.refuse(500, "out of memory")
-    assert api.post(CHAT, question(name)).status == 503
+    said = '{"error": {"message": "It is too high.", "param": "temperature"}}'
+    for status, shown in ((400, 400), (500, 503)):
+        refusal = {"Error": {"Code": "ModelError"}, "OriginalStatusCode": status, "OriginalMessage": said}
+        api.platform.runtime.refusal = RuntimeExceptions.ModelError(refusal, "InvokeEndpoint")
+        refused = api.post(CHAT, question(name))
+        assert refused.status == shown
+        assert "It is too high." in refused.json()["error"]["message"]
 
 
 def test_a_chat_needs_the_inference_scope(api: Gateway) -> None:

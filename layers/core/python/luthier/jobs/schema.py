@@ -17,7 +17,7 @@ from luthier.jobs.curve import Curve
 from luthier.jobs.entity import SHOWN, Job
 from luthier.jobs.listing import Page
 from luthier.jobs.store import Counts
-from luthier.wire import CamelAnswer, CamelRequest
+from luthier.wire import LONGEST_NAME, CamelAnswer, CamelRequest
 
 _DEPLOY_MESSAGES = {
     "deployed": "Fine-tuned model deployed successfully",
@@ -25,17 +25,16 @@ _DEPLOY_MESSAGES = {
 }
 
 Status = Literal["queued", "running", "completed", "failed", "stopped"]
+Reference = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class CreateJob(CamelRequest):
     name: str = Field(min_length=1, max_length=200, description="Human-readable job name.")
-    base_model: str = Field(min_length=1, description="Base model to fine-tune: an id of GET base-models.")
-    training_dataset: str = Field(min_length=1, description="Id, path or filename of an uploaded training file.")
+    base_model: Reference = Field(description="Base model to fine-tune: an id of GET base-models.")
+    training_dataset: Reference = Field(description="Id, path or filename of an uploaded training file.")
     description: str | None = Field(default=None, max_length=2_000)
-    validation_file: str | None = Field(
-        default=None, min_length=1, description="Id, path or filename of an uploaded file."
-    )
+    validation_file: Reference | None = Field(default=None, description="As trainingDataset; it is not trained on.")
     hyperparameters: dict[str, Any] | None = Field(
         default=None,
         description="; ".join(
@@ -49,9 +48,7 @@ class CreateJob(CamelRequest):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="Appended to the name of the resulting model; the job's short id by default.",
     )
-    hardware: str | None = Field(
-        default=None, description="An id of GET hardware; chosen by base model and method by default."
-    )
+    hardware: str | None = Field(default=None, description="An id of GET hardware; by default the base model's.")
     method: str = Field(default="sft", description="How to train.")
 
 
@@ -274,7 +271,7 @@ class JobCounts(CamelAnswer):
 
 
 class EstimateCost(CamelRequest):
-    base_model: str = Field(min_length=1, description="An id of GET base-models.")
+    base_model: Reference = Field(description="An id of GET base-models.")
     dataset_size: int = Field(ge=1, le=1_000_000_000, description="Number of training examples.")
     hardware: str | None = Field(default=None, description="An id of GET hardware.")
 
