@@ -60,7 +60,9 @@ def build_tiny(folder: Path) -> Path:
 
 def run_side(side: str, model: Path) -> float:
     command = [sys.executable, __file__, *sys.argv[1:], "--model", str(model), "--side", side]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])["tokens_per_second"]
 
 
@@ -122,13 +124,17 @@ def ours(given: argparse.Namespace, folder: Path) -> Any:
     folders = Folders(folder)
     config = JobConfig.model_validate(job(given))
     trainer = sft.setup(config, folders, Budget(config, folders.clock, time.monotonic()), Interruption()).trainer
-    for name, value in measured_steps(given, folder).items():
-        setattr(trainer.args, name, value)
+    for name in ("max_steps", "save_strategy"):
+        setattr(trainer.args, name, measured_steps(given, folder)[name])
     return trainer
 
 
 def measured_steps(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    import torch
+
     return {
+        # Without it TRL's defaults (bf16) do not start on a machine without GPU.
+        "use_cpu": not torch.cuda.is_available(),
         "output_dir": str(folder / "checkpoints"),
         "per_device_train_batch_size": given.batch_size,
         "max_steps": given.steps + 2,

@@ -123,9 +123,10 @@ def test_a_base_model_that_is_not_there_is_our_fault(make_root: MakeRoot) -> Non
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), "oom"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
         (KeyError("surprise"), "internal"),
+        (KeyboardInterrupt(), "interrupted"),
     ],
 )
-def test_errors_of_libraries_get_a_code(error: Exception, code: str) -> None:
+def test_errors_of_libraries_get_a_code(error: BaseException, code: str) -> None:
     assert failures.classify(error).code == code
 
 

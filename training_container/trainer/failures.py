@@ -54,6 +54,8 @@ def classify(error: BaseException) -> Failure:
     """The failure behind any exception; what nobody expected becomes `internal`."""
     if isinstance(error, Failure):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return Failure("interrupted", "The run was stopped from the keyboard.")
     text = f"{type(error).__name__}: {error}"
     if _is_disk_full(error, text):
         return Failure("disk_full", f"The disk is full: {error}")

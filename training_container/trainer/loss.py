@@ -37,15 +37,17 @@ class AssistantOnlyTrainer(SFTTrainer):
         ).last_hidden_state[:, :-1]
         labels = inputs["labels"][:, 1:].to(hidden.device)
         labelled = labels != -100
-        total, correct = _score(head, hidden[labelled].to(head.weight.device), labels[labelled].to(head.weight.device))
-        count = labelled.sum().clamp(min=1)
-        self._metrics["train" if self.model.training else "eval"]["mean_token_accuracy"].append(
-            (correct / count).item()
-        )
+        # A model that is spread over GPUs can have its head on another one than its last layer.
+        device = head.weight.device
+        targets = labels[labelled].to(device)
+        total, correct = _score(head, hidden[labelled].to(device), targets)
+        count = max(1, targets.numel())
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        metrics["mean_token_accuracy"].append(correct.item() / count)
         if num_items_in_batch is None:
             return total / count
         # Counts the labels of all processes, whose gradients are averaged afterwards.
-        return total / num_items_in_batch * self.accelerator.num_processes
+        return total / torch.as_tensor(num_items_in_batch, device=device) * self.accelerator.num_processes
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Left out: the model card is the recipe's, written once at the end."""
