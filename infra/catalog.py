@@ -119,8 +119,9 @@ class Function:
 
 # API Gateway gives up after 29 s; a function that runs longer would work for nobody.
 _API_TIMEOUT = 29
-# A function gets processor time by its memory, and an API function's first answer is mostly imports.
-_API_MEMORY = 1024
+# Lambda gives processor time by memory, and one whole processor at this size: first answers are mostly imports, and
+# checking an upload of the largest size has to fit into one request.
+_API_MEMORY = 1769
 
 API = (
     Function(

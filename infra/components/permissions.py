@@ -9,11 +9,10 @@ from aws_cdk import aws_iam as iam
 from infra.catalog import Function, Grant
 from infra.components.events import Events
 from infra.components.sagemaker_roles import SageMakerRoles, secret_arn
-from infra.components.storage import Storage, table_arns
+from infra.components.storage import USE_KEY, Storage, table_arns
 
 # The words of the catalogue that stand for data under the customer key.
 _ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "base_models", "artifacts"}
-_USE_KEY = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
 
 _ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
 _NAMED_LATER = "Jobs and models are made, and named, while the platform runs."
@@ -86,7 +85,7 @@ def _statement(grant: Grant, resource: Resource) -> iam.PolicyStatement:
 def _use_key(key_arn: str) -> iam.PolicyStatement:
     services = [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in ("dynamodb", "s3")]
     return iam.PolicyStatement(
-        actions=_USE_KEY, resources=[key_arn], conditions={"StringEquals": {"kms:ViaService": services}}
+        actions=list(USE_KEY), resources=[key_arn], conditions={"StringEquals": {"kms:ViaService": services}}
     )
 
 

@@ -5,7 +5,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.acknowledgements import acknowledge_wildcards
-from infra.components.storage import Storage
+from infra.components.storage import USE_KEY, Storage
 
 _ACCOUNT = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
 _TRAINING_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs"
@@ -71,9 +71,7 @@ class SageMakerRoles(Construct):
 
 
 def _use_key(key_arn: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], resources=[key_arn]
-    )
+    return iam.PolicyStatement(actions=list(USE_KEY), resources=[key_arn])
 
 
 def secret_arn(name: str) -> str:

@@ -118,6 +118,7 @@ def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
                 "sagemaker:AddTags",
                 "sagemaker:CreateTrainingJob",
                 "sagemaker:DescribeTrainingJob",
+                "sagemaker:ListTags",
                 "sagemaker:StopTrainingJob",
             ],
             resources=_job_arns(),

@@ -8,6 +8,9 @@ from constructs import Construct
 
 from luthier import table as keys
 
+# What reading and writing encrypted data takes.
+USE_KEY = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
+
 
 class Storage(Construct):
     """All of it is encrypted with one customer-managed key and kept when the stack is deleted."""
