@@ -58,9 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--deps", type=Path, metavar="FOLDER", help="folder of the built dependency layer")
     parser.add_argument("--check", action="store_true", help="check the template against cdk-nag's AwsSolutions rules")
     options = parser.parse_args(arguments)
-    context = dict(pair.split("=", 1) for pair in options.context)
+    if odd := [pair for pair in options.context if "=" not in pair]:
+        parser.error(f"context {odd[0]} has no value; write KEY=VALUE.")
     try:
-        app = build(context, outdir=options.output, deps=options.deps)
+        app = build(dict(pair.split("=", 1) for pair in options.context), outdir=options.output, deps=options.deps)
         if options.check:
             _add_checks(app)
         app.synth()

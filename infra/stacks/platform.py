@@ -50,7 +50,7 @@ class LuthierStack(Stack):
         )
         self._words = words(self.storage, self.events, self.roles, options.hub_token_secret)
         self._settings = self._known_settings(options)
-        self._add_pipeline()
+        self._add_pipeline(training_image(self, options.trainer_image_uri))
         self._add_events()
         self._add_api(flavour)
         self.monitoring = Monitoring(
@@ -65,35 +65,31 @@ class LuthierStack(Stack):
 
     def _known_settings(self, options: Options) -> dict[str, str]:
         """Value of each field of `luthier.settings.Settings` that is known before the state machines are."""
-        storage, roles = self.storage, self.roles
+        storage = self.storage
         return {
             "table": storage.table.table_name,
             "data_bucket": storage.data.bucket_name,
             "base_models_bucket": storage.base_models.bucket_name,
             "artifacts_bucket": storage.artifacts.bucket_name,
-            "data_key_arn": storage.key.key_arn,
             "event_bus": self.events.bus.event_bus_name,
-            "training_image": training_image(self, options.trainer_image_uri),
             "serving_image": serving_image(self),
-            "training_role_arn": roles.training.role_arn,
-            "staging_role_arn": roles.staging.role_arn,
-            "serving_role_arn": roles.serving.role_arn,
+            "serving_role_arn": self.roles.serving.role_arn,
             "hub_url": options.hub_url,
             "hub_token_secret": options.hub_token_secret,
         }
 
-    def _add_pipeline(self) -> None:
+    def _add_pipeline(self, image: str) -> None:
         """The steps first, then the machines that call them; from then on both can be granted and named."""
         for row in catalog.PIPELINE:
             self.functions.add(row, self._words, self._settings)
-        self.machines = {name: self._machine(name) for name in MACHINES}
+        self.machines = {name: self._machine(name, image) for name in MACHINES}
         arns = {name: machine.machine.state_machine_arn for name, machine in self.machines.items()}
         executions = tuple(self._execution_arns(machine) for machine in self.machines.values())
         self._words |= {f"{name}_machine": Resource((arn,)) for name, arn in arns.items()}
         self._words["executions"] = Resource(executions, "Each execution has a name of its own.")
         self._settings |= {f"{name}_state_machine_arn": arn for name, arn in arns.items()}
 
-    def _machine(self, name: str) -> PipelineMachine:
+    def _machine(self, name: str, image: str) -> PipelineMachine:
         functions = {f"{row.pascal_name}Arn": self.functions.by_name[row.name] for row in catalog.PIPELINE}
         roles = {"TrainingRoleArn": self.roles.training, "StagingRoleArn": self.roles.staging}
         return PipelineMachine(
@@ -101,8 +97,8 @@ class LuthierStack(Stack):
             name.title(),
             name=name,
             substitutions={
-                "TrainingImage": self._settings["training_image"],
-                "DataKeyArn": self._settings["data_key_arn"],
+                "TrainingImage": image,
+                "DataKeyArn": self.storage.key.key_arn,
                 **{key: function.function_arn for key, function in functions.items()},
                 **{key: role.role_arn for key, role in roles.items()},
             },
