@@ -8,7 +8,6 @@ and any of them refuses by raising; `answer` turns what was raised into the surf
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from re import Pattern
 from typing import Any
 from urllib.parse import quote, unquote
@@ -21,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from functions.api.encoding import to_json
 from functions.api.error_shapes import Shape
 from functions.api.validation import RequestValidation, explain, refuse_unknown_names
-from luthier import wiring
+from luthier import clock, wiring
 from luthier.accounts.entity import Principal
 from luthier.errors import (
     Internal,
@@ -79,9 +78,10 @@ class Surface(APIGatewayRestResolver):
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The entry point: a REST API proxy event in, a proxy response out."""
-        method = event["httpMethod"]
-        event = {**event, "path": self._routable(event["path"]), "httpMethod": "GET" if method == "HEAD" else method}
-        response = self.resolve(event, context)
+        method, path = event["httpMethod"], event["path"]
+        self.append_context(sent_path=path)
+        routed = {"path": self._routable(path), "httpMethod": "GET" if method == "HEAD" else method}
+        response = self.resolve({**event, **routed}, context)
         return {**response, "body": ""} if method == "HEAD" else response
 
     @property
@@ -100,8 +100,8 @@ class Surface(APIGatewayRestResolver):
     @property
     def base_url(self) -> str:
         """What the client put before the path: scheme, host and, where the gateway shows one, the stage."""
-        event = self.current_event
-        stage = (event.request_context.path or "").removesuffix(event.path)
+        whole, sent = self.current_event.request_context.path or "", self.context["sent_path"]
+        stage = whole.removesuffix(sent) if whole.endswith(sent) else ""
         return f"{self.header('X-Forwarded-Proto') or 'https'}://{self.header('Host')}{stage}"
 
     def header(self, name: str) -> str | None:
@@ -111,8 +111,8 @@ class Surface(APIGatewayRestResolver):
     def refuse(self, exception: Exception) -> Response:
         """Any failure, in this surface's error shape."""
         error = self._known(exception)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        response = Response(error.status, "application/json", to_json(self._shape(error, self.request_id, now)))
+        body = self._shape(error, self.request_id, clock.iso(clock.now()))
+        response = Response(error.status, "application/json", to_json(body))
         if retry_after := error.retry_after or _RETRY_SOON.get(error.status):
             response.headers["Retry-After"] = str(retry_after)
         if isinstance(error, Unauthenticated):

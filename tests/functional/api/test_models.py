@@ -61,6 +61,7 @@ def test_a_base_model_with_a_slash_in_its_id_can_be_deployed(api: Gateway, encod
     name = "meta-llama/Llama-2-7b-hf"
     answer = api.post(f"/v2/training/models/{encode(name)}/deploy")
     assert (answer.status, answer.json()["deployment"]["modelId"]) == (200, name)
+    assert answer.json()["deployment"]["url"].startswith("https://api.example.test/prod/v2/ep_")
 
 
 def test_a_model_that_is_not_deployed_is_a_conflict(api: Gateway) -> None:
