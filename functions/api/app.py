@@ -78,9 +78,8 @@ class Surface(APIGatewayRestResolver):
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The entry point: a REST API proxy event in, a proxy response out."""
-        method, path = event["httpMethod"], event["path"]
-        self.append_context(sent_path=path)
-        routed = {"path": self._routable(path), "httpMethod": "GET" if method == "HEAD" else method}
+        method = event["httpMethod"]
+        routed = {"path": self._routable(event["path"]), "httpMethod": "GET" if method == "HEAD" else method}
         response = self.resolve({**event, **routed}, context)
         return {**response, "body": ""} if method == "HEAD" else response
 
@@ -99,10 +98,10 @@ class Surface(APIGatewayRestResolver):
 
     @property
     def base_url(self) -> str:
-        """What the client put before the path: scheme, host and, where the gateway shows one, the stage."""
-        whole, sent = self.current_event.request_context.path or "", self.context["sent_path"]
-        stage = whole.removesuffix(sent) if whole.endswith(sent) else ""
-        return f"{self.header('X-Forwarded-Proto') or 'https'}://{self.header('Host')}{stage}"
+        """What the client put before the path: scheme, host and, under API Gateway's own names only, the stage."""
+        host = self.header("Host") or ""
+        stage = f"/{self.current_event.request_context.stage}" if ".execute-api." in host else ""
+        return f"{self.header('X-Forwarded-Proto') or 'https'}://{host}{stage}"
 
     def header(self, name: str) -> str | None:
         """A header of the request at hand; the casing of `name` does not matter."""

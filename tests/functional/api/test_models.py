@@ -61,7 +61,15 @@ def test_a_base_model_with_a_slash_in_its_id_can_be_deployed(api: Gateway, encod
     name = "meta-llama/Llama-2-7b-hf"
     answer = api.post(f"/v2/training/models/{encode(name)}/deploy")
     assert (answer.status, answer.json()["deployment"]["modelId"]) == (200, name)
-    assert answer.json()["deployment"]["url"].startswith("https://api.example.test/prod/v2/ep_")
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [("api.test", "https://api.test"), ("a1.execute-api.eu-west-1.test", "https://a1.execute-api.eu-west-1.test/prod")],
+)
+def test_a_deployments_address_begins_as_the_caller_called(api: Gateway, host: str, base: str) -> None:
+    answer = api.post(f"/v2/training/models/{BASE_MODEL}/deploy", headers={"Host": host})
+    assert answer.json()["deployment"]["url"].startswith(f"{base}/v2/ep_")
 
 
 def test_a_model_that_is_not_deployed_is_a_conflict(api: Gateway) -> None:
