@@ -19,9 +19,15 @@ def deps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def assets(deps: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def assemblies(deps: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The cloud assembly of each flavour, made one right after the other so that both see the same sources."""
+    return {flavour: _synthesize(flavour, deps, tmp_path_factory.mktemp(flavour)) for flavour in ("aws", "local")}
+
+
+@pytest.fixture(scope="session")
+def assets(assemblies: dict[str, Path]) -> Path:
     """The cloud assembly for AWS: the template beside the staged assets."""
-    return _synthesize("aws", deps, tmp_path_factory.mktemp("aws"))
+    return assemblies["aws"]
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +37,9 @@ def template(assets: Path) -> Template:
 
 
 @pytest.fixture(scope="session")
-def local_template(deps: Path, tmp_path_factory: pytest.TempPathFactory) -> Template:
+def local_template(assemblies: dict[str, Path]) -> Template:
     """The template for one machine."""
-    return _read(_synthesize("local", deps, tmp_path_factory.mktemp("local")))
+    return _read(assemblies["local"])
 
 
 @pytest.fixture(scope="session", autouse=True)
