@@ -84,7 +84,7 @@ local: install
 
 synth: $(PLATFORM)
 	@$(VENV)/python -m infra.build_deps aws >/dev/null
-	@CDK_OUTDIR=cdk.out $(VENV)/python -m infra.app && echo "The template lies in cdk.out."
+	@$(VENV)/python -m infra.app --check -o cdk.out && echo "The template lies in cdk.out."
 
 deploy: $(PLATFORM) $(NODE_TOOLS)
 	@$(VENV)/python -m infra.build_deps aws >/dev/null

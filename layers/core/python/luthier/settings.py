@@ -23,12 +23,8 @@ class Settings:
     event_bus: str = _setting("Name of the EventBridge bus that carries Luthier's events.")
     training_state_machine_arn: str = _setting("State machine that runs one attempt of a job.")
     deployment_state_machine_arn: str = _setting("State machine that brings one deployment up.")
-    training_image: str = _setting("Container image of the trainer.")
     serving_image: str = _setting("Container image that answers requests on SageMaker endpoints.")
-    training_role_arn: str = _setting("Role of training jobs.")
-    staging_role_arn: str = _setting("Role of the jobs that copy base models from the hub.")
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
-    data_key_arn: str = _setting("KMS key of customer data.")
     hub_url: str = _setting("Hub that base models are staged from.", "https://huggingface.co")
     hub_token_secret: str = _setting("Secrets Manager secret that holds the hub token; empty: no token.")
 

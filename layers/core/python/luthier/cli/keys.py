@@ -22,16 +22,21 @@ def create(
     Example: luthier keys create --org acme --scopes fine-tuning:read,fine-tuning:write
     """
     import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from luthier.accounts.service import AccountService
     from luthier.accounts.store import KeyStore
     from luthier.errors import InvalidRequest
 
-    service = AccountService(KeyStore(boto3.client("dynamodb"), table))
     wanted = tuple(scope.strip() for scope in scopes.split(",") if scope.strip())
     try:
+        service = AccountService(KeyStore(boto3.client("dynamodb"), table))
         key, secret = service.issue_key(organization_id=org, user_id=user, name=name, scopes=wanted)
     except InvalidRequest as error:
         typer.echo(error.sentence(), err=True)
         raise typer.Exit(2) from error
+    except (BotoCoreError, ClientError) as error:
+        typer.echo(f"The table {table!r} could not be written: {error}", err=True)
+        typer.echo("Check the AWS credentials, the region and --table.", err=True)
+        raise typer.Exit(1) from error
     typer.echo(json.dumps({"id": key.id, "key": secret, "scopes": list(key.scopes)}) if as_json else secret)
