@@ -168,25 +168,27 @@ def shield_functions_from_terminal() -> None:
     lambda_runtime.subprocess = Sessions("subprocess")
 
 
+def end_functions() -> None:
+    """End the function workers; they would notice by themselves, but only after their current event."""
+    from ministack.core import lambda_runtime
+
+    lambda_runtime.reset()
+
+
+def may_pass_role(headers: dict[str, str], role_arn: str, service: str) -> bool:
+    """Whether the caller of the request at hand may hand this role to a service (`iam:PassRole`)."""
+    from ministack.core import iam_evaluator, router
+
+    caller = router.extract_access_key_id(headers, {})
+    context = {"iam:PassedToService": service}
+    return iam_evaluator.enforce(caller, "iam:PassRole", "iam", REGION, role_arn, context) is None
+
+
 def running_executions() -> int:
     """How many state-machine executions have not ended."""
     from ministack.services import stepfunctions
 
     return sum(execution["status"] == "RUNNING" for execution in stepfunctions._executions.all_values())
-
-
-def hide_stage() -> None:
-    """Tell functions the path as behind a custom domain, which the front door stands for: without the stage."""
-    from ministack.services import apigateway_v1
-
-    build = apigateway_v1._build_lambda_event_v1
-
-    def without_stage(*arguments: Any, **named: Any) -> dict:
-        event = build(*arguments, **named)
-        event["requestContext"]["path"] = event["path"]
-        return event
-
-    apigateway_v1._build_lambda_event_v1 = without_stage
 
 
 def state_encoder() -> Callable[[Any], Any]:

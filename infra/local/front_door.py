@@ -14,14 +14,14 @@ Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_STARTING = {
-    "error": {
-        "code": "starting",
-        "message": "The local cloud is still starting. Try again in a moment.",
-        "type": None,
-        "param": None,
-        "details": None,
-    }
+# API Gateway takes no larger body; the emulator would.
+_GATEWAY_BYTES = 10_000_000
+_NONE = {"type": None, "param": None, "details": None}
+_STARTING = {"code": "starting", "message": "The local cloud is still starting. Try again in a moment.", **_NONE}
+_TOO_LARGE = {
+    "code": "payload_too_large",
+    "message": "A request may carry 10 MB. Upload larger files through POST /v1/files/presigned.",
+    **_NONE,
 }
 
 
@@ -49,7 +49,11 @@ class FrontDoor:
             self._served()
             if (scope.get("server") or ("", 0))[1] == self._port:
                 if self._prefix is None:
-                    await _answer_starting(send)
+                    await _answer(send, 503, _STARTING)
+                    return
+                if _declared_size(scope) > _GATEWAY_BYTES:
+                    await _drain(receive)
+                    await _answer(send, 413, _TOO_LARGE)
                     return
                 scope = _addressed(scope, self._prefix)
             else:
@@ -65,7 +69,17 @@ def _addressed(scope: Scope, prefix: str) -> Scope:
     return {**scope, "path": prefix + scope["path"], "raw_path": prefix.encode() + raw, "headers": headers}
 
 
-async def _answer_starting(send: Send) -> None:
+def _declared_size(scope: Scope) -> int:
+    return int(dict(scope["headers"]).get(b"content-length", b"0"))
+
+
+async def _drain(receive: Receive) -> None:
+    """Read the body to its end: a client that still writes would not see the answer."""
+    while (message := await receive()).get("more_body") and message["type"] == "http.request":
+        pass
+
+
+async def _answer(send: Send, status: int, error: dict[str, Any]) -> None:
     headers = [(b"content-type", b"application/json"), (b"retry-after", b"2")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(_STARTING).encode()})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"error": error}).encode()})

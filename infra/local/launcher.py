@@ -54,7 +54,6 @@ class Launcher:
         self._sagemaker.install()
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()
-        emulator.hide_stage()
         self._snapshots = Snapshots(
             options.snapshot, lambda: {**app._build_persistence_save_dict(), "sagemaker": store.state}
         )
@@ -86,6 +85,7 @@ class Launcher:
             saver.cancel()
             closing.set()
             await server
+            emulator.end_functions()
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -95,7 +95,7 @@ class Launcher:
     def _on_signal(self) -> None:
         if self._stop.is_set():
             self._say("Stopping at once.")
-            self._plant.close(0)
+            self._plant.kill()
             os._exit(130)
         self._say("Stopping; once more to stop at once.")
         self._stop.set()

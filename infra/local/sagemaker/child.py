@@ -37,10 +37,11 @@ class Child:
 
     def _read(self, on_line: Callable[[str], None]) -> None:
         assert self._process.stdout is not None
-        for raw in self._process.stdout:
-            for line in raw.decode("utf-8", errors="replace").replace("\r", "\n").splitlines():
-                if line.strip():
-                    on_line(line.rstrip())
+        with self._process.stdout as output:
+            for raw in output:
+                for line in raw.decode("utf-8", errors="replace").replace("\r", "\n").splitlines():
+                    if line.strip():
+                        on_line(line.rstrip())
 
     def poll(self) -> int | None:
         """The exit code, None while it runs; a signal's number counts from 128 as in a shell."""

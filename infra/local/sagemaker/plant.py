@@ -82,6 +82,13 @@ class Plant:
         if run:
             run.stop()
 
+    def kill(self) -> None:
+        """End every child at once."""
+        with self._lock:
+            threads = list(self._live.values())
+        for thread in threads:
+            thread.kill()
+
     def close(self, seconds: float) -> None:
         """End every child: interrupted jobs save a checkpoint within so many seconds, then all is killed."""
         with self._lock:

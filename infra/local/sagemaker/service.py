@@ -22,6 +22,7 @@ from infra.local.sagemaker.training_run import INTERRUPTED, failed
 _INVOCATION = re.compile(r"^/endpoints/([^/]+)/invocations$")
 _NAMED = (("TrainingJobName", "training-job"), ("ModelName", "model"), ("EndpointName", "endpoint"),
           ("EndpointConfigName", "endpoint-config"))  # fmt: skip
+_PASSED_ROLES = {"CreateTrainingJob": "RoleArn", "CreateModel": "ExecutionRoleArn"}
 Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -95,6 +96,7 @@ class SageMaker:
                 extra, answer = await asyncio.to_thread(self._endpoints.invoke, name, body, headers)
                 return 200, extra, answer
             operation = headers.get("x-amz-target", "").partition(".")[2]
+            _check_passed_role(operation, headers, body)
             document = await asyncio.to_thread(self._perform, operation, body)
         except SageMakerError as error:
             return _refusal(error)
@@ -104,12 +106,28 @@ class SageMaker:
         perform = self._operations.get(operation)
         if perform is None:
             raise SageMakerError("UnknownOperationException", f"The local cloud has no SageMaker {operation}.")
-        try:
-            request = json.loads(body or b"{}")
-        except ValueError as error:
-            raise SageMakerError("SerializationException", "The request body is not JSON.") from error
+        request = _document(body)
         shapes.check_request(operation, request)
         return perform(request)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError as error:
+        raise SageMakerError("SerializationException", "The request body is not JSON.") from error
+    if not isinstance(request, dict):
+        raise SageMakerError("SerializationException", "The request body is not a JSON object.")
+    return request
+
+
+def _check_passed_role(operation: str, headers: dict[str, str], body: bytes) -> None:
+    member = _PASSED_ROLES.get(operation)
+    role = _document(body).get(member) if member else None
+    if role and not emulator.may_pass_role(headers, str(role), "sagemaker.amazonaws.com"):
+        raise SageMakerError(
+            "AccessDeniedException", f"The caller is not authorized to perform: iam:PassRole on resource: {role}"
+        )
 
 
 def _refusal(error: SageMakerError) -> emulator.Response:
@@ -122,8 +140,8 @@ def _resource_arn(path: str, body: bytes) -> str:
     if match := _INVOCATION.match(path):
         return arn("endpoint", unquote(match.group(1)))
     try:
-        request = json.loads(body or b"{}")
-    except ValueError:
+        request = _document(body)
+    except SageMakerError:
         return "*"
     if "ResourceArn" in request:
         return str(request["ResourceArn"])
