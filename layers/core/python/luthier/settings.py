@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def _setting(sentence: str, default: str = "") -> Any:
-    return field(default=default, metadata={"sentence": sentence})
+def _setting(sentence: str, default: str | int | float = "", *, chosen: bool = False) -> Any:
+    """chosen: an operator may choose it at deploy time, as CDK context of the same name."""
+    return field(default=default, metadata={"sentence": sentence, "chosen": chosen})
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,26 @@ class Settings:
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
     hub_url: str = _setting("Hub that base models are staged from.", "https://huggingface.co")
     hub_token_secret: str = _setting("Secrets Manager secret that holds the hub token; empty: no token.")
+    key_requests_per_minute: int = _setting("Requests per minute that one key may send.", 600, chosen=True)
+    organization_requests_per_minute: int = _setting(
+        "Requests per minute that all keys of an organization may send together.", 1200, chosen=True
+    )
+    key_concurrent_jobs: int = _setting("Jobs that one key may have waiting or running.", 20, chosen=True)
+    organization_concurrent_jobs: int = _setting(
+        "Jobs that an organization may have waiting or running.", 50, chosen=True
+    )
+    billing: str = _setting("Whether work is paid from the organization's credits: on or off.", "off", chosen=True)
+    inference_cents_per_1000_tokens: float = _setting(
+        "Price of inference in cents per 1,000 tokens, prompt and answer together.", 0.0, chosen=True
+    )
+    audit_days: int = _setting("Days that the audit log is kept.", 400, chosen=True)
+
+    webhook_private_networks: str = _setting(
+        "Comma-separated networks that webhooks and dataset URLs may reach although they are not public; empty: none."
+    )
+    webhook_queue_url: str = _setting("Queue of webhook deliveries.")
+    slow_webhook_queue_url: str = _setting("Queue of webhook deliveries to endpoints that answer slowly.")
+    webhook_dead_letters_url: str = _setting("Queue of webhook deliveries that were given up.")
 
     @staticmethod
     def environment_name(name: str) -> str:
@@ -34,6 +55,11 @@ class Settings:
 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
-        """Settings of this process. A setting that a function is not given stays empty."""
-        present = {f.name: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
-        return cls(**{name: value for name, value in present.items() if value})
+        """Settings of this process. A setting that a function is not given has its default, else stays empty."""
+        present = {f: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
+        return cls(**{f.name: type(f.default)(value) for f, value in present.items() if value})
+
+    @classmethod
+    def chosen(cls) -> dict[str, str]:
+        """What an operator may choose at deploy time: name → default, as text."""
+        return {f.name: str(f.default) for f in fields(cls) if f.metadata["chosen"]}
