@@ -41,9 +41,9 @@ class Settings:
         "Price of inference in cents per 1,000 tokens, prompt and answer together.", 0.0, chosen=True
     )
     audit_days: int = _setting("Days that the audit log is kept.", 400, chosen=True)
-
     webhook_private_networks: str = _setting(
-        "Comma-separated networks that webhooks and dataset URLs may reach although they are not public; empty: none."
+        "Comma-separated networks that webhooks and dataset URLs may reach although they are not public; empty: none.",
+        chosen=True,
     )
     webhook_queue_url: str = _setting("Queue of webhook deliveries.")
     slow_webhook_queue_url: str = _setting("Queue of webhook deliveries to endpoints that answer slowly.")
