@@ -63,7 +63,7 @@ class Gateway:
         event = proxy_event(method, path, body, sent | (headers or {}))
         response = handler_of(path)(event, None)
         seen = {name.lower(): values[0] for name, values in response["multiValueHeaders"].items()}
-        return Answer(response["statusCode"], seen, response["body"] or "")
+        return Answer(response["statusCode"], seen, response["body"])
 
 
 @pytest.fixture

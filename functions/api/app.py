@@ -81,7 +81,8 @@ class Surface(APIGatewayRestResolver):
         method = event["httpMethod"]
         routed = {"path": self._routable(event["path"]), "httpMethod": "GET" if method == "HEAD" else method}
         response = self.resolve({**event, **routed}, context)
-        return {**response, "body": ""} if method == "HEAD" else response
+        # An answer without content is an empty text: not every gateway takes a null.
+        return {**response, "body": "" if method == "HEAD" else response["body"] or ""}
 
     @property
     def routes(self) -> list[Route]:
