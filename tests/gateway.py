@@ -75,7 +75,7 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     wiring.reset()
     monkeypatch.setattr(wiring, "client", clients.__getitem__)
     for name, value in asdict(SETTINGS).items():
-        monkeypatch.setenv(Settings.environment_name(name), value)
+        monkeypatch.setenv(Settings.environment_name(name), str(value))
     yield Gateway(platform).caller("admin")
     wiring.reset()
 

@@ -1,13 +1,15 @@
 """What every API surface shares: keys and scopes, error translation, request ids, one log line per request.
 
 A surface module makes a `Surface`, adds its routes and publishes `handler = app.handle`. One request passes
-    answer → limit_size → authenticate → decode_ids → refuse_unknown_names → RequestValidation → encode → the route
+    answer → limit_size → authenticate → limit_rate → authorize → decode_ids
+    → refuse_unknown_names → RequestValidation → encode → the route
 and any of them refuses by raising; `answer` turns what was raised into the surface's error shape.
 """
 
+import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from re import Pattern
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,6 +24,7 @@ from functions.api.error_shapes import Shape
 from functions.api.validation import RequestValidation, explain, refuse_unknown_names
 from luthier import clock, wiring
 from luthier.accounts.entity import Principal
+from luthier.accounts.limits import Window
 from luthier.errors import (
     Internal,
     InvalidRequest,
@@ -65,16 +68,25 @@ ANYONE: list[dict[str, list[str]]] = []
 class Surface(APIGatewayRestResolver):
     """One public REST contract: its routes, and the shape of its errors.
 
-    slashed_ids: matches the part of a path that is an id holding slashes (`/v1/models/<org/name>`).
+    slashed_ids: matches the part of a path that is an id holding slashes (`/v1/models/<org/name>`);
+    fields: a field's name in the domain's errors → its name on this surface.
     """
 
-    def __init__(self, name: str, shape: Shape, slashed_ids: Pattern[str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        shape: Shape,
+        slashed_ids: Pattern[str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
         self._shape = shape
+        self._fields = fields or {}
         self._slashed_ids = slashed_ids
         self.not_found(self._refuse_route)
-        self.use([answer, limit_size, authenticate, decode_ids, refuse_unknown_names, RequestValidation(), encode])
+        self.use([answer, limit_size, authenticate, limit_rate, authorize, decode_ids])
+        self.use([refuse_unknown_names, RequestValidation(), encode])
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The entry point: a REST API proxy event in, a proxy response out."""
@@ -110,7 +122,7 @@ class Surface(APIGatewayRestResolver):
 
     def refuse(self, exception: Exception) -> Response:
         """Any failure, in this surface's error shape."""
-        error = self._known(exception)
+        error = self._in_own_words(self._known(exception))
         body = self._shape(error, self.request_id, clock.iso(clock.now()))
         response = Response(error.status, "application/json", to_json(body))
         if retry_after := error.retry_after or _RETRY_SOON.get(error.status):
@@ -120,6 +132,12 @@ class Surface(APIGatewayRestResolver):
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.details["allowed"])
         return response
+
+    def _in_own_words(self, error: LuthierError) -> LuthierError:
+        if own := self._fields.get(error.param or ""):
+            error.message = re.sub(rf"\b{error.param}\b", own, error.message)
+            error.param = own
+        return error
 
     def _known(self, exception: Exception) -> LuthierError:
         if isinstance(exception, LuthierError):
@@ -166,8 +184,16 @@ def answer(app: Surface, following: Next) -> Response:
         response = app.refuse(exception)
     response.headers["x-request-id"] = app.request_id
     response.headers["Cache-Control"] = "no-store"
+    response.headers |= _rate_headers(app.context.get("window"))
     _log(app, response, time.perf_counter() - started)
     return response
+
+
+def _rate_headers(window: Window | None) -> dict[str, str]:
+    if window is None:
+        return {}
+    counts = {"Limit": window.limit, "Remaining": window.remaining, "Reset": window.ends}
+    return {f"X-RateLimit-{name}": str(value) for name, value in counts.items()}
 
 
 def _log(app: Surface, response: Response, seconds: float) -> None:
@@ -200,11 +226,26 @@ def limit_size(app: Surface, following: Next) -> Response:
 
 
 def authenticate(app: Surface, following: Next) -> Response:
-    """Recognise the key and demand the route's scope. Only the resolver's own 404 route declares no security."""
-    security = app.context["_route"].security
-    if security:
+    """Recognise the key. Only the resolver's own 404 route declares no security."""
+    if app.context["_route"].security:
         app.append_context(principal=wiring.accounts().authenticate(_raw_key(app)))
-        for scope in security[0]["bearer"]:
+    return following(app)
+
+
+def limit_rate(app: Surface, following: Next) -> Response:
+    """Count the request for its key and organization, whatever becomes of it, and refuse it over their limits."""
+    if "principal" in app.context:
+        window = wiring.rate_limiter().count(app.principal)
+        app.append_context(window=window)
+        if window:
+            window.admit()
+    return following(app)
+
+
+def authorize(app: Surface, following: Next) -> Response:
+    """Demand the route's scope."""
+    for entry in (app.context["_route"].security or [])[:1]:
+        for scope in entry["bearer"]:
             app.principal.require(scope)
     return following(app)
 

@@ -56,8 +56,9 @@ class Settings:
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
         """Settings of this process. A setting that a function is not given has its default, else stays empty."""
-        present = {f: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
-        return cls(**{f.name: type(f.default)(value) for f, value in present.items() if value})
+        present = {f.name: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
+        kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
+        return cls(**{name: kinds[name](value) for name, value in present.items() if value})
 
     @classmethod
     def chosen(cls) -> dict[str, str]:

@@ -15,6 +15,12 @@
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
 | base model copy | BASE#<model>| STAGING#<revision>  |                |               |          |                |
 | measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
+| organization    | <o>         | ORGANIZATION        |                |               |          |                |
+| requests counted| <o>         | RATE#<minute>       |                |               |          |                |
+| credits         | <o>         | CREDITS             |                |               |          |                |
+| ledger entry    | <o>         | LEDGER#<entry>      |                |               |          |                |
+| usage of a day  | <o>         | USAGE#<day>#<kind>#<model> |         |               |          |                |
+| audit entry     | <o>         | AUDIT#<entry>       |                |               |          |                |
 
 gsi1 and gsi2 are facets (status or type, base model or job), gsi3 is the list of a noun, gsi4 the live work of all
 organizations. Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
@@ -24,7 +30,7 @@ gsi1 to gsi3 project `SLIM`, the attributes of a list row, so that a filtered pa
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -130,6 +136,27 @@ def calibration(base_model: str, hardware: str) -> Item:
     return {"pk": f"CALIBRATION#{base_model}", "sk": f"HARDWARE#{hardware}"}
 
 
+ORGANIZATION, CREDITS = "ORGANIZATION", "CREDITS"
+
+
+def rate(minute: int) -> str:
+    """`minute`: minutes since 1970."""
+    return f"RATE#{minute}"
+
+
+def ledger(entry_id: str) -> str:
+    return f"LEDGER#{entry_id}"
+
+
+def usage(day: str, kind: str = "", model: str = "") -> str:
+    """`day` as 2025-02-01. Sort keys of a day lie between `usage(day)` and `usage(next day)`."""
+    return f"USAGE#{day}#{kind}#{model}" if kind else f"USAGE#{day}"
+
+
+def audit(entry_id: str) -> str:
+    return f"AUDIT#{entry_id}"
+
+
 def key(organization_id: str, sort_key: str) -> Item:
     return {"pk": organization(organization_id), "sk": sort_key}
 
@@ -183,6 +210,24 @@ def query(client: Any, *, page_size: int | None = None, **request: Any) -> Itera
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
+def newest(
+    client: Any, name: str, organization_id: str, prefix: str, *, limit: int, after: str | None = None
+) -> tuple[list[Item], bool]:
+    """An organization's items whose sort key is `prefix` and an id, newest first, and whether older ones follow.
+
+    after: the id after which the page starts. One query at any depth.
+    """
+    request: dict[str, Any] = {
+        "KeyConditionExpression": "pk = :p AND begins_with(sk, :prefix)",
+        "ExpressionAttributeValues": encode({":p": organization(organization_id), ":prefix": prefix}),
+    }
+    if after:
+        request["ExclusiveStartKey"] = encode(key(organization_id, prefix + after))
+    answer = client.query(TableName=name, ScanIndexForward=False, Limit=limit + 1, **request)
+    items = [decode(item) for item in answer["Items"]]
+    return items[:limit], len(items) > limit
+
+
 def create(client: Any, name: str) -> None:
     """Make the table as the stack makes it, for tests that run without the stack."""
     keys = ["pk", "sk", *(k for index in INDEXES for k in (index.partition_key, index.sort_key))]
@@ -216,20 +261,34 @@ class ConditionFailed(Exception):
         self.position = position
 
 
-def transact(client: Any, writes: list[dict[str, Any]], *, tries: int = 10) -> None:
-    """Carry out all writes or none. Raises ConditionFailed.
+@dataclass(frozen=True)
+class Guarded:
+    """A write whose condition means something: when it does not hold, `transact` raises `refusal`."""
+
+    write: dict[str, Any]
+    refusal: Exception
+
+
+Write = dict[str, Any] | Guarded
+
+
+def transact(client: Any, writes: Sequence[Write], *, tries: int = 10) -> None:
+    """Carry out all writes or none. Raises ConditionFailed, or the refusal of the first write whose condition failed.
 
     Writes of one organization meet at its counters. DynamoDB refuses the later one with TransactionConflict,
     which says nothing about our conditions, so it is tried again after a random pause.
     """
+    plain = [write.write if isinstance(write, Guarded) else write for write in writes]
     for attempt in range(1, tries + 1):
         try:
-            client.transact_write_items(TransactItems=writes)
+            client.transact_write_items(TransactItems=plain)
             return
         except client.exceptions.TransactionCanceledException as error:
             codes = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
             if "ConditionalCheckFailed" in codes:
-                raise ConditionFailed(codes.index("ConditionalCheckFailed")) from error
+                position = codes.index("ConditionalCheckFailed")
+                refused = writes[position]
+                raise (refused.refusal if isinstance(refused, Guarded) else ConditionFailed(position)) from error
             if "TransactionConflict" not in codes or attempt == tries:
                 raise
         time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from luthier.settings import Settings
 
 if TYPE_CHECKING:
+    from luthier.accounts.entity import Limits
+    from luthier.accounts.limits import RateLimiter
     from luthier.accounts.service import AccountService
     from luthier.catalog.calibration import Calibration
     from luthier.catalog.staging import BaseModelStaging
@@ -61,7 +63,20 @@ def accounts() -> "AccountService":
     from luthier.accounts.service import AccountService
     from luthier.accounts.store import KeyStore
 
-    return AccountService(KeyStore(client("dynamodb"), settings().table))
+    return AccountService(KeyStore(client("dynamodb"), settings().table), limits=_limits())
+
+
+def _limits() -> "Limits":
+    from luthier.accounts.entity import Limits
+
+    return Limits(**{name: getattr(settings(), name) for name in Limits.__dataclass_fields__})
+
+
+@cache
+def rate_limiter() -> "RateLimiter":
+    from luthier.accounts.limits import RateLimiter
+
+    return RateLimiter(client("dynamodb"), settings().table)
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Who is asking: the principal behind an API key, and the key itself."""
+"""Who is asking: the principal behind an API key, the key itself, and how much both may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from luthier.errors import Forbidden
 
@@ -12,8 +12,31 @@ SCOPES = (
     "models:read",
     "models:write",
     "inference:write",
+    "webhooks:read",
+    "webhooks:write",
+    "billing:read",
+    "billing:write",
     "admin",
 )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a key, and all keys of its organization together, may send and start."""
+
+    key_requests_per_minute: int = 600
+    organization_requests_per_minute: int = 1200
+    key_concurrent_jobs: int = 20
+    organization_concurrent_jobs: int = 50
+
+
+@dataclass(frozen=True)
+class Organization:
+    """A tenant's own limits, where they differ from the platform's."""
+
+    id: str
+    requests_per_minute: int | None = None
+    concurrent_jobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -24,6 +47,7 @@ class Principal:
     user_id: str
     key_id: str
     scopes: tuple[str, ...]
+    limits: Limits = Limits()
 
     def require(self, scope: str) -> None:
         """Raise Forbidden unless the key carries `scope` (or `admin`, which covers every scope)."""
@@ -49,6 +73,23 @@ class ApiKey:
     created_at: str
     expires_at: str | None = None
     revoked_at: str | None = None
+    last_used_at: str | None = None
+    # The id of the key that takes its place; this one works until `expires_at`.
+    replaced_by: str | None = None
+    requests_per_minute: int | None = None
+    concurrent_jobs: int | None = None
+    # Counts writes, except those of last_used_at.
+    version: int = 1
 
-    def principal(self) -> Principal:
-        return Principal(self.organization_id, self.user_id, self.id, self.scopes)
+    def limits(self, organization: Organization, platform: Limits) -> Limits:
+        """The platform's limits, but the key's and the organization's own where they have some."""
+        own = {
+            "key_requests_per_minute": self.requests_per_minute,
+            "key_concurrent_jobs": self.concurrent_jobs,
+            "organization_requests_per_minute": organization.requests_per_minute,
+            "organization_concurrent_jobs": organization.concurrent_jobs,
+        }
+        return replace(platform, **{name: limit for name, limit in own.items() if limit is not None})
+
+    def principal(self, limits: Limits) -> Principal:
+        return Principal(self.organization_id, self.user_id, self.id, self.scopes, limits)

@@ -1,19 +1,29 @@
-"""Issuing API keys and recognising them."""
+"""Issuing API keys, recognising, rotating and revoking them."""
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
-from luthier import clock, ids
-from luthier.accounts.entity import SCOPES, ApiKey, Principal
+from luthier import clock, ids, table
+from luthier.accounts.entity import SCOPES, ApiKey, Limits, Organization, Principal
 from luthier.accounts.store import KeyStore
-from luthier.errors import InvalidRequest, Unauthenticated
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
+
+logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "lt_"
 # How long a process may go on trusting a key that was revoked elsewhere, in seconds.
 TRUST_SECONDS = 30
 _TRUSTED_KEYS = 1_000
+# `last_used_at` is at most so much too old; writing it at every use would cost a write per request.
+_USE_NOTED_EVERY = timedelta(minutes=10)
+LONGEST_OVERLAP_SECONDS = 30 * 24 * 3600
+_TRIES = 5
 
 
 def digest(raw_key: str) -> str:
@@ -22,56 +32,172 @@ def digest(raw_key: str) -> str:
 
 
 class AccountService:
-    def __init__(self, store: KeyStore, now: clock.Clock = clock.now) -> None:
+    """limits: the platform's, for keys and organizations that have none of their own."""
+
+    def __init__(self, store: KeyStore, now: clock.Clock = clock.now, limits: Limits | None = None) -> None:
         self._store = store
         self._now = now
-        self._trusted: dict[str, tuple[float, ApiKey]] = {}
+        self._limits = limits or Limits()
+        self._trusted: dict[str, tuple[float, ApiKey, Limits]] = {}
 
     def issue_key(
-        self, *, organization_id: str, user_id: str, name: str, scopes: tuple[str, ...], expires_at: str | None = None
+        self,
+        *,
+        organization_id: str,
+        user_id: str,
+        name: str,
+        scopes: tuple[str, ...],
+        expires_at: str | None = None,
+        requests_per_minute: int | None = None,
+        concurrent_jobs: int | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret. The secret is returned here and nowhere else."""
-        unknown = sorted(set(scopes) - set(SCOPES))
-        if unknown or not scopes:
-            raise InvalidRequest(
-                f"Unknown scopes: {', '.join(unknown)}." if unknown else "A key needs at least one scope.",
-                param="scopes",
-                remedy=f"Choose from {', '.join(SCOPES)}.",
-            )
-        raw = KEY_PREFIX + secrets.token_urlsafe(32)
-        key = ApiKey(
-            id=ids.new_id("key"),
+        _check_scopes(scopes)
+        key, raw = self._draw(
             organization_id=organization_id,
             user_id=user_id,
             name=name,
-            prefix=raw[:8],
-            digest=digest(raw),
             scopes=scopes,
-            created_at=clock.iso(self._now()),
-            expires_at=expires_at,
+            expires_at=self._expiry(expires_at) if expires_at else None,
+            requests_per_minute=requests_per_minute,
+            concurrent_jobs=concurrent_jobs,
         )
         self._store.put(key)
         return key, raw
 
+    def list_keys(
+        self, organization_id: str, *, limit: int = 20, after: str | None = None
+    ) -> tuple[list[ApiKey], bool]:
+        """A page of keys, newest first, and whether older ones follow."""
+        return self._store.newest(organization_id, limit=limit, after=after)
+
+    def get_key(self, organization_id: str, key_id: str) -> ApiKey:
+        key = self._store.get(organization_id, key_id)
+        if key is None:
+            raise NotFound(f"No API key {key_id!r}.", param="id", remedy="List the keys to find its id.")
+        return key
+
+    def rotate_key(self, organization_id: str, key_id: str, *, overlap_seconds: int) -> tuple[ApiKey, str]:
+        """A new key that may do the same; the old one goes on working for `overlap_seconds`."""
+        for _ in range(_TRIES):
+            old = self.get_key(organization_id, key_id)
+            self._require_rotatable(old)
+            end = clock.iso(self._now() + timedelta(seconds=overlap_seconds))
+            new, raw = self._draw(**{name: getattr(old, name) for name in _INHERITED}, expires_at=self._renewed(old))
+            ending = replace(old, expires_at=min(end, old.expires_at or end), replaced_by=new.id)
+            try:
+                self._store.replace(old, replace(ending, version=old.version + 1), [new])
+            except table.ConditionFailed:
+                continue
+            return new, raw
+        raise _busy(key_id)
+
+    def revoke_key(self, organization_id: str, key_id: str) -> ApiKey:
+        """End a key for good. Every process refuses it within TRUST_SECONDS; repeating it changes nothing."""
+        for _ in range(_TRIES):
+            old = self.get_key(organization_id, key_id)
+            if old.revoked_at:
+                return old
+            new = replace(old, revoked_at=clock.iso(self._now()), version=old.version + 1)
+            try:
+                self._store.replace(old, new)
+            except table.ConditionFailed:
+                continue
+            self._trusted.pop(old.digest, None)
+            return new
+        raise _busy(key_id)
+
+    def limit_organization(self, organization: Organization) -> None:
+        """Give an organization limits of its own; None stands for the platform's."""
+        self._store.put_organization(organization)
+
     def authenticate(self, raw_key: str) -> Principal:
-        """The principal behind a key: at most one read, none while the key is trusted."""
-        key = self._recognise(digest(raw_key)) if raw_key else None
-        if key is None or key.revoked_at or (key.expires_at and clock.parse(key.expires_at) <= self._now()):
+        """The principal behind a key: two reads, none while the key is trusted."""
+        found = self._recognise(digest(raw_key)) if raw_key else None
+        if found is None or not self._is_valid(found[0]):
             raise Unauthenticated(
                 "Invalid or missing API key.",
                 remedy="Send a valid key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
             )
-        return key.principal()
+        key, limits = found
+        return key.principal(limits)
 
-    def _recognise(self, hashed: str) -> ApiKey | None:
-        since, key = self._trusted.get(hashed, (0.0, None))
-        if key and time.monotonic() - since < TRUST_SECONDS:
-            return key
-        key = self._store.find(hashed)
+    def _is_valid(self, key: ApiKey) -> bool:
+        return not key.revoked_at and (not key.expires_at or clock.parse(key.expires_at) > self._now())
+
+    def _recognise(self, hashed: str) -> tuple[ApiKey, Limits] | None:
+        kept = self._trusted.get(hashed)
+        if kept and time.monotonic() - kept[0] < TRUST_SECONDS:
+            return kept[1:]
+        since, key = time.monotonic(), self._store.find(hashed)
         self._trusted.pop(hashed, None)
         if key is None or not hmac.compare_digest(key.digest, hashed):
             return None
         if len(self._trusted) >= _TRUSTED_KEYS:
             self._trusted.clear()
-        self._trusted[hashed] = (time.monotonic(), key)
-        return key
+        limits = key.limits(self._store.organization(key.organization_id), self._limits)
+        self._trusted[hashed] = (since, key, limits)
+        self._note_use(key)
+        return key, limits
+
+    def _note_use(self, key: ApiKey) -> None:
+        now = self._now()
+        if not self._is_valid(key) or (key.last_used_at and now - clock.parse(key.last_used_at) < _USE_NOTED_EVERY):
+            return
+        try:
+            self._store.note_use(key, clock.iso(now))
+        except Exception:
+            # Nobody's request should fail because a statistic could not be written.
+            logger.warning("The last use of %s could not be noted.", key.id, exc_info=True)
+
+    def _draw(self, **facts: Any) -> tuple[ApiKey, str]:
+        raw = KEY_PREFIX + secrets.token_urlsafe(32)
+        now = clock.iso(self._now())
+        return ApiKey(id=ids.new_id("key"), prefix=raw[:8], digest=digest(raw), created_at=now, **facts), raw
+
+    def _expiry(self, expires_at: str) -> str:
+        """The time as it is stored. Raises InvalidRequest for one that has passed, or is none."""
+        try:
+            moment = clock.parse(expires_at)
+            fault = None if moment > self._now() else "which has passed"
+        except ValueError:
+            fault = "which is no ISO 8601 timestamp"
+        if fault:
+            raise InvalidRequest(
+                f"expires_at is {expires_at}, {fault}.",
+                param="expires_at",
+                remedy="Send a future time such as 2030-01-01T00:00:00Z, or none for a key that does not expire.",
+            )
+        return clock.iso(moment)
+
+    def _renewed(self, key: ApiKey) -> str | None:
+        """When the successor of a key expires: it lives as long as its predecessor was meant to."""
+        if key.expires_at is None:
+            return None
+        return clock.iso(self._now() + (clock.parse(key.expires_at) - clock.parse(key.created_at)))
+
+    def _require_rotatable(self, key: ApiKey) -> None:
+        if key.revoked_at or key.replaced_by or not self._is_valid(key):
+            state = "revoked" if key.revoked_at else "replaced" if key.replaced_by else "expired"
+            raise Conflict(
+                f"Key {key.id} is {state}; only an active key can be rotated.",
+                details={"current": state, "required": ["active"]},
+                remedy="Rotate the key that took its place." if key.replaced_by else "Create a new key.",
+            )
+
+
+_INHERITED = ("organization_id", "user_id", "name", "scopes", "requests_per_minute", "concurrent_jobs")
+
+
+def _check_scopes(scopes: tuple[str, ...]) -> None:
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise InvalidRequest(
+            f"Unknown scopes: {', '.join(unknown)}." if unknown else "A key needs at least one scope.",
+            param="scopes",
+            remedy=f"Choose from {', '.join(SCOPES)}.",
+        )
+
+
+def _busy(key_id: str) -> Conflict:
+    return Conflict(f"Several requests changed key {key_id} at once.", remedy="Try again.", retry_after=1)

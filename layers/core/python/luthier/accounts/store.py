@@ -1,10 +1,11 @@
-"""API keys in DynamoDB."""
+"""API keys and organizations in DynamoDB."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from luthier import table
-from luthier.accounts.entity import ApiKey
+from luthier.accounts.entity import ApiKey, Organization
 
 
 class KeyStore:
@@ -14,20 +15,65 @@ class KeyStore:
 
     def put(self, key: ApiKey) -> None:
         """Write the key under its digest and, in the same transaction, in its organization's list."""
-        by_digest = table.api_key(key.digest) | asdict(key)
-        listed = table.key(key.organization_id, table.listed_api_key(key.id)) | asdict(key)
-        self._client.transact_write_items(
-            TransactItems=[
-                {"Put": {"TableName": self._table, "Item": table.encode(item)}} for item in (by_digest, listed)
-            ]
-        )
+        table.transact(self._client, self._writes(key))
+
+    def replace(self, old: ApiKey, new: ApiKey, added: Sequence[ApiKey] = ()) -> None:
+        """Write `new` in place of `old`, and more keys with it. Raises table.ConditionFailed."""
+        unchanged = {
+            "ConditionExpression": "version = :seen",
+            "ExpressionAttributeValues": {":seen": {"N": str(old.version)}},
+        }
+        changed = [{"Put": write["Put"] | unchanged} for write in self._writes(new)]
+        table.transact(self._client, [*changed, *(write for key in added for write in self._writes(key))])
 
     def find(self, digest: str) -> ApiKey | None:
-        """The key behind a digest: one read."""
-        answer = self._client.get_item(TableName=self._table, Key=table.encode(table.api_key(digest)))
+        """The key behind a digest: one read, strongly consistent because a revoked key must not linger."""
+        return self._read(table.api_key(digest))
+
+    def get(self, organization_id: str, key_id: str) -> ApiKey | None:
+        """The key of an id: one read."""
+        return self._read(table.key(organization_id, table.listed_api_key(key_id)))
+
+    def newest(self, organization_id: str, *, limit: int, after: str | None) -> tuple[list[ApiKey], bool]:
+        """A page of keys, newest first, and whether older ones follow: one query."""
+        prefix = table.listed_api_key("")
+        items, more = table.newest(self._client, self._table, organization_id, prefix, limit=limit, after=after)
+        return [_key(item) for item in items], more
+
+    def note_use(self, key: ApiKey, now: str) -> None:
+        """Remember that the key was used now."""
+        update = {
+            "TableName": self._table,
+            "UpdateExpression": "SET last_used_at = :now",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": {":now": {"S": now}},
+        }
+        table.transact(self._client, [{"Update": update | {"Key": table.encode(place)}} for place in _places(key)])
+
+    def organization(self, organization_id: str) -> Organization:
+        """The organization's own limits: one read."""
+        place = table.encode(table.key(organization_id, table.ORGANIZATION))
+        item = table.decode(self._client.get_item(TableName=self._table, Key=place).get("Item", {}))
+        known = {name: item[name] for name in Organization.__dataclass_fields__ if name in item}
+        return Organization(**known | {"id": organization_id})
+
+    def put_organization(self, organization: Organization) -> None:
+        item = table.key(organization.id, table.ORGANIZATION) | asdict(organization)
+        self._client.put_item(TableName=self._table, Item=table.encode(item))
+
+    def _writes(self, key: ApiKey) -> list[dict[str, Any]]:
+        items = [place | asdict(key) for place in _places(key)]
+        return [{"Put": {"TableName": self._table, "Item": table.encode(item)}} for item in items]
+
+    def _read(self, place: table.Item) -> ApiKey | None:
+        answer = self._client.get_item(TableName=self._table, Key=table.encode(place), ConsistentRead=True)
         return _key(table.decode(answer["Item"])) if "Item" in answer else None
 
 
+def _places(key: ApiKey) -> tuple[table.Item, table.Item]:
+    return table.api_key(key.digest), table.key(key.organization_id, table.listed_api_key(key.id))
+
+
 def _key(item: table.Item) -> ApiKey:
-    known = {name: item.get(name) for name in ApiKey.__dataclass_fields__}
+    known = {name: item[name] for name in ApiKey.__dataclass_fields__ if name in item}
     return ApiKey(**known | {"scopes": tuple(item["scopes"])})
