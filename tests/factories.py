@@ -219,7 +219,10 @@ class Platform:
         return key
 
     def fresh(self, job: Job) -> Job:
-        found = self.job_store.get(job.organization_id, job.id)
+        return self.fresh_by_id(job.id, job.organization_id)
+
+    def fresh_by_id(self, job_id: str, organization_id: str = "org_a") -> Job:
+        found = self.job_store.get(organization_id, job_id)
         assert found is not None
         return found
 

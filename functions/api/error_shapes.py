@@ -28,6 +28,11 @@ def fine_tuning(error: LuthierError, request_id: str, now: str) -> dict[str, Any
     return {"error": {"code": error.code, "message": error.sentence(), "details": _details(error) or None}}
 
 
+def tuning(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
+    """`{"error": {"message", "code", "details"}}`: the code in capitals, `details` an object or null."""
+    return {"error": {"message": error.sentence(), "code": error.code.upper(), "details": _details(error) or None}}
+
+
 _OPENAI_TYPES = {
     401: "authentication_error",
     402: "insufficient_quota",

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import fine_tuning as error_shape
+from functions.api.headers import IdempotencyKey, RetryCount
 from luthier import wiring
 from luthier.catalog import schema as catalog_schema
 from luthier.catalog import service as catalog
@@ -28,8 +29,6 @@ Sort = Annotated[str | None, Query(description="<field>:asc or <field>:desc, for
 Lines = Annotated[int, Query(ge=1, le=MAX_LINES, description="How many of the last lines to return.")]
 Since = Annotated[str | None, Query(description="ISO 8601 time; only later lines are returned.")]
 FromScratch = Annotated[bool, Query(description="Train from the start, not from the last checkpoint.")]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_NAME)]
-RetryCount = Annotated[int, Header(alias="x-stainless-retry-count", ge=0, include_in_schema=False)]
 
 app = Surface("fine_tuning", error_shape)
 handler = app.handle

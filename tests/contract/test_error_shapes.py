@@ -17,6 +17,7 @@ SHAPES = {
     "openai": error_shapes.openai,
     "account": error_shapes.openai,
     "training_models": error_shapes.training_models,
+    "tuning": error_shapes.tuning,
 }
 FAMILIES = [
     family
@@ -60,6 +61,7 @@ def test_every_family_has_a_status_of_its_own() -> None:
         ("openai", "POST", "/v1/chat/completions"),
         ("openai", "POST", "/v1/files/presigned"),
         ("training_models", "POST", "/v2/training/models/org/name/deploy"),
+        ("tuning", "POST", "/v1/fine-tune"),
     ],
 )
 def test_every_refusal_of_a_surface_has_its_shape(api: Gateway, surface: str, method: str, path: str) -> None:

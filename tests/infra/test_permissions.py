@@ -81,7 +81,7 @@ def test_the_training_role_reads_its_inputs_and_writes_its_outputs_and_nothing_e
 
 def test_the_hubs_token_is_read_by_whoever_asks_the_hub_and_by_nobody_else(template: Template) -> None:
     readers = {role[:-8] for role, statement in template.all_statements() if _reads_secrets(statement)}
-    assert readers == {"SageMakerStaging", "FunctionsFineTuningRole"}
+    assert readers == {"SageMakerStaging", "FunctionsFineTuningRole", "FunctionsTuningRole"}
 
 
 def test_only_the_staging_role_writes_base_models(template: Template) -> None:

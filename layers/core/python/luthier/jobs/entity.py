@@ -66,6 +66,9 @@ class JobRequest:
     suffix: str | None = None
     hardware: str | None = None
     method: str = "sft"
+    # In the currency of the estimate; None = no cap.
+    max_cost: float | None = None
+    webhook_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class Job:
     launch: int = 0
     training_job_name: str | None = None
     deployment_id: str | None = None
+    # Hears of this job's events, besides the organization's own endpoints.
+    webhook_url: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
     version: int = 1

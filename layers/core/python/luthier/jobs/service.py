@@ -187,7 +187,8 @@ class JobService:
             suffix=request.suffix,
             hardware=hardware.id,
             method=request.method,
-            cost={"estimate": price.cost, "accrued": 0.0, "cap": None, "currency": price.currency},
+            cost={"estimate": price.cost, "accrued": 0.0, "cap": request.max_cost, "currency": price.currency},
+            webhook_url=request.webhook_url,
             created_at=now,
             updated_at=now,
         )

@@ -1,0 +1,30 @@
+"""The tuning surface: /v1/fine-tune. Bare camelCase answers."""
+
+from functions.api.app import Surface, needs
+from functions.api.error_shapes import tuning as error_shape
+from functions.api.headers import IdempotencyKey, RetryCount
+from luthier import wiring
+from luthier.jobs import tuning_schema as schema
+
+JOBS = "/v1/fine-tune"
+JOB = f"{JOBS}/<job_id>"
+READ, WRITE = needs("fine-tuning:read"), needs("fine-tuning:write")
+
+# This surface's words for fields that the domain calls otherwise.
+FIELDS = {"trainingDataset": "dataset", "method": "trainingMethod"}
+
+app = Surface("tuning", error_shape, fields=FIELDS)
+handler = app.handle
+
+
+@app.post(JOBS, security=WRITE, summary="Start a fine-tune", status_code=201)
+def start_fine_tune(
+    body: schema.FineTune, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = 0
+) -> schema.FineTuneStarted:
+    job = wiring.jobs().create(app.principal, body.request(), idempotency_key=idempotency_key, retry_count=retry_count)
+    return schema.FineTuneStarted.of(job)
+
+
+@app.get(JOB, security=READ, summary="Get a fine-tune's status, metrics and errors")
+def get_fine_tune(job_id: str) -> schema.FineTuneStatus:
+    return schema.FineTuneStatus.of(wiring.jobs().get(app.principal, job_id))

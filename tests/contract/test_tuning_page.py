@@ -1,0 +1,110 @@
+"""Fine-tuning and errors as the tuning page documents them, its curl call replayed byte for byte."""
+
+import pytest
+
+from luthier import wiring
+from luthier.errors import InsufficientCredits, LuthierError, RateLimited
+from tests.contract import tuning_page as page
+from tests.contract.test_fine_tuning_page import assert_as_documented
+from tests.factories import metrics_line
+from tests.gateway import Answer, Gateway
+
+JOBS = "/v1/fine-tune"
+JSON = {"Content-Type": "application/json"}
+
+
+def curl(api: Gateway, key: str | None = None) -> Answer:
+    """The page's call; its dataset stands in for the file that this test has uploaded."""
+    dataset = api.platform.dataset().id
+    body = page.FINE_TUNE.replace(page.FIELDS["dataset"], dataset)
+    headers = JSON | {"Authorization": f"Bearer {key or api.key}"}
+    return api.stranger().send("POST", JOBS, body, headers=headers)
+
+
+def test_the_curl_call_starts_a_fine_tune(api: Gateway) -> None:
+    started = curl(api)
+    assert started.status == 201, started.text
+    assert list(started.json()) == list(page.STARTED)
+    assert_as_documented(page.STARTED, started.json())
+    assert [started.json()[key] for key in ("status", "baseModel")] == ["queued", page.FIELDS["baseModel"]]
+
+
+def test_the_status_shows_metrics_and_progress(api: Gateway) -> None:
+    job = api.platform.fresh_by_id(curl(api).json()["jobId"])
+    api.platform.launch(job)
+    api.platform.watcher.metrics_written(api.platform.write_metrics(job, metrics_line(2), metrics_line(4)))
+    shown = api.get(f"{JOBS}/{job.id}").json()
+    assert_as_documented(page.STATUS | {"hyperparameters": None}, shown)
+    fixed = ("progress", "metrics", "webhookUrl", "trainingMethod", "artifact", "error")
+    assert {key: shown[key] for key in fixed} == {key: page.STATUS[key] for key in fixed}
+    given = page.FIELDS["hyperparameters"]
+    assert {key: shown["hyperparameters"][key] for key in given} == given
+    assert shown["status"] == "running"
+
+
+def test_the_status_of_an_ended_job_names_its_artifact_or_its_error(api: Gateway) -> None:
+    completed, failed = api.platform.completed(), api.platform.failed()
+    shown = api.get(f"{JOBS}/{completed.id}").json()
+    assert (shown["status"], shown["artifact"], shown["error"]) == ("completed", completed.result_model, None)
+    shown = api.get(f"{JOBS}/{failed.id}").json()
+    assert (shown["status"], shown["error"]["code"], shown["error"]["hint"]) == ("failed", "oom", "h")
+
+
+def test_a_wrong_key_is_answered_as_the_page_shows(api: Gateway) -> None:
+    refused = curl(api, key="YOUR_API_KEY")
+    assert refused.status == 401
+    assert list(refused.json()["error"]) == list(page.ERROR["error"])
+    assert refused.json()["error"]["code"] == "UNAUTHORIZED"
+    assert refused.json()["error"]["details"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "raised"),
+    [
+        (402, InsufficientCredits("The balance is used up.", remedy="Add credits.")),
+        (429, RateLimited("Too many requests.", remedy="Wait.", retry_after=7)),
+        (500, ZeroDivisionError("a secret detail")),
+    ],
+)
+def test_every_status_of_the_page_has_its_error_body(
+    api: Gateway, monkeypatch: pytest.MonkeyPatch, status: int, raised: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(wiring.jobs(), "create", refuse)
+    refused = curl(api)
+    assert refused.status == status
+    assert set(refused.json()) == {"error"}
+    assert list(refused.json()["error"]) == list(page.ERROR["error"])
+    assert refused.json()["error"]["code"] == page.CODES[status]
+    assert "secret" not in refused.text
+    if isinstance(raised, LuthierError) and raised.retry_after:
+        assert refused.headers["retry-after"] == "7"
+
+
+def test_an_unknown_job_is_a_404_in_the_shape_of_the_page(api: Gateway) -> None:
+    refused = api.get(f"{JOBS}/job-uuid")
+    assert (refused.status, refused.json()["error"]["code"]) == (404, "NOT_FOUND")
+    assert list(refused.json()["error"]) == list(page.ERROR["error"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataset", "file-none"),
+        ("trainingMethod", "kto"),
+        ("trainingMethod", "magic"),
+        ("webhookUrl", "http://app.yourdomain.com"),
+        ("webhookUrl", "not an address"),
+        ("maxCost", 0),
+        ("hyperparameters", {"epochs": 0}),
+        ("basemodel", "x"),
+    ],
+)
+def test_a_wrong_field_is_named_as_this_page_names_it(api: Gateway, field: str, value: object) -> None:
+    body = page.FIELDS | {"dataset": api.platform.dataset().id} | {field: value}
+    refused = api.post(JOBS, body)
+    error = refused.json()["error"]
+    assert (refused.status, error["details"]["param"].split(".")[0]) == (400, field), error
+    assert field in error["message"]
