@@ -227,11 +227,11 @@ class Platform:
         return found
 
     def events(self, organization_id: str = "org_a") -> list[str]:
-        """The names of the events in the outbox, oldest first."""
+        """The names of the events in the outbox, oldest first, without those about files."""
         found = table.query(
             self.dynamodb,
             TableName=SETTINGS.table,
             KeyConditionExpression="pk = :p AND begins_with(sk, :e)",
             ExpressionAttributeValues={":p": {"S": f"ORG#{organization_id}"}, ":e": {"S": "EVENT#"}},
         )
-        return [item["type"] for item in found]
+        return [item["type"] for item in found if not item["type"].startswith("dataset.")]

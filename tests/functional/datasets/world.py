@@ -66,8 +66,9 @@ class World:
         return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.settings.data_bucket).get("Contents", [])]
 
     def items(self) -> list[str]:
+        """What lies in the table beside the outbox."""
         scanned = self.dynamodb.scan(TableName=self.settings.table)["Items"]
-        return sorted(item["sk"]["S"].split("#")[0] for item in scanned)
+        return sorted(kind for item in scanned if (kind := item["sk"]["S"].split("#")[0]) != "EVENT")
 
 
 class Cloud:

@@ -21,6 +21,7 @@ from luthier.datasets.entity import (
 )
 from luthier.datasets.report import Report, examine
 from luthier.datasets.store import DatasetStore, Page
+from luthier.events.entity import Event, event
 from luthier.settings import Settings
 
 # A function takes 6 MB, of which base64 and the envelope leave about 4.5 MB.
@@ -67,7 +68,7 @@ class DatasetService:
         try:
             self._content.write(dataset, content)
             dataset = self._judge(dataset, [content])
-            self._store.create(dataset)
+            self._store.create(dataset, self._verdict(dataset))
         except Exception:
             self._content.remove(dataset)
             raise
@@ -97,7 +98,7 @@ class DatasetService:
             raise refusals.content_missing(dataset)
         judged = self._judge(dataset, chunks)
         try:
-            self._store.finish(judged)
+            self._store.finish(judged, self._verdict(judged))
         except table.ConditionFailed:
             return self.get(principal, dataset_id)
         return judged
@@ -224,6 +225,15 @@ class DatasetService:
                 found = self._store.newest_of_name(organization_id, f"{name}.jsonl")
         dataset = self._store.get(organization_id, found) if found else None
         return None if dataset is None or dataset.deleted else dataset
+
+    def _verdict(self, dataset: Dataset) -> Event:
+        facts = {"fileId": dataset.id, "filename": dataset.filename, "rows": dataset.rows}
+        return event(
+            "dataset.validated" if dataset.status == PROCESSED else "dataset.rejected",
+            dataset.organization_id,
+            clock.iso(self._now()),
+            facts | {"badLines": dataset.bad_lines, "message": dataset.status_details},
+        )
 
     def _completed(self, principal: Principal, dataset: Dataset, param: str) -> Dataset:
         """The same file after its check, for clients that PUT the content and forgot to say so."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from luthier import table
 from luthier.datasets.entity import UPLOADED, Dataset
+from luthier.events import outbox
+from luthier.events.entity import Event
 
 _PAGE = 200
 
@@ -58,13 +60,13 @@ class DatasetStore:
                 break
         return Page(found[:limit], len(found) > limit)
 
-    def create(self, dataset: Dataset) -> None:
-        """Write a new file; one whose content is awaited cannot be found by its name yet."""
+    def create(self, dataset: Dataset, verdict: Event | None = None) -> None:
+        """Write a new file; one whose content is awaited has no verdict and cannot be found by its name yet."""
         put = self._put(dataset) | {"ConditionExpression": "attribute_not_exists(pk)"}
-        named = [] if dataset.status == UPLOADED else [{"Put": self._named(dataset)}]
-        table.transact(self._client, [{"Put": put}, *named])
+        told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)] if verdict else []
+        table.transact(self._client, [{"Put": put}, *told])
 
-    def finish(self, dataset: Dataset) -> None:
+    def finish(self, dataset: Dataset, verdict: Event) -> None:
         """Write the verdict over a file's content. Raises table.ConditionFailed when it has one or was deleted.
 
         The race: two clients report the same upload complete, or one deletes it while the content is checked.
@@ -74,7 +76,8 @@ class DatasetStore:
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": table.encode({":awaited": UPLOADED, ":no": False}),
         }
-        table.transact(self._client, [{"Put": put}, {"Put": self._named(dataset)}])
+        told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)]
+        table.transact(self._client, [{"Put": put}, *told])
 
     def bury(self, dataset: Dataset, *, until: int) -> None:
         """Leave a tombstone in the file's place until a moment (Unix seconds), and free its name."""

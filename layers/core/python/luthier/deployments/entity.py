@@ -41,6 +41,12 @@ class Deployment:
         return f"luthier-{self.id.replace('_', '-')}-{self.attempt}"
 
     @property
+    def job_id(self) -> str | None:
+        """The job whose model this is; None for a base model. A model's id follows from its job's."""
+        kind, _, unique = self.target.partition("_")
+        return f"ftjob_{unique}" if kind == "model" and unique else None
+
+    @property
     def step(self) -> dict[str, Any]:
         """Input of the state machine."""
         return {

@@ -53,8 +53,7 @@ class DeploymentPipeline:
         else:
             self._endpoints.remove(deployment)
             new, name = deployment.failed(now, reason_of(error)), "deployment.failed"
-        data = {"model": new.model_name, "endpoint": new.endpoint_name, "reason": new.status_reason}
-        self._store.save(deployment, new, event(name, organization_id, now, data))
+        self._store.save(deployment, new, event(name, organization_id, now, _facts(new)))
         return new
 
     def sweep(self) -> list[str]:
@@ -77,3 +76,15 @@ class DeploymentPipeline:
         if deployment is None:
             raise NotFound(f"No deployment of {target!r}.")
         return deployment
+
+
+def _facts(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "deploymentId": deployment.id,
+        "model": deployment.model_name,
+        "baseModel": deployment.base_model,
+        "jobId": deployment.job_id,
+        "artifact": deployment.model_name,
+        "endpoint": deployment.endpoint_name,
+        "reason": deployment.status_reason,
+    }

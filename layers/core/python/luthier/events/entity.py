@@ -1,21 +1,23 @@
 """Events: facts in the past tense, written in the transaction of the change that they report."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from luthier import ids
 
-# Every event that this platform reports, and when.
-EVENTS = {
-    "training.queued": "A job was created or restarted and waits for its turn.",
-    "training.started": "The container of a job began to work.",
-    "training.completed": "A job ended with a model.",
-    "training.failed": "A job ended without a model; `data.reason` says why.",
-    "training.stopped": "A job was stopped on request; `data.resumable` says whether it can go on.",
-    "model.registered": "A model entered the registry.",
-    "model.deployed": "A deployment answered its probe and takes requests.",
-    "deployment.failed": "A deployment did not come up; what was made for it is removed.",
-}
+
+@dataclass(frozen=True)
+class EventType:
+    """One row of catalogue.json. `data` is a JSON Schema; `follows` names the fact that this is another name of."""
+
+    name: str
+    when: str
+    data: dict[str, Any]
+    example: dict[str, Any]
+    follows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,28 @@ class Event:
     created_at: str
     data: dict[str, Any]
 
+    def names(self) -> list["Event"]:
+        """This event and the same fact under its other names, with ids that follow from this one's."""
+        return [self, *(self._as(kind) for kind in catalogue().values() if kind.follows == self.type)]
+
+    def _as(self, kind: EventType) -> "Event":
+        # What OpenAI calls a fine-tuning event carries the job's id and nothing else.
+        return replace(self, id=f"{self.id}_{kind.name.rpartition('.')[2]}", type=kind.name, data=thin(self.data))
+
+
+@cache
+def catalogue() -> dict[str, EventType]:
+    """Every event that this platform reports, by name."""
+    rows = json.loads(Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8"))
+    return {name: EventType(name, **row) for name, row in rows.items()}
+
 
 def event(name: str, organization_id: str, now: str, data: dict[str, Any]) -> Event:
     """A new event of the catalogue; an unknown name is a KeyError."""
-    EVENTS[name]
+    catalogue()[name]
     return Event(ids.new_id("evt"), name, organization_id, now, data)
+
+
+def thin(data: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's event data for a fact about a job."""
+    return {"id": data["jobId"]}

@@ -23,27 +23,34 @@ def write(event: Event, table_name: str) -> dict[str, Any]:
 
 
 class Publisher:
-    """Puts outbox events on the custom bus as `source=luthier, detail-type=<name>`."""
+    """Puts outbox events on the custom bus as `source=luthier, detail-type=<name>`, under each of their names."""
 
     def __init__(self, client: Any, bus: str) -> None:
         self._client = client
         self._bus = bus
 
     def publish(self, images: list[dict[str, Any]]) -> list[int]:
-        """Publish new stream images; the positions of those that the bus did not take."""
-        failed = []
-        for start in range(0, len(images), _BATCH):
-            batch = images[start : start + _BATCH]
-            answer = self._client.put_events(Entries=[self._entry(table.decode(image)) for image in batch])
-            failed += [start + i for i, entry in enumerate(answer["Entries"]) if entry.get("ErrorCode")]
-        return failed
+        """Publish new stream images; the positions of those that the bus did not take whole."""
+        entries = [(i, self._entry(one)) for i, image in enumerate(images) for one in read(image).names()]
+        failed: set[int] = set()
+        for start in range(0, len(entries), _BATCH):
+            batch = entries[start : start + _BATCH]
+            answer = self._client.put_events(Entries=[entry for _, entry in batch])
+            results = zip(batch, answer["Entries"], strict=True)
+            failed |= {position for (position, _), result in results if result.get("ErrorCode")}
+        return sorted(failed)
 
-    def _entry(self, item: table.Item) -> dict[str, Any]:
-        detail = {name: item[name] for name in Event.__dataclass_fields__}
+    def _entry(self, event: Event) -> dict[str, Any]:
         return {
             "EventBusName": self._bus,
             "Source": "luthier",
-            "DetailType": item["type"],
-            "Detail": json.dumps(detail),
-            "Time": clock.parse(item["created_at"]),
+            "DetailType": event.type,
+            "Detail": json.dumps(asdict(event)),
+            "Time": clock.parse(event.created_at),
         }
+
+
+def read(image: dict[str, Any]) -> Event:
+    """The event in an item of the outbox, as the table's stream shows it."""
+    item = table.decode(image)
+    return Event(**{name: item[name] for name in Event.__dataclass_fields__})

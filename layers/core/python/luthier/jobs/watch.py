@@ -104,7 +104,8 @@ class JobWatcher:
             if waiting and changes.get("phase") not in (None, "starting"):
                 new, fact = self._started(job, now, changes)
             elif job.is_live:
-                new, fact = job.note(now, **changes), None
+                new = job.note(now, **changes)
+                fact = self._progressed(job, new, now)
             else:
                 return job
             try:
@@ -114,9 +115,21 @@ class JobWatcher:
                 job = self._store.get(job.organization_id, job.id) or job
         return job
 
+    def _progressed(self, old: Job, new: Job, now: str) -> Event | None:
+        if new.progress is None or _tenths(new) <= _tenths(old) or new.status != entity.RUNNING:
+            return None
+        facts = {"jobId": new.id, "baseModel": new.base_model, "progress": new.progress}
+        loss = (new.metrics or {}).get("training_loss")
+        return event("training.progress", new.organization_id, now, facts | {"trainingLoss": loss})
+
     def _started(self, job: Job, now: str, changes: dict[str, Any]) -> tuple[Job, Event]:
         if job.status == entity.QUEUED:
             job = job.become(entity.PREPARING, now)
         running = job.become(entity.RUNNING, now, started_at=job.started_at or now, status_reason=None, **changes)
         data = {"jobId": job.id, "baseModel": job.base_model, "attempt": job.attempt}
         return running, event("training.started", job.organization_id, now, data)
+
+
+def _tenths(job: Job) -> int:
+    """How many tenths of its steps a job has passed."""
+    return int((job.progress or {}).get("percent", 0) // 10)
