@@ -99,13 +99,13 @@ class JobWatcher:
     def _update(self, job: Job, **changes: Any) -> Job:
         """Note what the container does. A job that it works on is running, whatever event was lost."""
         for _ in range(_TRIES):
+            fact: Event | None
             now = clock.iso(self._now())
             waiting = job.status in (entity.QUEUED, entity.PREPARING)
             if waiting and changes.get("phase") not in (None, "starting"):
                 new, fact = self._started(job, now, changes)
             elif job.is_live:
-                new = job.note(now, **changes)
-                fact = self._progressed(job, new, now)
+                new, fact = self._noted(job, now, changes)
             else:
                 return job
             try:
@@ -115,12 +115,13 @@ class JobWatcher:
                 job = self._store.get(job.organization_id, job.id) or job
         return job
 
-    def _progressed(self, old: Job, new: Job, now: str) -> Event | None:
-        if new.progress is None or _tenths(new) <= _tenths(old) or new.status != entity.RUNNING:
-            return None
+    def _noted(self, job: Job, now: str, changes: dict[str, Any]) -> tuple[Job, Event | None]:
+        new = job.note(now, **changes)
+        if new.status != entity.RUNNING or _tenths(new) <= _tenths(job):
+            return new, None
         facts = {"jobId": new.id, "baseModel": new.base_model, "progress": new.progress}
         loss = (new.metrics or {}).get("training_loss")
-        return event("training.progress", new.organization_id, now, facts | {"trainingLoss": loss})
+        return new, event("training.progress", new.organization_id, now, facts | {"trainingLoss": loss})
 
     def _started(self, job: Job, now: str, changes: dict[str, Any]) -> tuple[Job, Event]:
         if job.status == entity.QUEUED:
