@@ -7,11 +7,15 @@ from typing import Any
 import boto3
 
 from luthier import table
-from luthier.accounts.entity import Principal
+from luthier.accounts.entity import UNLIMITED, Limits, Principal
+from luthier.audit.service import AuditService
+from luthier.audit.store import AuditStore
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration
 from luthier.catalog.gate import HubGate
 from luthier.catalog.staging import BaseModelStaging
+from luthier.credits.service import CreditService
+from luthier.credits.store import CreditStore
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.datasets.store import DatasetStore
@@ -34,6 +38,8 @@ from luthier.jobs.watch import JobWatcher
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
 from luthier.settings import Settings
+from luthier.usage.service import UsageService
+from luthier.usage.store import UsageStore
 from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates
 
 SETTINGS = Settings(
@@ -51,8 +57,8 @@ BASE_MODEL = "smollm2-135m-instruct"
 MODEL_URI = "s3://luthier-base-models/smollm2/main/"
 
 
-def principal(organization_id: str = "org_a", user_id: str = "user_1") -> Principal:
-    return Principal(organization_id, user_id, f"key_{user_id}", ("admin",))
+def principal(organization_id: str = "org_a", user_id: str = "user_1", limits: Limits = UNLIMITED) -> Principal:
+    return Principal(organization_id, user_id, f"key_{user_id}", ("admin",), limits)
 
 
 def rows(count: int = 3) -> bytes:
@@ -121,6 +127,10 @@ class Platform:
         self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
         self.calibration = Calibration(self.dynamodb, name)
         claims = Claims(self.dynamodb, name, self.clock)
+        self.credits = CreditService(CreditStore(self.dynamodb, name), billing=settings.billing == "on", now=self.clock)
+        price = settings.inference_cents_per_1000_tokens
+        self.usage = UsageService(UsageStore(self.dynamodb, name), self.credits, price=price, now=self.clock)
+        self.audit = AuditService(AuditStore(self.dynamodb, name), days=settings.audit_days, now=self.clock)
         self.jobs = JobService(
             self.job_store,
             self.datasets,
@@ -130,10 +140,19 @@ class Platform:
             claims,
             self.calibration,
             HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings),
+            self.credits,
             self.clock,
         )
         self.pipeline = TrainingPipeline(
-            self.job_store, self.datasets, self.storage, self.models, self.runs, self.calibration, self.clock
+            self.job_store,
+            self.datasets,
+            self.storage,
+            self.models,
+            self.runs,
+            self.calibration,
+            self.credits,
+            self.usage,
+            self.clock,
         )
         self.runtime = FakeEndpointRuntime()
         invoker, deployment_store = Invoker(self.runtime), DeploymentStore(self.dynamodb, name)
@@ -141,7 +160,7 @@ class Platform:
         self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, self.clock)
         endpoints = Endpoints(self.sagemaker, invoker, SETTINGS)
         self.deployment_pipeline = DeploymentPipeline(deployment_store, endpoints, machine, self.clock)
-        self.inference = InferenceService(self.deployments, invoker)
+        self.inference = InferenceService(self.deployments, invoker, self.usage)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
 

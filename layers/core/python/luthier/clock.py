@@ -25,3 +25,8 @@ def parse(text: str) -> datetime:
 def epoch(text: str) -> int:
     """Unix seconds of a stored timestamp."""
     return int(parse(text).timestamp())
+
+
+def of_epoch(seconds: int) -> datetime:
+    """The moment of Unix seconds. Raises OverflowError or ValueError beyond what a calendar holds."""
+    return datetime.fromtimestamp(seconds, UTC)

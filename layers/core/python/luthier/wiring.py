@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from luthier.accounts.entity import Limits
     from luthier.accounts.limits import RateLimiter
     from luthier.accounts.service import AccountService
+    from luthier.audit.service import AuditService
     from luthier.catalog.calibration import Calibration
     from luthier.catalog.staging import BaseModelStaging
+    from luthier.credits.service import CreditService
     from luthier.datasets.service import DatasetService
     from luthier.deployments.pipeline import DeploymentPipeline
     from luthier.deployments.service import DeploymentService
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from luthier.jobs.store import JobStore
     from luthier.jobs.watch import JobWatcher
     from luthier.models.service import ModelService
+    from luthier.usage.service import UsageService
 
 
 # A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
@@ -77,6 +80,31 @@ def rate_limiter() -> "RateLimiter":
     from luthier.accounts.limits import RateLimiter
 
     return RateLimiter(client("dynamodb"), settings().table)
+
+
+@cache
+def credits() -> "CreditService":
+    from luthier.credits.service import CreditService
+    from luthier.credits.store import CreditStore
+
+    return CreditService(CreditStore(client("dynamodb"), settings().table), billing=settings().billing == "on")
+
+
+@cache
+def usage() -> "UsageService":
+    from luthier.usage.service import UsageService
+    from luthier.usage.store import UsageStore
+
+    price = settings().inference_cents_per_1000_tokens
+    return UsageService(UsageStore(client("dynamodb"), settings().table), credits(), price=price)
+
+
+@cache
+def audit() -> "AuditService":
+    from luthier.audit.service import AuditService
+    from luthier.audit.store import AuditStore
+
+    return AuditService(AuditStore(client("dynamodb"), settings().table), days=settings().audit_days)
 
 
 @cache
@@ -134,14 +162,16 @@ def jobs() -> "JobService":
     claims = Claims(client("dynamodb"), settings().table)
     logs = JobLogs(client("logs"))
     gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
-    return JobService(_job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration(), gate)
+    return JobService(_job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration(), gate, credits())
 
 
 @cache
 def training_pipeline() -> "TrainingPipeline":
     from luthier.jobs.pipeline import TrainingPipeline
 
-    return TrainingPipeline(_job_store(), datasets(), _job_storage(), models(), _runs(), _calibration())
+    return TrainingPipeline(
+        _job_store(), datasets(), _job_storage(), models(), _runs(), _calibration(), credits(), usage()
+    )
 
 
 @cache
@@ -199,7 +229,7 @@ def deployment_pipeline() -> "DeploymentPipeline":
 def inference() -> "InferenceService":
     from luthier.inference.service import InferenceService
 
-    return InferenceService(deployments(), _invoker())
+    return InferenceService(deployments(), _invoker(), usage())
 
 
 @cache

@@ -30,6 +30,10 @@ class Limits:
     organization_concurrent_jobs: int = 50
 
 
+_NO_END = 2**53
+UNLIMITED = Limits(_NO_END, _NO_END, _NO_END, _NO_END)
+
+
 @dataclass(frozen=True)
 class Organization:
     """A tenant's own limits, where they differ from the platform's."""

@@ -9,17 +9,20 @@ from luthier.deployments.entity import DEPLOYED, DEPLOYING
 from luthier.deployments.service import DeploymentService
 from luthier.errors import Conflict, Unavailable
 from luthier.inference.invoke import Invoker
+from luthier.usage.service import UsageService
 
 
 class InferenceService:
-    def __init__(self, deployments: DeploymentService, invoker: Invoker) -> None:
+    def __init__(self, deployments: DeploymentService, invoker: Invoker, usage: UsageService) -> None:
         self._deployments = deployments
         self._invoker = invoker
+        self._usage = usage
 
     def chat(self, principal: Principal, body: dict[str, Any]) -> dict[str, Any]:
         """An OpenAI chat completion from the deployment of `body["model"]`, any of the model's names.
 
-        Raises NotFound for an unknown model, Conflict for one that is not deployed, Unavailable while it comes up.
+        Raises NotFound for an unknown model, Conflict for one that is not deployed, Unavailable while it comes up,
+        InsufficientCredits where tokens cost something and no credits are left.
         """
         name = body["model"]
         deployment = self._deployments.find(principal.organization_id, name)
@@ -38,6 +41,16 @@ class InferenceService:
                 details=deployment.status_reason if deployment else None,
                 remedy="Deploy it first.",
             )
+        self._usage.admit_inference(principal)
         answer = self._invoker.chat(deployment, body)
+        self._meter(principal, deployment.model_name, answer.get("usage") or {})
         defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
         return defaults | answer | {"model": name}
+
+    def _meter(self, principal: Principal, model: str, tokens: dict[str, Any]) -> None:
+        self._usage.meter_inference(
+            principal,
+            model,
+            prompt_tokens=tokens.get("prompt_tokens") or 0,
+            completion_tokens=tokens.get("completion_tokens") or 0,
+        )

@@ -91,6 +91,10 @@ class Job:
     suffix: str | None = None
     method: str = "sft"
     hardware: str = ""
+    # The key that queued this attempt; it counts against that key's limit while it lives.
+    key_id: str = ""
+    # Credits held for this attempt.
+    held_cents: int = 0
     status: str = QUEUED
     phase: str | None = None
     status_reason: dict[str, Any] | None = None
@@ -120,6 +124,12 @@ class Job:
     @property
     def is_live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def expected_cost(self) -> float:
+        """What the next run of this job may cost: the estimate, or what is left below the cap."""
+        estimate, cap = self.cost.get("estimate", 0.0), self.cost.get("cap")
+        return estimate if cap is None else max(0.0, min(estimate, cap - self.cost.get("accrued", 0.0)))
 
     @property
     def execution_name(self) -> str:

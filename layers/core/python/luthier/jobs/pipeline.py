@@ -9,6 +9,7 @@ from typing import Any
 from luthier import clock, table
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration
+from luthier.credits.service import CreditService
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, NotFound
 from luthier.events.entity import Event, event
@@ -18,6 +19,7 @@ from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import JobStore
 from luthier.models.service import ModelService
+from luthier.usage.service import UsageService
 
 _TRIES = 8
 # A run may take this many times its estimate, and at least two hours; SageMaker's own limit is five days.
@@ -35,6 +37,8 @@ class TrainingPipeline:
         models: ModelService,
         runs: Runs,
         calibration: Calibration,
+        credits: CreditService,
+        usage: UsageService,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -43,6 +47,8 @@ class TrainingPipeline:
         self._models = models
         self._runs = runs
         self._calibration = calibration
+        self._credits = credits
+        self._usage = usage
         self._now = now
 
     def prepare_dataset(self, step: Step) -> dict[str, Any]:
@@ -107,16 +113,25 @@ class TrainingPipeline:
             job = self._get(step)
             if job.attempt != step.attempt or not job.is_live:
                 return job
-            new, fact = self._settled(job, error)
+            described = self._runs.training_job(job.training_job_name)
+            new, fact = self._settled(job, described, error)
             try:
-                self._store.save(job, new, fact)
+                self._store.save(job, new, fact, joined=self._payment(job, described))
             except table.ConditionFailed:
                 continue
             return new
         raise Conflict(f"Job {step.job_id} keeps changing.", retry_after=1)
 
-    def _settled(self, job: Job, error: dict[str, Any] | None) -> tuple[Job, Event]:
-        described = self._runs.training_job(job.training_job_name)
+    def _payment(self, job: Job, described: dict[str, Any] | None) -> list[table.Write]:
+        """What the end of the attempt does to the organization's credits and usage."""
+        seconds, cost = _billed_seconds(described), _billed(job, described)
+        writes = self._credits.settle(job.organization_id, job.held_cents, cost, job.id)
+        if seconds:
+            use = self._usage.training(job.organization_id, job.base_model, billed_seconds=seconds, cost=cost)
+            writes.append(use)
+        return writes
+
+    def _settled(self, job: Job, described: dict[str, Any] | None, error: dict[str, Any] | None) -> tuple[Job, Event]:
         model = self._models.of_job(job)
         end = outcome.ending(job, described, error, registered=model is not None)
         now = clock.iso(self._now())
@@ -125,6 +140,7 @@ class TrainingPipeline:
             end.status,
             now,
             phase=None,
+            held_cents=0,
             finished_at=now,
             status_reason=end.reason,
             result_model=model.name if model else job.result_model,
@@ -178,7 +194,11 @@ def _billed(job: Job, described: dict[str, Any] | None) -> float:
     if not described:
         return 0.0
     price = catalog.find_hardware(job.hardware).price_of(described["ResourceConfig"]["InstanceType"])
-    return described.get("BillableTimeInSeconds", 0) * price / 3600
+    return _billed_seconds(described) * price / 3600
+
+
+def _billed_seconds(described: dict[str, Any] | None) -> int:
+    return (described or {}).get("BillableTimeInSeconds", 0)
 
 
 def _wait_for_capacity(job: Job, now: str) -> Job:

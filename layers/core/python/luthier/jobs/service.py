@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from luthier import clock, idempotency, ids, table
@@ -11,6 +11,7 @@ from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration
 from luthier.catalog.entity import Estimate
 from luthier.catalog.gate import HubGate
+from luthier.credits.service import CreditService, CreditsMoved
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import Event, event
@@ -38,6 +39,7 @@ class JobService:
         claims: "Claims",
         calibration: Calibration,
         gate: HubGate,
+        credits: CreditService,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -48,6 +50,7 @@ class JobService:
         self._claims = claims
         self._calibration = calibration
         self._gate = gate
+        self._credits = credits
         self._now = now
 
     def create(
@@ -59,14 +62,17 @@ class JobService:
         """
         body = idempotency.fingerprint(asdict(request))
         claim = idempotency.Claim(principal, "jobs.create", body, idempotency_key, retry_count > 0)
-        job = self._draft(principal, request)
-        queued = event("training.queued", job.organization_id, job.created_at, _facts(job))
-        try:
-            self._store.create(job, queued, [self._claims.write(claim, job.id)])
-        except table.ConditionFailed:
-            job = self._first_of(principal, claim)
-        self._start(job)
-        return job
+        job = self._queued_by(principal, self._draft(principal, request))
+        for _ in range(_TRIES):
+            try:
+                self._write_new(principal, job, claim)
+            except CreditsMoved:
+                continue
+            except table.ConditionFailed:
+                job = self._first_of(principal, claim)
+            self._start(job)
+            return job
+        raise _busy("the organization's credits")
 
     def get(self, principal: Principal, job_id: str) -> Job:
         job = self._store.get(principal.organization_id, job_id)
@@ -193,6 +199,20 @@ class JobService:
             updated_at=now,
         )
 
+    def _queued_by(self, principal: Principal, job: Job) -> Job:
+        """The job as one that this caller brings to life: counted for the key, paid by a hold."""
+        return replace(job, key_id=principal.key_id, held_cents=self._credits.needed(job.expected_cost))
+
+    def _write_new(self, principal: Principal, job: Job, claim: idempotency.Claim) -> None:
+        queued = event("training.queued", job.organization_id, job.created_at, _facts(job))
+        self._store.create(
+            job,
+            queued,
+            [self._claims.write(claim, job.id)],
+            limits=principal.limits,
+            joined=self._credits.hold(job.organization_id, job.held_cents, job.id),
+        )
+
     def _first_of(self, principal: Principal, claim: idempotency.Claim) -> Job:
         """The job that an earlier, equal create made."""
         held = self._claims.holder(claim)
@@ -222,8 +242,12 @@ class JobService:
             new, fact = verb(old, clock.iso(self._now()))
             if new is old:
                 return old
+            hold: list[table.Write] = []
+            if new.is_live and not old.is_live:
+                new = self._queued_by(principal, new)
+                hold = self._credits.hold(new.organization_id, new.held_cents, new.id)
             try:
-                self._store.save(old, new, fact)
+                self._store.save(old, new, fact, limits=principal.limits, joined=hold)
             except table.ConditionFailed:
                 continue
             return new

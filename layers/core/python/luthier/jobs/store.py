@@ -1,12 +1,14 @@
 """Jobs in DynamoDB. Job, counters and event change in one transaction, guarded by the job's version."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from luthier import table
+from luthier.accounts.entity import UNLIMITED, Limits
 from luthier.events import outbox
 from luthier.events.entity import Event
+from luthier.jobs import concurrency
 from luthier.jobs.entity import LIVE, SHOWN, Job
 
 NOUN = "JOB"
@@ -32,26 +34,45 @@ class JobStore:
         answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return _job(table.decode(answer["Item"])) if "Item" in answer else None
 
-    def create(self, job: Job, event: Event, claims: list[dict[str, Any]]) -> None:
-        """Write a new job with its event, counters and idempotency claims. Raises table.ConditionFailed."""
+    def create(
+        self,
+        job: Job,
+        event: Event,
+        claims: Sequence[table.Write],
+        *,
+        limits: Limits = UNLIMITED,
+        joined: Sequence[table.Write] = (),
+    ) -> None:
+        """Write a new job with its event and counters.
+
+        claims: idempotency claims; they come first, so a repeated create hears of its job before it hears of a limit.
+        joined: other nouns' writes. Raises table.ConditionFailed, RateLimited, or what the joined writes refuse with.
+        """
         put = self._put(job) | {"ConditionExpression": "attribute_not_exists(pk)"}
-        changes = {"total": 1, f"status#{job.shown_status}": 1, f"base#{job.base_model}": 1}
-        writes = [*claims, {"Put": put}, self._count(job.organization_id, changes), outbox.write(event, self._table)]
-        table.transact(self._client, writes)
+        changes = {"total": 1, f"status#{job.shown_status}": 1, f"base#{job.base_model}": 1} | _alive(job, 1)
+        count = concurrency.guarded(self._count(job.organization_id, changes), job.key_id, limits)
+        table.transact(self._client, [*claims, {"Put": put}, count, outbox.write(event, self._table), *joined])
 
-    def save(self, old: Job, new: Job, event: Event | None = None) -> None:
-        """Replace `old` by `new`. Raises table.ConditionFailed when somebody else was faster."""
-        table.transact(self._client, self.save_writes(old, new, event))
-
-    def save_writes(self, old: Job, new: Job, event: Event | None = None) -> list[dict[str, Any]]:
-        """The writes behind `save`, so that another noun's change can join the transaction."""
-        writes = [{"Put": self._put(new) | self._unchanged(old)}]
-        if old.shown_status != new.shown_status:
-            changes = {f"status#{old.shown_status}": -1, f"status#{new.shown_status}": 1}
-            writes.append(self._count(old.organization_id, changes))
+    def save(
+        self,
+        old: Job,
+        new: Job,
+        event: Event | None = None,
+        *,
+        limits: Limits = UNLIMITED,
+        joined: Sequence[table.Write] = (),
+    ) -> None:
+        """Replace `old` by `new`. Raises table.ConditionFailed when somebody else was faster, RateLimited when a job
+        that comes to life is one too many, or what the joined writes refuse with.
+        """
+        writes: list[table.Write] = [{"Put": self._put(new) | self._unchanged(old)}]
+        if changes := _moved(old, new):
+            count = self._count(old.organization_id, changes)
+            begins = new.is_live and not old.is_live
+            writes.append(concurrency.guarded(count, new.key_id, limits) if begins else count)
         if event:
             writes.append(outbox.write(event, self._table))
-        return writes
+        table.transact(self._client, [*writes, *joined])
 
     def delete(self, job: Job) -> None:
         """Remove a job and count it out. Raises table.ConditionFailed when it changed meanwhile."""
@@ -151,6 +172,22 @@ class JobStore:
                 "ExpressionAttributeValues": values,
             }
         }
+
+
+def _alive(job: Job, change: int) -> dict[str, int]:
+    return dict.fromkeys(concurrency.counters(job.key_id), change)
+
+
+def _moved(old: Job, new: Job) -> dict[str, int]:
+    """What a change of status does to the counters."""
+    changes = {}
+    if old.shown_status != new.shown_status:
+        changes = {f"status#{old.shown_status}": -1, f"status#{new.shown_status}": 1}
+    if new.is_live and not old.is_live:
+        changes |= _alive(new, 1)
+    if old.is_live and not new.is_live:
+        changes |= _alive(old, -1)
+    return changes
 
 
 def _job(item: table.Item) -> Job:

@@ -1,0 +1,105 @@
+"""What an organization may spend: granted by an operator, held for live jobs, settled at what they cost."""
+
+from collections.abc import Sequence
+
+from luthier import clock, table
+from luthier.accounts.entity import Principal
+from luthier.credits.entity import ADJUSTMENT, GRANT, HOLD, USAGE, Change, Credits, Entry, cents, settling
+from luthier.credits.store import CreditStore
+from luthier.errors import Conflict, InsufficientCredits
+
+_TRIES = 10
+
+
+class CreditsMoved(table.ConditionFailed):
+    """The credits changed between looking and writing; look again."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+
+
+class CreditService:
+    """billing: whether work is paid from credits; without it nothing is held and nothing is charged."""
+
+    def __init__(self, store: CreditStore, *, billing: bool = False, now: clock.Clock = clock.now) -> None:
+        self._store = store
+        self.billing = billing
+        self._now = now
+
+    def get(self, principal: Principal) -> Credits:
+        return self._store.get(principal.organization_id)
+
+    def ledger(self, principal: Principal, *, limit: int = 20, after: str | None = None) -> tuple[list[Entry], bool]:
+        """A page of the ledger, newest first, and whether older rows follow."""
+        return self._store.ledger(principal.organization_id, limit=limit, after=after)
+
+    def grant(self, organization_id: str, amount_cents: int, reference: str) -> Credits:
+        """Add credits, or take some back with a negative amount. The credits afterwards."""
+        kind = GRANT if amount_cents > 0 else ADJUSTMENT
+        return self._change(organization_id, Change(kind, amount_cents, 0, reference))
+
+    def spend(
+        self, organization_id: str, amount_cents: int, reference: str, joined: Sequence[table.Write] = ()
+    ) -> None:
+        """Charge for what was used, in one transaction with other writes. It may take the balance below zero."""
+        self._change(organization_id, Change(USAGE, -amount_cents, 0, reference), joined)
+
+    def needed(self, cost: float) -> int:
+        """The hold for a run that is expected to cost so much, in cents; 0 where nothing is billed."""
+        return cents(cost) if self.billing else 0
+
+    def hold(self, organization_id: str, held: int, reference: str) -> list[table.Write]:
+        """The writes that hold so many cents, to be part of the job's transaction.
+
+        There they raise InsufficientCredits, or CreditsMoved when somebody else was faster.
+        """
+        if not held:
+            return []
+        credits = self._store.get(organization_id)
+        refusal = CreditsMoved() if credits.available_cents >= held else _insufficient(credits, held)
+        change = Change(HOLD, 0, held, reference)
+        return self._store.writes(organization_id, credits, (change,), self._moment(), refusal)
+
+    def settle(self, organization_id: str, held: int, cost: float, reference: str) -> list[table.Write]:
+        """The writes that end a hold at what the work cost. They raise CreditsMoved when somebody else was faster.
+
+        Without a hold nothing is charged: the work began while nothing was billed.
+        """
+        if not held:
+            return []
+        changes = settling(held, cents(cost), reference)
+        return self._store.writes(
+            organization_id, self._store.get(organization_id), changes, self._moment(), CreditsMoved()
+        )
+
+    def require(self, organization_id: str) -> None:
+        """Raise InsufficientCredits when work is billed and nothing is left to pay it with."""
+        if self.billing and (credits := self._store.get(organization_id)).available_cents <= 0:
+            raise _insufficient(credits, 1)
+
+    def _change(self, organization_id: str, change: Change, joined: Sequence[table.Write] = ()) -> Credits:
+        for _ in range(_TRIES):
+            old = self._store.get(organization_id)
+            writes = self._store.writes(organization_id, old, (change,), self._moment(), CreditsMoved())
+            try:
+                self._store.save([*joined, *writes])
+            except CreditsMoved:
+                continue
+            return old.after((change,))
+        raise Conflict("Several requests changed the credits at once.", remedy="Try again.", retry_after=1)
+
+    def _moment(self) -> str:
+        return clock.iso(self._now())
+
+
+def _insufficient(credits: Credits, needed: int) -> InsufficientCredits:
+    return InsufficientCredits(
+        f"This needs {needed} cents of credits; {credits.available_cents} are available.",
+        details={
+            "required_cents": needed,
+            "available_cents": credits.available_cents,
+            "balance_cents": credits.balance_cents,
+            "held_cents": credits.held_cents,
+        },
+        remedy="Ask the operator for credits, or choose a smaller dataset, fewer epochs or cheaper hardware.",
+    )

@@ -1,0 +1,93 @@
+"""Metering: what was used is counted per day and model, and charged where work is billed."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from luthier import clock, table
+from luthier.accounts.entity import Principal
+from luthier.credits.service import CreditService
+from luthier.errors import InvalidRequest
+from luthier.usage.entity import INFERENCE, MICROCENTS, TRAINING, Row, Use, grouped
+from luthier.usage.store import UsageStore
+
+logger = logging.getLogger(__name__)
+
+MOST_DAYS = 366
+_DEFAULT_DAYS = 30
+
+
+class UsageService:
+    """price: cents per 1,000 tokens of inference; 0 charges nothing."""
+
+    def __init__(
+        self, store: UsageStore, credits: CreditService, *, price: float = 0.0, now: clock.Clock = clock.now
+    ) -> None:
+        self._store = store
+        self._credits = credits
+        self._price = price
+        self._now = now
+
+    def admit_inference(self, principal: Principal) -> None:
+        """Raise InsufficientCredits when inference costs something and nothing is left to pay it with."""
+        if self._price:
+            self._credits.require(principal.organization_id)
+
+    def meter_inference(self, principal: Principal, model: str, *, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count an answer and charge the whole cents that it completes. The rest of a cent waits for the next one.
+
+        It was given already, so nothing that fails here may take it back.
+        """
+        microcents = round((prompt_tokens + completion_tokens) * self._price / 1_000 * MICROCENTS)
+        charged = microcents if self._credits.billing else 0
+        row = Row(self._today(), INFERENCE, model, Use(1, prompt_tokens, completion_tokens, 0, charged))
+        try:
+            total, debited = self._store.add(principal.organization_id, row)
+            if (due := total // MICROCENTS) > debited:
+                self._debit(principal.organization_id, row, due, debited)
+        except Exception:
+            logger.exception("Tokens of %s by %s were not metered.", model, principal.organization_id)
+
+    def training(self, organization_id: str, base_model: str, *, billed_seconds: int, cost: float) -> table.Write:
+        """The write that counts an attempt of a job that has ended, to be part of its transaction."""
+        use = Use(requests=1, billed_seconds=billed_seconds, microcents=round(cost * 100 * MICROCENTS))
+        return self._store.addition(organization_id, Row(self._today(), TRAINING, base_model, use))
+
+    def summary(
+        self, principal: Principal, *, start: str | None, end: str | None, by: Sequence[str]
+    ) -> tuple[str, str, list[Row]]:
+        """First day, the day after the last, and what was used between them, told apart by `by`."""
+        last = self._day(end, "end_time") if end else clock.iso(self._now() + timedelta(days=1))[:10]
+        first = self._day(start, "start_time") if start else _days_before(last, _DEFAULT_DAYS)
+        if not first < last or _days_before(last, MOST_DAYS) > first:
+            raise InvalidRequest(
+                f"From {first} to {last} is no span of 1 to {MOST_DAYS} days.",
+                param="start_time",
+                remedy="Choose an end_time after the start_time, and ask for longer spans year by year.",
+            )
+        return first, last, grouped(self._store.rows(principal.organization_id, first, last), by)
+
+    def _debit(self, organization_id: str, row: Row, due: int, debited: int) -> None:
+        note = self._store.debit(organization_id, row, seen=debited, debited=due)
+        try:
+            self._credits.spend(organization_id, due - debited, f"{row.kind}:{row.model}", [note])
+        except table.ConditionFailed:
+            # Another request charged these cents; whatever it left is charged with the next answer.
+            return
+
+    def _today(self) -> str:
+        return clock.iso(self._now())[:10]
+
+    def _day(self, text: str, param: str) -> str:
+        """The UTC day of a timestamp: ISO 8601, or Unix seconds as OpenAI's clients send them."""
+        try:
+            moment = clock.parse(text) if not text.isdigit() else clock.of_epoch(int(text))
+            return clock.iso(moment)[:10]
+        except (ValueError, OverflowError, OSError) as error:
+            raise InvalidRequest(
+                f"{param} is {text!r}, which is no timestamp.", param=param, remedy="Send 2025-02-01T00:00:00Z."
+            ) from error
+
+
+def _days_before(day: str, days: int) -> str:
+    return clock.iso(clock.parse(day) - timedelta(days=days))[:10]
