@@ -21,6 +21,8 @@
 | ledger entry    | <o>         | LEDGER#<entry>      |                |               |          |                |
 | usage of a day  | <o>         | USAGE#<day>#<kind>#<model> |         |               |          |                |
 | audit entry     | <o>         | AUDIT#<entry>       |                |               |          |                |
+| webhook endpoint| <o>         | WEBHOOK#<endpoint>  |                |               |          |                |
+| webhook delivery| <o>         | DELIVERY#<endpoint>#<event> |        |               |          | LIVE#DELIVERY  |
 
 gsi1 and gsi2 are facets (status or type, base model or job), gsi3 is the list of a noun, gsi4 the live work of all
 organizations. Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
@@ -155,6 +157,15 @@ def usage(day: str, kind: str = "", model: str = "") -> str:
 
 def audit(entry_id: str) -> str:
     return f"AUDIT#{entry_id}"
+
+
+def webhook(endpoint_id: str) -> str:
+    return f"WEBHOOK#{endpoint_id}"
+
+
+def webhook_delivery(endpoint_id: str, event_id: str = "") -> str:
+    """Without an event: what the sort keys of all deliveries to that endpoint begin with."""
+    return f"DELIVERY#{endpoint_id}#{event_id}"
 
 
 def key(organization_id: str, sort_key: str) -> Item:

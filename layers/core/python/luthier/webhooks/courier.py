@@ -1,0 +1,188 @@
+"""Carrying deliveries to their receivers, and looking after those whose message was lost.
+
+A message is done once its outcome is written. A process that dies before that leaves the message to another, which
+sends again: every delivery happens at least once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luthier import clock, table
+from luthier.events.entity import Event, event
+from luthier.webhooks import payload, signing
+from luthier.webhooks.entity import CALLBACKS, DISABLED, EXHAUSTED, PENDING, SLOW_FOR, Attempt, Delivery, Endpoint
+from luthier.webhooks.fan_out import message_of
+from luthier.webhooks.queues import DeliveryQueues, Message
+from luthier.webhooks.sender import Outcome, Post, Sender
+from luthier.webhooks.store import LONGEST_DELAY, Address, WebhookStore
+
+logger = logging.getLogger(__name__)
+# Sweeping more at once would only fill the queues faster than they empty.
+_SWEPT = 1_000
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """One message with what it is about, as it stood when the batch was read."""
+
+    message: Message
+    delivery: Delivery
+    endpoint: Endpoint
+
+    @property
+    def url(self) -> str:
+        return self.delivery.url or self.endpoint.url or ""
+
+
+class Courier:
+    def __init__(
+        self, store: WebhookStore, queues: DeliveryQueues, sender: Sender, now: clock.Clock = clock.now
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._sender = sender
+        self._now = now
+
+    def deliver(self, messages: Mapping[str, Message]) -> list[str]:
+        """Handle a batch, all at once; the names of the messages that have to come again."""
+        deliveries, endpoints = self._store.load({_address(message) for message in messages.values()})
+        return self._sender.run(self._deliver(messages, deliveries, endpoints))
+
+    def sweep(self) -> int:
+        """Send messages for what is due and has none on its way; how many."""
+        sent, now = 0, self._now()
+        for address, seen in self._store.overdue(now):
+            if sent == _SWEPT:
+                break
+            delivery = self._store.delivery(*address)
+            # First the later moment, then the message: what dies in between comes up again.
+            if delivery and delivery.state == PENDING and self._store.postpone(address, seen, now):
+                self._queues.send([message_of(delivery, slow=False)])
+                sent += 1
+        return sent
+
+    async def _deliver(
+        self,
+        messages: Mapping[str, Message],
+        deliveries: dict[Address, Delivery],
+        endpoints: dict[tuple[str, str], Endpoint],
+    ) -> list[str]:
+        names, errands = [], []
+        for name, message in messages.items():
+            delivery = deliveries.get(_address(message))
+            # A stale message: somebody else has brought the delivery further, or it has expired.
+            if delivery is None or delivery.state != PENDING or delivery.tries != message.tries:
+                continue
+            endpoint = endpoints.get((message.organization_id, message.endpoint_id))
+            names.append(name)
+            errands.append(self._run(message, delivery, endpoint))
+        results = await asyncio.gather(*errands, return_exceptions=True)
+        failed = [(name, result) for name, result in zip(names, results, strict=True) if result is not None]
+        for name, error in failed:
+            logger.error("Message %s comes again: %r", name, error)
+        return [name for name, _ in failed]
+
+    async def _run(self, message: Message, delivery: Delivery, endpoint: Endpoint | None) -> None:
+        if endpoint is None or endpoint.status == DISABLED:
+            await asyncio.to_thread(self._cancel, delivery, endpoint)
+        elif not message.slow and endpoint.is_slow(self._now()):
+            await asyncio.to_thread(self._queues.send, [message_of(delivery, slow=True)])
+        else:
+            errand = _Errand(message, delivery, endpoint)
+            attempt, outcome = await self._attempt(errand)
+            await asyncio.to_thread(self._record, errand, attempt, outcome)
+
+    async def _attempt(self, errand: _Errand) -> tuple[Attempt, Outcome]:
+        now = self._now()
+        post = draw(errand.delivery, errand.endpoint, errand.url, now, errand.message.seconds)
+        outcome = await self._sender.send(post)
+        return attempt_of(post, now, outcome), outcome
+
+    def _record(self, errand: _Errand, attempt: Attempt, outcome: Outcome) -> None:
+        try:
+            if outcome.timed_out and not errand.message.slow:
+                self._hand_over(errand, attempt)
+            elif attempt.succeeded:
+                self._succeed(errand, attempt)
+            else:
+                self._fail(errand, attempt)
+        except table.ConditionFailed:
+            # Two messages about one try, or a replay meanwhile: the other one's word stands.
+            logger.info("Delivery %s was brought further by another.", errand.delivery.event_id)
+
+    def _hand_over(self, errand: _Errand, attempt: Attempt) -> None:
+        """Let the slow lane repeat the try, and everybody know that this endpoint takes its time."""
+        patient = errand.delivery.impatient(attempt)
+        self._store.save(errand.delivery, patient, travelling=True)
+        if errand.endpoint.id != CALLBACKS:
+            self._store.note(errand.endpoint, slow_until=clock.iso(self._now() + SLOW_FOR))
+        self._queues.send([message_of(patient, slow=True)])
+
+    def _succeed(self, errand: _Errand, attempt: Attempt) -> None:
+        self._store.save(errand.delivery, errand.delivery.after(attempt, self._now()), travelling=False)
+        if errand.endpoint.failing_since:
+            self._store.note(errand.endpoint, failing_since=None)
+
+    def _fail(self, errand: _Errand, attempt: Attempt) -> None:
+        new = errand.delivery.after(attempt, self._now())
+        if new.state == EXHAUSTED:
+            # Buried before it is written: what dies in between is buried twice, never forgotten.
+            self._queues.bury(errand.message, new.reason)
+            self._store.save(errand.delivery, new, travelling=False, fact=self._exhausted(new, errand.url))
+        else:
+            self._retry(errand.delivery, new)
+        self._judge(errand.endpoint)
+
+    def _retry(self, old: Delivery, new: Delivery) -> None:
+        """By a delayed message where SQS delays so long, else by the sweeper."""
+        delay = round((clock.parse(new.next_attempt_at or "") - self._now()).total_seconds())
+        soon = delay <= LONGEST_DELAY
+        self._store.save(old, new, travelling=soon)
+        if soon:
+            self._queues.send([message_of(new, slow=False)], delay=max(delay, 0))
+
+    def _judge(self, endpoint: Endpoint) -> None:
+        """After a failure: note the first one, and disable who has taken nothing for too long."""
+        now = self._now()
+        if endpoint.id == CALLBACKS:
+            return
+        if endpoint.failing_since is None:
+            self._store.note(endpoint, failing_since=clock.iso(now))
+        elif endpoint.failed_too_long(now):
+            reason = f"Every try since {endpoint.failing_since} has failed."
+            facts = {"webhookId": endpoint.id, "url": endpoint.url, "failingSince": endpoint.failing_since}
+            told = event("webhook.disabled", endpoint.organization_id, clock.iso(now), facts)
+            self._store.put(endpoint, endpoint.disabled(clock.iso(now), reason), told)
+
+    def _exhausted(self, delivery: Delivery, url: str) -> Event | None:
+        # An endpoint that hears of webhooks only must not hear of its own silence for ever.
+        if delivery.event_type.startswith("webhook."):
+            return None
+        facts: dict[str, Any] = {"webhookId": delivery.endpoint_id, "url": url, "deliveryId": delivery.event_id}
+        facts |= {"event": delivery.event_type, "tries": delivery.tries, "error": delivery.reason}
+        return event("webhook.delivery_exhausted", delivery.organization_id, clock.iso(self._now()), facts)
+
+    def _cancel(self, delivery: Delivery, endpoint: Endpoint | None) -> None:
+        reason = "The endpoint is disabled." if endpoint else "The endpoint was deleted."
+        try:
+            self._store.save(delivery, delivery.cancelled(self._now(), reason), travelling=False)
+        except table.ConditionFailed:
+            logger.info("Delivery %s was brought further by another.", delivery.event_id)
+
+
+def draw(delivery: Delivery, endpoint: Endpoint, url: str, now: Any, seconds: float) -> Post:
+    """The signed request of one attempt."""
+    body = payload.body(delivery, clock.iso(now))
+    signed = signing.headers(delivery.event_id, delivery.event_type, int(now.timestamp()), body, endpoint.keys(now))
+    return Post(url, {"Content-Type": "application/json", **signed}, body, seconds)
+
+
+def attempt_of(post: Post, now: Any, outcome: Outcome) -> Attempt:
+    return Attempt(clock.iso(now), post.url, outcome.milliseconds, outcome.status, outcome.error, outcome.text)
+
+
+def _address(message: Message) -> Address:
+    return message.organization_id, message.endpoint_id, message.event_id

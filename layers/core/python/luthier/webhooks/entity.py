@@ -1,0 +1,197 @@
+"""Webhooks: endpoints, and what becomes of each event that is sent to them. Pure: standard library only.
+
+A delivery is one event for one endpoint, named by the event's id, which the receiver sees as `webhook-id`:
+
+pending → delivered | exhausted | cancelled
+replay opens the next round of an ended one: → pending
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from luthier import clock
+from luthier.events.entity import Event
+
+ENABLED, DISABLED = "enabled", "disabled"
+PENDING, DELIVERED, EXHAUSTED, CANCELLED = "pending", "delivered", "exhausted", "cancelled"
+STATES = (PENDING, DELIVERED, EXHAUSTED, CANCELLED)
+
+# Seconds before each try: eight tries over 27 hours, 35 minutes and 5 seconds.
+SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
+EVERYTHING = "*"
+# Stands for the `webhookUrl` of all jobs: it has a secret and a log of deliveries, and no URL of its own.
+CALLBACKS = "callbacks"
+# What a job's own webhookUrl hears: its turning points, and that its model answers requests.
+CALLBACK_EVENTS = (
+    "training.started",
+    "training.completed",
+    "training.failed",
+    "training.stopped",
+    "training.paused",
+    "model.deployed",
+)
+DISABLED_AFTER = timedelta(days=5)
+# An endpoint that did not answer in time is taken for slow so long.
+SLOW_FOR = timedelta(hours=1)
+_SHOWN_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an organization wants its events. `secrets` are {secret, expires_at}, newest first; `version` counts
+    changes by people, the fields about its health do not."""
+
+    id: str
+    organization_id: str
+    name: str
+    url: str | None
+    events: list[str]
+    secrets: list[dict[str, Any]]
+    created_at: str
+    updated_at: str
+    status: str = ENABLED
+    disabled_reason: str | None = None
+    # Since when no try has succeeded; None after a success.
+    failing_since: str | None = None
+    slow_until: str | None = None
+    version: int = 1
+
+    def wants(self, event_type: str) -> bool:
+        return self.status == ENABLED and (EVERYTHING in self.events or event_type in self.events)
+
+    def keys(self, now: datetime) -> list[str]:
+        """The secrets that are valid, newest first."""
+        return [
+            entry["secret"]
+            for entry in self.secrets
+            if entry["expires_at"] is None or clock.parse(entry["expires_at"]) > now
+        ]
+
+    def is_slow(self, now: datetime) -> bool:
+        return self.slow_until is not None and clock.parse(self.slow_until) > now
+
+    def failed_too_long(self, now: datetime) -> bool:
+        return self.failing_since is not None and now - clock.parse(self.failing_since) >= DISABLED_AFTER
+
+    def changed(self, now: str, **changes: Any) -> "Endpoint":
+        return replace(self, updated_at=now, version=self.version + 1, **changes)
+
+    def rotated(self, now: datetime, secret: str, overlap: timedelta) -> "Endpoint":
+        """This endpoint with a new secret; the one before stays valid for `overlap`, older ones do not."""
+        ends = clock.iso(now + overlap)
+        old = [self.secrets[0] | {"expires_at": ends}] if overlap else []
+        return self.changed(clock.iso(now), secrets=[{"secret": secret, "expires_at": None}, *old])
+
+    def enabled(self, now: str) -> "Endpoint":
+        """This endpoint taking events again, whatever it did before."""
+        clean: dict[str, Any] = {"disabled_reason": None, "failing_since": None, "slow_until": None}
+        return self.changed(now, status=ENABLED, **clean)
+
+    def disabled(self, now: str, reason: str) -> "Endpoint":
+        return self.changed(now, status=DISABLED, disabled_reason=reason)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One POST: `status_code` and `response` (its beginning) of what came back, or `error`, a sentence."""
+
+    at: str
+    url: str
+    milliseconds: int
+    status_code: int | None = None
+    error: str | None = None
+    response: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.error is None and self.status_code is not None and 200 <= self.status_code < 300
+
+    @property
+    def verdict(self) -> str | None:
+        """What went wrong, as a sentence; None where nothing did."""
+        return None if self.succeeded else self.error or f"The endpoint answered {self.status_code}."
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event for one endpoint. `tries` counts within the round, `url` is set where the endpoint has none."""
+
+    organization_id: str
+    endpoint_id: str
+    event_id: str
+    event_type: str
+    event_at: str
+    data: dict[str, Any]
+    created_at: str
+    url: str | None = None
+    state: str = PENDING
+    tries: int = 0
+    next_attempt_at: str | None = None
+    finished_at: str | None = None
+    reason: str | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    version: int = 1
+
+    @classmethod
+    def of(cls, event: Event, endpoint_id: str, now: str, url: str | None = None) -> "Delivery":
+        return cls(
+            organization_id=event.organization_id,
+            endpoint_id=endpoint_id,
+            event_id=event.id,
+            event_type=event.type,
+            event_at=event.created_at,
+            data=event.data,
+            created_at=now,
+            url=url,
+            next_attempt_at=now,
+        )
+
+    def after(self, attempt: Attempt, now: datetime) -> "Delivery":
+        """This delivery once an attempt that counts has ended: delivered, due again, or exhausted."""
+        tries = self.tries + 1
+        if attempt.succeeded:
+            return self._ended(DELIVERED, now, attempt.verdict, tries=tries, attempts=self._with(attempt))
+        if tries == len(SCHEDULE):
+            return self._ended(EXHAUSTED, now, attempt.verdict, tries=tries, attempts=self._with(attempt))
+        due = clock.iso(now + timedelta(seconds=SCHEDULE[tries]))
+        return self._next(tries=tries, next_attempt_at=due, attempts=self._with(attempt))
+
+    def tested(self, attempt: Attempt, now: datetime) -> "Delivery":
+        """This delivery of a test event, which is sent once."""
+        state = DELIVERED if attempt.succeeded else CANCELLED
+        return self._ended(state, now, attempt.verdict, tries=1, attempts=self._with(attempt))
+
+    def impatient(self, attempt: Attempt) -> "Delivery":
+        """This delivery once a short wait was cut off: the try goes on, with more patience."""
+        return self._next(attempts=self._with(attempt))
+
+    def cancelled(self, now: datetime, reason: str) -> "Delivery":
+        return self._ended(CANCELLED, now, reason)
+
+    def again(self, now: str) -> "Delivery":
+        """The next round of an ended delivery."""
+        return self._next(state=PENDING, tries=0, next_attempt_at=now, finished_at=None, reason=None)
+
+    def _ended(self, state: str, now: datetime, reason: str | None, **changes: Any) -> "Delivery":
+        return self._next(state=state, next_attempt_at=None, finished_at=clock.iso(now), reason=reason, **changes)
+
+    def _next(self, **changes: Any) -> "Delivery":
+        return replace(self, version=self.version + 1, **changes)
+
+    def _with(self, attempt: Attempt) -> list[dict[str, Any]]:
+        return [*self.attempts, asdict(attempt)][-_SHOWN_ATTEMPTS:]
+
+
+@dataclass(frozen=True)
+class Page:
+    items: list[Delivery]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How many deliveries are sent again; `complete` is False where there were more than one call takes."""
+
+    count: int
+    complete: bool

@@ -1,0 +1,249 @@
+"""What people do with webhooks: register endpoints, test them, read what was sent, send it again."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from luthier import clock, ids, table
+from luthier.accounts.entity import Principal
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
+from luthier.events.entity import catalogue, event
+from luthier.webhooks import signing
+from luthier.webhooks.address import Destinations
+from luthier.webhooks.courier import attempt_of, draw
+from luthier.webhooks.entity import (
+    CALLBACKS,
+    DISABLED,
+    ENABLED,
+    EVERYTHING,
+    PENDING,
+    STATES,
+    Attempt,
+    Delivery,
+    Endpoint,
+    Page,
+    Replayed,
+)
+from luthier.webhooks.fan_out import callbacks, message_of
+from luthier.webhooks.queues import SLOW_SECONDS, DeliveryQueues
+from luthier.webhooks.sender import Sender
+from luthier.webhooks.store import WebhookStore
+
+MOST_ENDPOINTS = 20
+LONGEST_OVERLAP = timedelta(days=7)
+# Deliveries that one call sends again at most.
+MOST_REPLAYED = 500
+_TRIES = 5
+
+
+class WebhookService:
+    def __init__(
+        self,
+        store: WebhookStore,
+        queues: DeliveryQueues,
+        sender: Sender,
+        destinations: Destinations,
+        now: clock.Clock = clock.now,
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._sender = sender
+        self._destinations = destinations
+        self._now = now
+
+    def create(self, principal: Principal, *, url: str, events: list[str], name: str = "") -> Endpoint:
+        """A new endpoint with a new secret; `["*"]` stands for every event. Raises InvalidRequest and Conflict."""
+        self._destinations.target(url)
+        known = self._store.endpoints(principal.organization_id)
+        if sum(endpoint.id != CALLBACKS for endpoint in known) >= MOST_ENDPOINTS:
+            raise Conflict(
+                f"An organization has at most {MOST_ENDPOINTS} webhook endpoints.",
+                code="too_many_endpoints",
+                remedy="Delete one that is not needed any more.",
+            )
+        now = clock.iso(self._now())
+        endpoint = Endpoint(
+            id=ids.new_id("we"),
+            organization_id=principal.organization_id,
+            name=name,
+            url=url,
+            events=_checked(events),
+            secrets=[{"secret": signing.new_secret(), "expires_at": None}],
+            created_at=now,
+            updated_at=now,
+        )
+        self._store.put(None, endpoint)
+        return endpoint
+
+    def list(self, principal: Principal) -> list[Endpoint]:
+        """The endpoints of an organization, oldest first."""
+        return [one for one in self._store.endpoints(principal.organization_id) if one.id != CALLBACKS]
+
+    def get(self, principal: Principal, endpoint_id: str) -> Endpoint:
+        endpoint = self._store.get(principal.organization_id, endpoint_id)
+        if endpoint is None and endpoint_id == CALLBACKS:
+            return self._first_callbacks(principal)
+        if endpoint is None:
+            raise NotFound(f"No webhook endpoint {endpoint_id!r}.", param="id", remedy="List the endpoints.")
+        return endpoint
+
+    def update(self, principal: Principal, endpoint_id: str, **changes: Any) -> Endpoint:
+        """Change `name`, `url`, `events` or `enabled`; what is not named stays as it is."""
+        if "url" in changes:
+            self._destinations.target(changes["url"])
+        if "events" in changes:
+            changes["events"] = _checked(changes["events"])
+        enabled = changes.pop("enabled", None)
+
+        def changed(endpoint: Endpoint, now: datetime) -> Endpoint:
+            if endpoint.id == CALLBACKS:
+                raise _fixed()
+            new = endpoint.changed(clock.iso(now), **changes) if changes else endpoint
+            if enabled is True and new.status == DISABLED:
+                return new.enabled(clock.iso(now))
+            if enabled is False and new.status == ENABLED:
+                return new.disabled(clock.iso(now), "It was disabled on request.")
+            return new
+
+        return self._change(principal, endpoint_id, changed)
+
+    def delete(self, principal: Principal, endpoint_id: str) -> Endpoint:
+        """Remove an endpoint. What is still on its way to it is dropped."""
+        endpoint = self.get(principal, endpoint_id)
+        if endpoint.id == CALLBACKS:
+            raise _fixed()
+        self._store.remove(endpoint)
+        return endpoint
+
+    def rotate_secret(self, principal: Principal, endpoint_id: str, *, overlap: timedelta) -> Endpoint:
+        """A new secret; for the time of the overlap requests are signed with the old one too."""
+        secret = signing.new_secret()
+        return self._change(principal, endpoint_id, lambda endpoint, now: endpoint.rotated(now, secret, overlap))
+
+    def test(self, principal: Principal, endpoint_id: str, event_type: str) -> tuple[Delivery, Attempt]:
+        """Send the catalogue's example of an event at once and answer what came back. It is never repeated."""
+        endpoint = self.get(principal, endpoint_id)
+        if endpoint.url is None:
+            raise _fixed()
+        (event_type,) = _checked([event_type])
+        now = self._now()
+        example = catalogue()[event_type].example
+        fact = event(event_type, principal.organization_id, clock.iso(now), example)
+        drawn = Delivery.of(fact, endpoint.id, clock.iso(now))
+        post = draw(drawn, endpoint, endpoint.url, now, SLOW_SECONDS)
+        attempt = attempt_of(post, now, self._sender.post(post))
+        tested = drawn.tested(attempt, self._now())
+        self._store.announce(tested)
+        return tested, attempt
+
+    def deliveries(
+        self, principal: Principal, endpoint_id: str, *, limit: int, after: str | None, state: str | None
+    ) -> Page:
+        """What was sent to an endpoint, newest event first. `after` is the id of the last delivery seen."""
+        endpoint = self.get(principal, endpoint_id)
+        if state is not None and state not in STATES:
+            raise InvalidRequest(f"status is {state!r}.", param="status", remedy=f"Choose from {', '.join(STATES)}.")
+        return self._store.page(principal.organization_id, endpoint.id, limit=limit, after=after, state=state)
+
+    def delivery(self, principal: Principal, endpoint_id: str, delivery_id: str) -> Delivery:
+        found = self._store.delivery(principal.organization_id, endpoint_id, delivery_id)
+        if found is None:
+            raise NotFound(
+                f"No delivery {delivery_id!r} to {endpoint_id!r}.", param="id", remedy="List the deliveries."
+            )
+        return found
+
+    def replay(self, principal: Principal, endpoint_id: str, delivery_id: str) -> Delivery:
+        """Send an ended delivery again, from its first try. One that is pending goes on as it is."""
+        self._ready(principal, endpoint_id)
+        return self._again(self.delivery(principal, endpoint_id, delivery_id))
+
+    def replay_since(
+        self, principal: Principal, endpoint_id: str, *, since: str, states: tuple[str, ...] = ()
+    ) -> Replayed:
+        """Send every ended delivery again whose event happened at or after `since`; `states` narrows them."""
+        start = _moment(since)
+        endpoint = self._ready(principal, endpoint_id)
+        count = 0
+        for delivery in self._store.newest(principal.organization_id, endpoint.id):
+            if clock.parse(delivery.event_at) < start:
+                break
+            if delivery.state == PENDING or (states and delivery.state not in states):
+                continue
+            if count == MOST_REPLAYED:
+                return Replayed(count, complete=False)
+            self._again(delivery)
+            count += 1
+        return Replayed(count, complete=True)
+
+    def _again(self, delivery: Delivery) -> Delivery:
+        if delivery.state == PENDING:
+            return delivery
+        new = delivery.again(clock.iso(self._now()))
+        try:
+            self._store.save(delivery, new, travelling=True)
+        except table.ConditionFailed:
+            return delivery  # another replay was faster
+        self._queues.send([message_of(new, slow=False)])
+        return new
+
+    def _ready(self, principal: Principal, endpoint_id: str) -> Endpoint:
+        endpoint = self.get(principal, endpoint_id)
+        if endpoint.status == DISABLED:
+            raise Conflict(
+                f"Endpoint {endpoint.id} is disabled: {endpoint.disabled_reason}",
+                details={"current": DISABLED, "required": [ENABLED]},
+                remedy="Enable it first.",
+            )
+        return endpoint
+
+    def _first_callbacks(self, principal: Principal) -> Endpoint:
+        endpoint = callbacks(principal.organization_id, clock.iso(self._now()))
+        try:
+            self._store.put(None, endpoint)
+        except table.ConditionFailed:
+            return self.get(principal, CALLBACKS)
+        return endpoint
+
+    def _change(self, principal: Principal, endpoint_id: str, verb: Any) -> Endpoint:
+        """Apply a verb to the endpoint as it stands; when somebody else was faster, look again."""
+        for _ in range(_TRIES):
+            old = self.get(principal, endpoint_id)
+            new: Endpoint = verb(old, self._now())
+            if new is old:
+                return old
+            try:
+                self._store.put(old, new)
+            except table.ConditionFailed:
+                continue
+            return new
+        raise Conflict(f"Several requests changed {endpoint_id} at once.", remedy="Try again.", retry_after=1)
+
+
+def _checked(events: list[str]) -> list[str]:
+    known = [*catalogue(), EVERYTHING]
+    for name in events:
+        if name not in known:
+            raise InvalidRequest(
+                f"Unknown event {name!r}.",
+                code="unknown_event",
+                param="events",
+                remedy="GET /v1/webhook_event_types lists them; `*` stands for all.",
+            )
+    return list(dict.fromkeys(events))
+
+
+def _moment(since: str) -> datetime:
+    try:
+        return clock.parse(since)
+    except ValueError:
+        raise InvalidRequest(
+            f"since is {since!r}, which is no ISO 8601 time.", param="since", remedy="Send 2025-02-01T10:00:00Z."
+        ) from None
+
+
+def _fixed() -> Unprocessable:
+    return Unprocessable(
+        f"`{CALLBACKS}` stands for the webhookUrl of all jobs and has no settings of its own but its secret.",
+        code="not_an_endpoint",
+        remedy="Create an endpoint.",
+    )
