@@ -54,6 +54,7 @@ def _add_options(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="what is put into the base-model bucket (default: demo)")  # fmt: skip
     add("--wait-scale", type=float, default=standard.wait_scale,
         help="factor on the waits of the state machines (default: 0.05)")  # fmt: skip
+    add("--hub-url", default="", help="hub that other base models are copied from (default: the template's)")
     add("--verbose", action="store_true", help="log what the emulator does")
     return command
 
@@ -61,7 +62,8 @@ def _add_options(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _options(given: argparse.Namespace) -> Options:
     return Options(
         state_dir=given.state_dir, port=given.port, aws_port=given.aws_port, base_model=given.base_model,
-        trainer_python=trainer_python_from_environment(), wait_scale=given.wait_scale, verbose=given.verbose,
+        trainer_python=trainer_python_from_environment(), wait_scale=given.wait_scale, hub_url=given.hub_url,
+        verbose=given.verbose,
     )  # fmt: skip
 
 

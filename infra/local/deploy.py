@@ -25,7 +25,7 @@ def deploy(options: Options, client: ClientFactory) -> dict[str, str]:
 
     Raises Refusal with the last lines of the CDK's output when it fails; the rest is in the log.
     """
-    fingerprint = sources_fingerprint()
+    fingerprint = sources_fingerprint(options.hub_url)
     if _deployed(client) != fingerprint:
         _run([str(PLATFORM_PYTHON), "-m", "infra.build_deps", "local"], options, dict(os.environ))
         _make_assets_bucket(client)
@@ -40,9 +40,9 @@ def outputs(client: ClientFactory) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
-def sources_fingerprint() -> str:
+def sources_fingerprint(hub_url: str) -> str:
     """Changes whenever the template or the functions' code could."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(hub_url.encode())
     for path in _files():
         digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -71,9 +71,10 @@ def _make_assets_bucket(client: ClientFactory) -> None:
 
 
 def _cdk_command(options: Options) -> list[str]:
+    hub = ["--context", f"hub_url={options.hub_url}"] if options.hub_url else []
     return [
         str(CDK), "deploy", "--all", "--require-approval", "never", "--no-notices", "--progress", "events",
-        "--context", "flavour=local", "--output", str(options.state_dir / "cdk.out"),
+        "--context", "flavour=local", "--output", str(options.state_dir / "cdk.out"), *hub,
     ]  # fmt: skip
 
 

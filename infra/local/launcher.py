@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -105,13 +106,13 @@ class Launcher:
 
     def _start(self) -> None:
         began = time.monotonic()
+        self._sagemaker.recover()
         self._say("Deploying the stack to this machine …")
         outputs = deploy.deploy(self._options, self._client)
         if self._options.base_model != "none":
             self._say("Staging the base model …")
         model = seed.stage_base_model(self._options, self._client, outputs["BaseModelsBucketName"])
         key = seed.api_key(self._options, self._client, outputs["TableName"])
-        self._sagemaker.recover()
         self._sweep()
         self._door.open(*_api_address(outputs["ApiUrl"]))
         seed.write_env(self._options.env_file, self._environment(outputs, key))
@@ -166,9 +167,13 @@ def _log_to_file(options: Options) -> None:
         filename=options.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
     emulator.quiet_libraries(options.verbose)
-    complaint = logging.StreamHandler(sys.stderr)
-    complaint.setLevel(logging.WARNING)
-    complaint.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger("luthier.snapshots").addHandler(complaint)
     if options.verbose:
         logging.getLogger("luthier").setLevel(logging.DEBUG)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(_only_full_disk)
+    logging.getLogger().addHandler(terminal)
+
+
+def _only_full_disk(record: logging.LogRecord) -> bool:
+    """The one thing in the log that the person at the terminal has to act on."""
+    return os.strerror(errno.ENOSPC) in record.getMessage()

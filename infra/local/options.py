@@ -22,6 +22,8 @@ class Options:
         base_model: what is seeded into the base-model bucket: `demo`, `tiny` or `none`.
         trainer_python: the interpreter that runs training and serving children.
         wait_scale: Step Functions waits and retry pauses are multiplied by this.
+        hub_url: where base models that are not seeded are copied from; empty: the template's default.
+        verbose: log what the emulator does.
     """
 
     state_dir: Path = field(default_factory=lambda: REPOSITORY / ".luthier")
@@ -30,6 +32,7 @@ class Options:
     base_model: str = "demo"
     trainer_python: Path = field(default_factory=lambda: REPOSITORY / ".venv-trainer" / "bin" / "python")
     wait_scale: float = 0.05
+    hub_url: str = ""
     verbose: bool = False
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,19 +32,23 @@ def stage_base_model(options: Options, client: ClientFactory, bucket: str) -> st
     s3, prefix = client("s3"), f"{model_id}/{_revision(model_id)}"
     if s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/manifest.json").get("KeyCount"):
         return model_id
-    folder = _build(options, module, model_id)
+    with tempfile.TemporaryDirectory(dir=options.temporary) as draft:
+        folder = _build(options, module, Path(draft) / model_id)
+        _upload(s3, bucket, prefix, folder, {"model": model_id, "revision": _revision(model_id)})
+    return model_id
+
+
+def _upload(s3: Any, bucket: str, prefix: str, folder: Path, about: dict[str, str]) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
     manifest = {
-        "model": model_id,
-        "revision": _revision(model_id),
+        **about,
         "files": [_described(path, folder) for path in files],
         "staged_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     # Last: whoever finds it may read the rest.
     s3.put_object(Bucket=bucket, Key=f"{prefix}/manifest.json", Body=json.dumps(manifest, indent=2).encode())
-    return model_id
 
 
 def _revision(model_id: str) -> str:
@@ -51,13 +56,12 @@ def _revision(model_id: str) -> str:
     return str(next(model["revision"] for model in models if model["id"] == model_id))
 
 
-def _build(options: Options, module: str, model_id: str) -> Path:
-    target = options.state_dir / "models" / model_id
+def _build(options: Options, module: str, target: Path) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "training_container")}
     command = [str(options.trainer_python), "-m", module, str(target)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Refusal(f"The base model {model_id} could not be built: {done.stderr.strip().splitlines()[-1]}")
+        raise Refusal(f"The base model {target.name} could not be built: {done.stderr.strip().splitlines()[-1]}")
     return target
 
 

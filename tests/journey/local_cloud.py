@@ -28,10 +28,12 @@ class LocalCloud:
 
     Args:
         state_dir: kept between starts, as a user's would be.
+        hub_url: where it copies base models from.
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, hub_url: str = "http://127.0.0.1:9") -> None:
         self.state_dir = state_dir
+        self.hub_url = hub_url
         self.port, self.aws_port = _free_port(), _free_port()
         self._process: subprocess.Popen[str] | None = None
 
@@ -65,6 +67,7 @@ class LocalCloud:
         return [
             sys.executable, "-m", "infra.local", name, "--state-dir", str(self.state_dir), "--port", str(self.port),
             "--aws-port", str(self.aws_port), "--base-model", "tiny", "--wait-scale", "0.02",
+            "--hub-url", self.hub_url,
         ]  # fmt: skip
 
     def stop(self) -> None:
@@ -91,10 +94,22 @@ class LocalCloud:
             for pid in (task / "children").read_text().split()
         ]
 
-    def copy(self, state_dir: Path) -> "LocalCloud":
-        """Another cloud that begins with what this one, stopped, holds."""
-        shutil.copytree(self.state_dir, state_dir, ignore=shutil.ignore_patterns("tmp", "lock"))
-        return LocalCloud(state_dir)
+    def copy_state(self, folder: Path) -> None:
+        """Copy what it keeps; it may be running, for what lies on its disk is whole at any moment."""
+        shutil.copytree(self.state_dir, folder, ignore=shutil.ignore_patterns("tmp", "lock", "*.log"))
+
+    def take_state(self, folder: Path) -> None:
+        """Begin with a copy of another cloud's state."""
+        shutil.copytree(folder, self.state_dir)
+
+    def move_base_model(self, folder: Path) -> None:
+        """Take the seeded model out of its bucket, into a folder, without the manifest."""
+        s3, bucket = self.aws("s3"), self.environment["LUTHIER_BASE_MODELS_BUCKET"]
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=f"{MODEL}/").get("Contents", []):
+            name = item["Key"].rpartition("/")[2]
+            if name != "manifest.json":
+                s3.download_file(bucket, item["Key"], str(folder / name))
+            s3.delete_object(Bucket=bucket, Key=item["Key"])
 
     @property
     def environment(self) -> dict[str, str]:

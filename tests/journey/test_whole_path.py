@@ -1,10 +1,12 @@
 """From a file to an answer of the tuned model, through unmodified clients."""
 
+from typing import Any
+
 import httpx
 import openai
 import pytest
 
-from tests.journey.customer import JOBS, SHORT, Customer
+from tests.journey.customer import JOBS, Customer
 from tests.journey.local_cloud import MODEL, LocalCloud
 
 QUESTION = [
@@ -13,25 +15,14 @@ QUESTION = [
 ]
 
 
-@pytest.fixture(scope="module")
-def completed(cloud: LocalCloud) -> dict:
-    """A job that was created and ran to its end."""
-    with cloud.http() as client:
-        customer = Customer(client)
-        job_id = customer.create_job(SHORT, suffix="journey")
-        assert customer.job(job_id)["status"] == "queued"
-        customer.wait_for_status(job_id, "running", "completed")
-        return customer.wait_for_status(job_id, "completed")
-
-
-def test_a_job_runs_to_its_end_and_yields_a_model(completed: dict) -> None:
+def test_a_job_runs_to_its_end_and_yields_a_model(completed: dict[str, Any]) -> None:
     assert completed["resultModel"] == f"{MODEL}-journey"
     assert completed["progress"]["percent"] == 100
     assert completed["trainedTokens"] > 0
-    assert completed["finishedAt"] >= completed["startedAt"] > completed["createdAt"]
+    assert completed["finishedAt"] >= completed["startedAt"] >= completed["createdAt"]
 
 
-def test_the_metrics_come_from_the_trainer(completed: dict, customer: Customer) -> None:
+def test_the_metrics_come_from_the_trainer(completed: dict[str, Any], customer: Customer) -> None:
     metrics = customer.call("GET", f"{JOBS}/{completed['id']}/metrics")["metrics"]
 
     assert [step["step"] for step in metrics["steps"]] == list(range(1, len(metrics["steps"]) + 1))
@@ -39,14 +30,16 @@ def test_the_metrics_come_from_the_trainer(completed: dict, customer: Customer) 
     assert metrics["trainingLoss"] == completed["metrics"]["trainingLoss"]
 
 
-def test_the_logs_come_from_cloudwatch(completed: dict, customer: Customer) -> None:
+def test_the_logs_come_from_cloudwatch(completed: dict[str, Any], customer: Customer) -> None:
     logs = customer.call("GET", f"{JOBS}/{completed['id']}/logs", params={"lines": 5})["logs"]
 
     assert len(logs) == 5
     assert {"timestamp", "level", "message"} <= set(logs[0])
 
 
-def test_an_openai_client_talks_to_the_tuned_model(completed: dict, customer: Customer, cloud: LocalCloud) -> None:
+def test_an_openai_client_talks_to_the_tuned_model(
+    completed: dict[str, Any], customer: Customer, cloud: LocalCloud
+) -> None:
     customer.deploy(completed["id"])
 
     with openai.OpenAI(base_url=f"{cloud.environment['LUTHIER_BASE_URL']}/v1",
@@ -60,6 +53,19 @@ def test_an_openai_client_talks_to_the_tuned_model(completed: dict, customer: Cu
     assert answer.choices[0].message.content
     assert answer.usage is not None
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_what_the_server_refuses_is_a_model_error_with_its_own_words(
+    completed: dict[str, Any], cloud: LocalCloud
+) -> None:
+    endpoint = cloud.aws("sagemaker").list_endpoints()["Endpoints"][0]["EndpointName"]
+    runtime = cloud.aws("sagemaker-runtime")
+
+    with pytest.raises(runtime.exceptions.ModelError) as refused:
+        runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=b'{"messages": []}')
+
+    assert refused.value.response["OriginalStatusCode"] == 400
+    assert "messages" in refused.value.response["OriginalMessage"]
 
 
 def test_every_path_reaches_the_api_unchanged(api: httpx.Client) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -64,6 +65,8 @@ class SageMaker:
 
     def recover(self) -> None:
         """After a restart: jobs that were running have lost their process; endpoints get a new one."""
+        for kind in ("jobs", "endpoints"):
+            shutil.rmtree(self._plant.options.sagemaker / kind, ignore_errors=True)
         for job in self._plant.store.all("training-job"):
             if job["TrainingJobStatus"] not in FINAL:
                 self._lose(job)
