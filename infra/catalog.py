@@ -206,14 +206,21 @@ TRAINING_STEPS = (
     ),
     Function("pipeline", "reserve_credits", grants=TABLE, env=JOB_STORES),
     Function("pipeline", "plan_launch", grants=TABLE, env=JOB_STORES),
-    Function("pipeline", "assess_training", grants=(*TABLE, TRAINING_DESCRIBE), env=JOB_STORES),
+    Function(
+        "pipeline",
+        "assess_training",
+        grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_DESCRIBE),
+        env=JOB_STORES,
+    ),
     Function(
         "pipeline",
         "register_model",
         grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_DESCRIBE),
         env=JOB_STORES,
     ),
-    Function("pipeline", "settle_job", grants=(*TABLE, ARTIFACTS_LIST, TRAINING_DESCRIBE), env=JOB_STORES),
+    Function(
+        "pipeline", "settle_job", grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_DESCRIBE), env=JOB_STORES
+    ),
 )
 
 # Both machines stage base models.
@@ -259,6 +266,7 @@ EVENTS = (
         "sweep_stuck_jobs",
         grants=(
             *TABLE,
+            ARTIFACTS_READ,
             ARTIFACTS_LIST,
             DESCRIBE_EXECUTIONS,
             START_TRAINING,

@@ -28,6 +28,7 @@ Offset = Annotated[int, Query(ge=0, description="Jobs to skip.")]
 Sort = Annotated[str | None, Query(description="<field>:asc or <field>:desc, for example createdAt:desc.")]
 Lines = Annotated[int, Query(ge=1, le=MAX_LINES, description="How many of the last lines to return.")]
 Since = Annotated[str | None, Query(description="ISO 8601 time; only later lines are returned.")]
+MaxCost = Annotated[float | None, Query(gt=0, description="A new cap; it covers all attempts together.")]
 FromScratch = Annotated[bool, Query(description="Train from the start, not from the last checkpoint.")]
 
 app = Surface("fine_tuning", error_shape)
@@ -44,7 +45,14 @@ def list_jobs(
     sort: Sort = None,
 ) -> schema.JobPage:
     page = wiring.jobs().list(
-        app.principal, status=status, base_model=baseModel, search=search, limit=limit, offset=offset, sort=sort
+        app.principal,
+        status=status,
+        base_model=baseModel,
+        search=search,
+        limit=limit,
+        offset=offset,
+        sort=sort,
+        paused_is_stopped=True,
     )
     return schema.JobPage.of(page)
 
@@ -76,8 +84,8 @@ def stop_job(job_id: str) -> schema.JobChanged:
 
 
 @app.post(f"{JOB}/restart", security=WRITE, summary="Restart a stopped or failed job")
-def restart_job(job_id: str, fromScratch: FromScratch = False) -> schema.JobChanged:
-    job = wiring.jobs().restart(app.principal, job_id, from_scratch=fromScratch)
+def restart_job(job_id: str, fromScratch: FromScratch = False, maxCost: MaxCost = None) -> schema.JobChanged:
+    job = wiring.jobs().restart(app.principal, job_id, from_scratch=fromScratch, max_cost=maxCost)
     return schema.JobChanged.of(job, "Fine-tuning job restarted successfully")
 
 

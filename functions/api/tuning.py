@@ -28,3 +28,19 @@ def start_fine_tune(
 @app.get(JOB, security=READ, summary="Get a fine-tune's status, metrics and errors")
 def get_fine_tune(job_id: str) -> schema.FineTuneStatus:
     return schema.FineTuneStatus.of(wiring.jobs().get(app.principal, job_id))
+
+
+@app.post(f"{JOB}/pause", security=WRITE, summary="Let a fine-tune rest after a checkpoint")
+def pause_fine_tune(job_id: str) -> schema.FineTuneStatus:
+    return schema.FineTuneStatus.of(wiring.jobs().pause(app.principal, job_id))
+
+
+@app.post(f"{JOB}/resume", security=WRITE, summary="Let a paused fine-tune go on, with a higher cap if need be")
+def resume_fine_tune(job_id: str, body: schema.Resume | None = None) -> schema.FineTuneStatus:
+    max_cost = body.max_cost if body else None
+    return schema.FineTuneStatus.of(wiring.jobs().resume(app.principal, job_id, max_cost=max_cost))
+
+
+@app.post(f"{JOB}/stop", security=WRITE, summary="End a fine-tune after a checkpoint")
+def stop_fine_tune(job_id: str) -> schema.FineTuneStatus:
+    return schema.FineTuneStatus.of(wiring.jobs().stop(app.principal, job_id))

@@ -99,19 +99,22 @@ def test_only_the_top_layers_are_trained_when_asked(make_root: MakeRoot) -> None
         assert {name.split(".")[4] for name in adapter.keys()} == {"3"}  # noqa: SIM118  # not a dict
 
 
-@pytest.mark.parametrize(
-    ("limits", "ended"),
-    [
-        ({"max_seconds": 1}, "max_seconds"),
-        ({"max_cost": 0.01, "price_per_second": 1.0}, "max_cost"),
-    ],
-)
-def test_a_cap_ends_the_run_as_planned_with_a_model(make_root: MakeRoot, limits: dict[str, Any], ended: str) -> None:
-    root = make_root(limits=limits, hyperparameters={"epochs": 100})
+def test_a_time_limit_ends_the_run_as_planned_with_a_model(make_root: MakeRoot) -> None:
+    root = make_root(limits={"max_seconds": 1}, hyperparameters={"epochs": 100})
     assert run("trainer.train", "--root", root).exit_code == 0
     result = json.loads((root / "checkpoints" / "result.json").read_text())
-    assert result["ended"] == card(root)["ended"] == ended
+    assert result["ended"] == card(root)["ended"] == "max_seconds"
     assert 0 < result["step"] < result["total_steps"]
+
+
+def test_a_cost_cap_ends_the_run_with_a_checkpoint_to_go_on_from(make_root: MakeRoot) -> None:
+    root = make_root(limits={"max_cost": 0.01, "price_per_second": 1.0}, hyperparameters={"epochs": 100})
+    assert run("trainer.train", "--root", root).exit_code == 0
+    result = json.loads((root / "checkpoints" / "result.json").read_text())
+    assert result["ended"] == "max_cost"
+    assert 0 < result["step"] < result["total_steps"]
+    assert (root / "checkpoints" / f"checkpoint-{result['step']}" / "complete.json").exists()
+    assert not any((root / "model").glob("*"))
 
 
 def test_a_relaunch_of_the_same_attempt_does_not_get_a_fresh_budget(make_root: MakeRoot) -> None:

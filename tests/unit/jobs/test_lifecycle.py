@@ -62,6 +62,6 @@ def test_training_job_names_are_never_used_twice_and_fit_sagemaker() -> None:
     assert "_" not in (second.training_job_name or "")
 
 
-def test_users_see_five_statuses() -> None:
+def test_users_see_six_statuses() -> None:
     shown = {a_job(status).shown_status for status in entity.TRANSITIONS}
-    assert shown == {"queued", "running", "completed", "failed", "stopped"}
+    assert shown == {"queued", "running", "paused", "completed", "failed", "stopped"}

@@ -43,6 +43,9 @@ def run(config: JobConfig, folders: Folders, budget: Budget, interruption: Inter
     budget.save()
     if current.endings.ended == "stopped":
         raise Failure("interrupted", f"The run was stopped at step {current.trainer.state.global_step}.")
+    if current.endings.ended == "max_cost":
+        # Evaluating and exporting would cost more than is left; the checkpoint is what the platform goes on from.
+        return current.endings.ended
     evaluate(current)
     save(current, config, folders, budget)
     return current.endings.ended

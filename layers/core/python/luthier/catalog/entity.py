@@ -82,6 +82,11 @@ class Hardware:
         """Sustained floating-point operations per second of all GPUs."""
         return self.tflops_bf16 * 1e12 * max(1, self.gpu_count) * self.utilization
 
+    @property
+    def dearest_per_hour(self) -> float:
+        """Price of the dearest instance type: what a run can cost at most."""
+        return max((instance.cost_per_hour for instance in self.instances), default=self.cost_per_hour)
+
     def price_of(self, instance_type: str) -> float:
         """Price per hour of one of this row's instance types. Raises KeyError for another type."""
         return {instance.type: instance.cost_per_hour for instance in self.instances}[instance_type]

@@ -39,7 +39,7 @@ def estimate(
     tokens = round(examples * length * epochs)
     flops_per_token = lora_flops_per_token(base_model, length, lora_rank)
     tokens_per_second = calibration or hardware.flops / flops_per_token
-    startup = STARTUP_SECONDS + base_model.parameters * _BYTES_PER_PARAMETER / DOWNLOAD_BYTES_PER_SECOND
+    startup = startup_seconds(base_model)
     seconds = round(startup + tokens / tokens_per_second)
     return Estimate(
         cost=round(seconds / 3600 * hardware.cost_per_hour, 2),
@@ -61,6 +61,11 @@ def estimate(
             "price_source": hardware.price_source,
         },
     )
+
+
+def startup_seconds(base_model: BaseModel) -> float:
+    """Billed time before the first step: instance, image, weights."""
+    return STARTUP_SECONDS + base_model.parameters * _BYTES_PER_PARAMETER / DOWNLOAD_BYTES_PER_SECOND
 
 
 def lora_flops_per_token(base_model: BaseModel, length: float, rank: int) -> float:

@@ -120,6 +120,11 @@ def estimate(
     )
 
 
+def startup_cost(base_model: BaseModel, hardware: Hardware) -> float:
+    """The most that a run costs before its first step."""
+    return formula.startup_seconds(base_model) * hardware.dearest_per_hour / 3600
+
+
 def _require_method(base_model: BaseModel, method: str) -> None:
     if method not in base_model.methods:
         raise InvalidRequest(

@@ -2,8 +2,9 @@
 
 queued → preparing → running → completed
    └─────────┴──────────┴────→ stopping → stopped
+   └─────────┴──────────┴────→ pausing → paused
    └─────────┴──────────┴────→ failed
-restart opens the next attempt: failed | stopped → queued
+restart and resume open the next attempt: failed | stopped | paused → queued
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,23 +12,29 @@ from typing import Any
 
 QUEUED, PREPARING, RUNNING = "queued", "preparing", "running"
 STOPPING, STOPPED, FAILED, COMPLETED = "stopping", "stopped", "failed", "completed"
+PAUSING, PAUSED = "pausing", "paused"
 
-LIVE = (QUEUED, PREPARING, RUNNING, STOPPING)
+LIVE = (QUEUED, PREPARING, RUNNING, STOPPING, PAUSING)
+# Asked to end: it saves a checkpoint, and no step begins anything new for it.
+ENDING = (STOPPING, PAUSING)
 TERMINAL = (COMPLETED, FAILED, STOPPED)
 
 # What each status may become. A transition that is not here is refused.
 TRANSITIONS: dict[str, tuple[str, ...]] = {
-    QUEUED: (PREPARING, STOPPING, STOPPED, FAILED),
-    PREPARING: (QUEUED, RUNNING, STOPPING, STOPPED, FAILED, COMPLETED),
-    RUNNING: (QUEUED, STOPPING, STOPPED, FAILED, COMPLETED),
+    QUEUED: (PREPARING, STOPPING, STOPPED, PAUSING, PAUSED, FAILED),
+    # A run whose events were all lost ends here without ever having been seen running.
+    PREPARING: (QUEUED, RUNNING, STOPPING, STOPPED, PAUSING, PAUSED, FAILED, COMPLETED),
+    RUNNING: (QUEUED, STOPPING, STOPPED, PAUSING, PAUSED, FAILED, COMPLETED),
     STOPPING: (STOPPED, FAILED, COMPLETED),
     STOPPED: (QUEUED,),
+    PAUSING: (PAUSED, STOPPING, FAILED, COMPLETED),
+    PAUSED: (QUEUED, STOPPED),
     FAILED: (QUEUED,),
     COMPLETED: (),
 }
 
-# The five statuses that lists, filters and counters know: a user asks whether it waits, runs or has ended.
-SHOWN = {PREPARING: QUEUED, STOPPING: STOPPED}
+# The six statuses that lists, filters and counters know: a user asks whether it waits, runs, rests or has ended.
+SHOWN = {PREPARING: QUEUED, STOPPING: STOPPED, PAUSING: PAUSED}
 
 
 class IllegalTransition(Exception):
@@ -132,6 +139,12 @@ class Job:
         return estimate if cap is None else max(0.0, min(estimate, cap - self.cost.get("accrued", 0.0)))
 
     @property
+    def budget_left(self) -> float | None:
+        """What this job may still cost; None where it has no cap."""
+        cap = self.cost.get("cap")
+        return None if cap is None else max(0.0, cap - self.cost["accrued"])
+
+    @property
     def execution_name(self) -> str:
         return f"{self.id}-{self.attempt}".replace("_", "-")
 
@@ -150,14 +163,18 @@ class Job:
         launch = self.launch + 1
         return self.note(now, launch=launch, training_job_name=f"{self.execution_name}-{launch}")
 
-    def next_attempt(self, now: str, *, from_scratch: bool) -> "Job":
-        """The next attempt of an ended job; it continues from the last checkpoint unless `from_scratch`."""
+    def next_attempt(self, now: str, *, from_scratch: bool = False, max_cost: float | None = None) -> "Job":
+        """The next attempt of an ended or paused job; it continues from the last checkpoint unless `from_scratch`.
+
+        max_cost: the new cap of all attempts together; None keeps the present one.
+        """
         attempt = self.attempt + 1
         return self.become(
             QUEUED,
             now,
             attempt=attempt,
             series=attempt if from_scratch else self.series,
+            cost=self.cost if max_cost is None else self.cost | {"cap": max_cost},
             launch=0,
             training_job_name=None,
             phase=None,

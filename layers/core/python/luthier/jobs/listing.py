@@ -7,6 +7,7 @@ read every slim row of the narrowest index, about 300 bytes each, and count exac
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import merge
 from itertools import islice
 from typing import Any
 
@@ -23,7 +24,7 @@ SORTS = {
     "status": "status",
     "baseModel": "base_model",
 }
-STATUSES = ("queued", "running", "completed", "failed", "stopped")
+STATUSES = ("queued", "running", "paused", "completed", "failed", "stopped")
 MAX_LIMIT = 100
 
 
@@ -47,15 +48,20 @@ def page(
     limit: int = 20,
     offset: int = 0,
     sort: str | None = None,
+    paused_is_stopped: bool = False,
 ) -> Page:
-    """One page. Raises InvalidRequest for an unknown status or sort and for a limit or offset out of range."""
+    """One page. Raises InvalidRequest for an unknown status or sort and for a limit or offset out of range.
+
+    paused_is_stopped: for surfaces that show five statuses; paused jobs are found among the stopped ones.
+    """
     field, ascending = _sort(sort or "createdAt:desc")
     _check(status, limit, offset)
+    statuses = ("stopped", "paused") if paused_is_stopped and status == "stopped" else (status,) if status else ()
     if field == "id" and not search and not (status and base_model):
-        rows = _in_order(store, organization_id, status, base_model, ascending, offset + limit)
+        rows = _in_order(store, organization_id, statuses, base_model, ascending, offset + limit)
         counts = store.counts(organization_id)
         count = (
-            counts.by_status.get(status, 0)
+            sum(counts.by_status.get(name, 0) for name in statuses)
             if status
             else counts.by_base_model.get(base_model, 0)
             if base_model
@@ -64,7 +70,7 @@ def page(
         return Page(list(islice(rows, offset, offset + limit)), count, limit, offset)
     found = [
         row
-        for row in store.rows(organization_id, status=status, base_model=base_model)
+        for row in _of_statuses(store, organization_id, statuses, base_model=base_model)
         if _matches(row, base_model, search)
     ]
     found.sort(key=_by(field), reverse=not ascending)
@@ -72,13 +78,27 @@ def page(
 
 
 def _in_order(
-    store: JobStore, organization_id: str, status: str | None, base_model: str | None, ascending: bool, reach: int
+    store: JobStore,
+    organization_id: str,
+    statuses: tuple[str, ...],
+    base_model: str | None,
+    ascending: bool,
+    reach: int,
 ) -> Iterator[table.Item]:
-    if status or base_model or reach > MAX_LIMIT:
-        return store.rows(
-            organization_id, status=status, base_model=base_model, ascending=ascending, page_size=min(reach, 1000)
+    if statuses or base_model or reach > MAX_LIMIT:
+        size = min(reach, 1000)
+        return _of_statuses(
+            store, organization_id, statuses, base_model=base_model, ascending=ascending, page_size=size
         )
     return store.newest(organization_id, page_size=reach, ascending=ascending)
+
+
+def _of_statuses(
+    store: JobStore, organization_id: str, statuses: tuple[str, ...], ascending: bool = False, **query: Any
+) -> Iterator[table.Item]:
+    """Rows in order of creation, from one query per status."""
+    found = [store.rows(organization_id, status=status, ascending=ascending, **query) for status in statuses or (None,)]
+    return merge(*found, key=lambda row: row["id"], reverse=not ascending)
 
 
 def _matches(row: table.Item, base_model: str | None, search: str | None) -> bool:

@@ -8,6 +8,19 @@ from luthier.jobs import entity
 from luthier.jobs.entity import Job
 
 COMPLETED, RUNNING, STOPPED, FAILED, NO_CAPACITY = "completed", "running", "stopped", "failed", "no_capacity"
+PAUSED = "paused"
+
+STOPPED_BY_USER = {"code": "stopped_by_user", "message": "Stopped on request.", "hint": None}
+_PAUSED_BY_USER = {
+    "code": "paused_by_user",
+    "message": "Paused on request.",
+    "hint": "Resume it to go on from its checkpoint.",
+}
+_BUDGET_REACHED = {
+    "code": "budget_reached",
+    "message": "The next step would have cost more than the job's cap. The run has saved a checkpoint and rests.",
+    "hint": "Resume it with a higher maxCost to go on from the checkpoint.",
+}
 
 # Refusals that pass with time. Step Functions names the first two as errors; SageMaker writes the third into the
 # FailureReason of a job that it had accepted.
@@ -39,13 +52,27 @@ def verdict(described: dict[str, Any] | None, error: dict[str, Any] | None) -> s
     return _BY_STATUS.get(status, FAILED)
 
 
-def ending(job: Job, described: dict[str, Any] | None, error: dict[str, Any] | None, *, registered: bool) -> Ending:
-    """The end of an attempt. A registered model wins, then the user's stop, then what failed."""
+def ending(
+    job: Job,
+    described: dict[str, Any] | None,
+    error: dict[str, Any] | None,
+    *,
+    registered: bool,
+    capped: bool = False,
+) -> Ending:
+    """The end of an attempt. A registered model wins, then the user's wish, then the cap, then what failed.
+
+    capped: the job's cost has reached its cap, or would have with one more step.
+    """
     if registered:
         return Ending(entity.COMPLETED, None)
     if job.status == entity.STOPPING:
-        return Ending(entity.STOPPED, {"code": "stopped_by_user", "message": "Stopped on request.", "hint": None})
+        return Ending(entity.STOPPED, STOPPED_BY_USER)
+    if job.status == entity.PAUSING:
+        return Ending(entity.PAUSED, _PAUSED_BY_USER)
     status = (described or {}).get("TrainingJobStatus")
+    if capped and status in ("Completed", "Stopped"):
+        return Ending(entity.PAUSED, _BUDGET_REACHED)
     if status == "Failed":
         return Ending(entity.FAILED, reason_in((described or {}).get("FailureReason", ""), "training_failed"))
     if status == "Stopped":
@@ -54,6 +81,17 @@ def ending(job: Job, described: dict[str, Any] | None, error: dict[str, Any] | N
         return Ending(entity.FAILED, reason_of(error))
     message = "The platform lost this run: its pipeline ended without a result."
     return Ending(entity.FAILED, {"code": "interrupted", "message": message, "hint": "Restart the job."})
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """What the event of an attempt's end says of it."""
+    return {
+        "jobId": job.id,
+        "baseModel": job.base_model,
+        "artifact": job.result_model,
+        "reason": job.status_reason,
+        "resumable": job.resumable,
+    }
 
 
 def _stopped_by_sagemaker(described: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from luthier.credits.service import CreditService
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, NotFound
 from luthier.events.entity import Event, event
-from luthier.jobs import entity, outcome
+from luthier.jobs import budget, entity, outcome
 from luthier.jobs.entity import Job, Step
 from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
@@ -59,16 +59,16 @@ class TrainingPipeline:
                 dataset = self._datasets.stored(job.organization_id, dataset_id)
                 self._datasets.copy_to(dataset, *self._storage.rows_at(job, channel))
         base = catalog.find_base_model(job.base_model)
-        self._storage.write_config(job, base.id, base.revision, self._price_per_second(job))
+        self._storage.write_config(job, base.id, base.revision, budget.price_per_second(job))
         return {"base_model": job.base_model}
 
     def reserve_credits(self, step: Step) -> dict[str, Any]:
-        """Bound the run: its longest time follows from the estimate, so that a hanging run cannot overspend."""
+        """Bound the run: its longest time follows from estimate and cap, so that a hanging run cannot overspend."""
         job = self._current(step)
-        per_second = self._price_per_second(job)
+        per_second = budget.price_per_second(job)
         expected = job.cost["estimate"] / per_second if per_second else 0
         longest = min(_MOST_SECONDS, max(_LEAST_SECONDS, int(_ESTIMATE_FACTOR * expected)))
-        return {"max_runtime_seconds": longest}
+        return {"max_runtime_seconds": min(longest, budget.longest_seconds(job) or longest)}
 
     def plan_launch(self, step: Step, *, model_uri: str, max_runtime_seconds: int) -> dict[str, Any]:
         """Store the name of the next training job and answer what it is created with."""
@@ -83,9 +83,11 @@ class TrainingPipeline:
         }
 
     def assess_training(self, step: Step, error: dict[str, Any] | None) -> str:
-        """`completed`, `running`, `stopped`, `failed` or `no_capacity`: SageMaker's word decides, not the event's."""
+        """`completed`, `paused`, `running`, `stopped`, `failed` or `no_capacity`: SageMaker's word decides."""
         job = self._current(step, stopping_too=True)
         verdict = outcome.verdict(self._runs.training_job(job.training_job_name), error)
+        if verdict == outcome.COMPLETED and self._reached_cap(job):
+            return outcome.PAUSED
         if verdict == outcome.NO_CAPACITY:
             self._change(step, _wait_for_capacity)
         return verdict
@@ -133,33 +135,35 @@ class TrainingPipeline:
 
     def _settled(self, job: Job, described: dict[str, Any] | None, error: dict[str, Any] | None) -> tuple[Job, Event]:
         model = self._models.of_job(job)
-        end = outcome.ending(job, described, error, registered=model is not None)
+        cost = job.cost | {"accrued": round(job.cost["accrued"] + _billed(job, described), 4)}
+        capped = self._reached_cap(job) or (cost["cap"] is not None and cost["accrued"] >= cost["cap"])
+        end = outcome.ending(job, described, error, registered=model is not None, capped=capped)
         now = clock.iso(self._now())
-        billed = _billed(job, described)
         new = job.become(
             end.status,
             now,
             phase=None,
             held_cents=0,
-            finished_at=now,
+            finished_at=None if end.status == entity.PAUSED else now,
             status_reason=end.reason,
             result_model=model.name if model else job.result_model,
             trained_tokens=model.trained_tokens if model else job.trained_tokens,
             metrics=model.metrics if model else job.metrics,
-            cost=job.cost | {"accrued": round(job.cost["accrued"] + billed, 4)},
+            cost=cost,
             resumable=None if end.status == entity.COMPLETED else self._resumable(job),
         )
-        data = {"jobId": job.id, "baseModel": job.base_model, "artifact": new.result_model, "reason": end.reason}
-        return new, event(f"training.{end.status}", job.organization_id, now, data | {"resumable": new.resumable})
+        return new, event(f"training.{end.status}", job.organization_id, now, outcome.facts(new))
+
+    def _reached_cap(self, job: Job) -> bool:
+        """Whether the container ended this attempt because the next step would have broken the cap."""
+        result = self._storage.result(job) if job.budget_left is not None else None
+        return result is not None and (result["attempt"], result["ended"]) == (job.attempt, "max_cost")
 
     def _resumable(self, job: Job) -> dict[str, Any]:
         step = self._storage.last_checkpoint(job)
         if step is None:
             return {"value": False, "reason": "no checkpoint was saved", "from_checkpoint": None}
         return {"value": True, "reason": None, "from_checkpoint": step}
-
-    def _price_per_second(self, job: Job) -> float:
-        return catalog.find_hardware(job.hardware).cost_per_hour / 3600
 
     def _get(self, step: Step) -> Job:
         job = self._store.get(step.organization_id, step.job_id)
@@ -171,7 +175,7 @@ class TrainingPipeline:
         """The job, if this attempt is still wanted."""
         job = self._get(step)
         wanted = job.is_live and job.attempt == step.attempt
-        if not wanted or (job.status == entity.STOPPING and not stopping_too):
+        if not wanted or (job.status in entity.ENDING and not stopping_too):
             raise Conflict(f"Attempt {step.attempt} of {job.id} is no longer wanted.", code="stopped")
         return job
 

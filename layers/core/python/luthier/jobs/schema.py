@@ -1,8 +1,8 @@
 """Wire shapes of the fine_tuning surface: camelCase, ISO 8601 UTC with `Z`.
 
 The keys of the documented objects come first and in their order; what Luthier adds follows them.
-`status` is one of five: a job that is preparing shows as queued, one that is stopping as stopped (`phase` and
-`statusReason` say more).
+`status` is one of five: a job that is preparing shows as queued, one that is stopping or paused as stopped (`phase`
+and `statusReason` say more).
 """
 
 from math import ceil
@@ -14,7 +14,7 @@ from luthier.catalog.entity import Estimate
 from luthier.deployments.entity import Deployment
 from luthier.jobs import hyperparameters
 from luthier.jobs.curve import Curve
-from luthier.jobs.entity import SHOWN, Job
+from luthier.jobs.entity import PAUSED, PAUSING, SHOWN, STOPPED, Job
 from luthier.jobs.listing import Page
 from luthier.jobs.store import Counts
 from luthier.wire import LONGEST_NAME, CamelAnswer, CamelRequest
@@ -25,6 +25,7 @@ _DEPLOY_MESSAGES = {
 }
 
 Status = Literal["queued", "running", "completed", "failed", "stopped"]
+_FIVE = SHOWN | {PAUSING: STOPPED, PAUSED: STOPPED}
 Reference = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -50,6 +51,9 @@ class CreateJob(CamelRequest):
     )
     hardware: str | None = Field(default=None, description="An id of GET hardware; by default the base model's.")
     method: str = Field(default="sft", description="How to train.")
+    max_cost: float | None = Field(
+        default=None, gt=0, description="The run pauses before it costs more, in the currency of the estimate."
+    )
 
 
 class JobCreated(CamelAnswer):
@@ -82,7 +86,7 @@ class JobRow(CamelAnswer):
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
-        return cls.model_validate(row | {"status": SHOWN.get(row["status"], row["status"])})
+        return cls.model_validate(row | {"status": _FIVE.get(row["status"], row["status"])})
 
 
 class JobPage(CamelAnswer):
@@ -182,7 +186,7 @@ class JobChanged(CamelAnswer):
 
     @classmethod
     def of(cls, job: Job, message: str) -> Self:
-        return cls.model_validate({"id": job.id, "status": job.shown_status, "message": message})
+        return cls.model_validate(_facts(job) | {"message": message})
 
 
 class JobDeployed(CamelAnswer):
@@ -255,7 +259,7 @@ class JobMetrics(CamelAnswer):
 
 
 class JobCounts(CamelAnswer):
-    """Jobs of the organization. Stopped jobs count in `total` and have a key of their own."""
+    """Jobs of the organization. Stopped and paused jobs count in `total` and share a key of their own."""
 
     total: int
     running: int
@@ -267,7 +271,9 @@ class JobCounts(CamelAnswer):
     @classmethod
     def of(cls, counts: Counts) -> Self:
         known = dict.fromkeys(("running", "completed", "failed", "queued", "stopped"), 0)
-        return cls(total=counts.total, **known | counts.by_status)
+        numbers = known | counts.by_status
+        numbers["stopped"] += numbers.pop("paused", 0)
+        return cls(total=counts.total, **numbers)
 
 
 class EstimateCost(CamelRequest):
@@ -300,4 +306,4 @@ class CostEstimate(CamelAnswer):
 
 def _facts(job: Job) -> dict[str, Any]:
     """The job's fields with the status that this surface shows."""
-    return vars(job) | {"status": job.shown_status}
+    return vars(job) | {"status": _FIVE.get(job.status, job.status)}

@@ -1,4 +1,4 @@
-"""What people do with jobs: create, look, stop, restart, delete, estimate."""
+"""What people do with jobs: create, look, stop, pause, restart, resume, delete, estimate."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from luthier.credits.service import CreditService, CreditsMoved
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import Event, event
-from luthier.jobs import entity, hyperparameters, listing
+from luthier.jobs import budget, entity, hyperparameters, listing, outcome
 from luthier.jobs.curve import Curve
 from luthier.jobs.entity import Job, JobRequest
 from luthier.jobs.listing import Page
@@ -26,6 +26,8 @@ from luthier.jobs.store import Counts, JobStore
 
 logger = logging.getLogger(__name__)
 _TRIES = 5
+_AT_REST = (*entity.TERMINAL, entity.PAUSED)
+_RESTARTABLE = (entity.STOPPED, entity.FAILED, entity.PAUSED)
 
 
 class JobService:
@@ -109,7 +111,7 @@ class JobService:
         for _ in range(_TRIES):
             job = self.get(principal, job_id)
             if job.is_live:
-                raise _conflict(job, "deleted", entity.TERMINAL, "Stop it first, and wait until it is stopped.")
+                raise _conflict(job, "deleted", _AT_REST, "Stop it first, and wait until it is stopped.")
             try:
                 return self._store.delete(job)
             except table.ConditionFailed:
@@ -124,6 +126,9 @@ class JobService:
                 raise _conflict(job, "stopped", entity.LIVE, "It has ended already.")
             if job.status in (entity.STOPPING, entity.STOPPED):
                 return job, None
+            if job.status == entity.PAUSED:
+                stopped = job.become(entity.STOPPED, now, finished_at=now, status_reason=outcome.STOPPED_BY_USER)
+                return stopped, event("training.stopped", job.organization_id, now, outcome.facts(stopped))
             return job.become(entity.STOPPING, now), None
 
         job = self._change(principal, job_id, stopping)
@@ -131,15 +136,48 @@ class JobService:
             self._runs.stop(job)
         return job
 
-    def restart(self, principal: Principal, job_id: str, *, from_scratch: bool = False) -> Job:
-        """Queue the next attempt of a stopped or failed job; it continues from the last checkpoint."""
+    def pause(self, principal: Principal, job_id: str) -> Job:
+        """Let a live job rest after a checkpoint, until it is resumed. Pausing a paused job changes nothing."""
 
+        def pausing(job: Job, now: str) -> tuple[Job, Event | None]:
+            if job.status in (entity.PAUSING, entity.PAUSED):
+                return job, None
+            if not job.is_live or job.status == entity.STOPPING:
+                raise _conflict(job, "paused", (entity.QUEUED, entity.PREPARING, entity.RUNNING), "It does not run.")
+            return job.become(entity.PAUSING, now), None
+
+        job = self._change(principal, job_id, pausing)
+        if job.status == entity.PAUSING:
+            self._runs.stop(job)
+        return job
+
+    def resume(self, principal: Principal, job_id: str, *, max_cost: float | None = None) -> Job:
+        """Let a paused job go on from its checkpoint; `max_cost` raises its cap, which covers all attempts."""
+        return self._requeue(principal, job_id, "resumed", (entity.PAUSED,), max_cost=max_cost)
+
+    def restart(
+        self, principal: Principal, job_id: str, *, from_scratch: bool = False, max_cost: float | None = None
+    ) -> Job:
+        """Queue the next attempt of a job at rest; it continues from the last checkpoint."""
+        return self._requeue(principal, job_id, "restarted", _RESTARTABLE, from_scratch=from_scratch, max_cost=max_cost)
+
+    def _requeue(
+        self,
+        principal: Principal,
+        job_id: str,
+        wanted: str,
+        required: tuple[str, ...],
+        *,
+        max_cost: float | None,
+        from_scratch: bool = False,
+    ) -> Job:
         def queued(job: Job, now: str) -> tuple[Job, Event | None]:
-            if job.status == entity.STOPPING:
-                raise _conflict(job, "restarted", (entity.STOPPED, entity.FAILED), "It saves its checkpoint.", wait=5)
-            if job.status not in (entity.STOPPED, entity.FAILED):
-                raise _conflict(job, "restarted", (entity.STOPPED, entity.FAILED), "Create a new job instead.")
-            new = job.next_attempt(now, from_scratch=from_scratch)
+            if job.status in entity.ENDING:
+                raise _conflict(job, wanted, required, "It saves its checkpoint.", wait=5)
+            if job.status not in required:
+                raise _conflict(job, wanted, required, "Create a new job instead.")
+            new = job.next_attempt(now, from_scratch=from_scratch, max_cost=max_cost)
+            budget.require_room(new)
             return new, event("training.queued", job.organization_id, now, _facts(new))
 
         job = self._change(principal, job_id, queued)
@@ -178,7 +216,7 @@ class JobService:
             calibration=self._calibration.tokens_per_second(model.id, hardware.id),
         )
         now = clock.iso(self._now())
-        return Job(
+        job = Job(
             id=ids.new_id("ftjob"),
             organization_id=principal.organization_id,
             owner=principal.user_id,
@@ -198,6 +236,8 @@ class JobService:
             created_at=now,
             updated_at=now,
         )
+        budget.require_room(job)
+        return job
 
     def _queued_by(self, principal: Principal, job: Job) -> Job:
         """The job as one that this caller brings to life: counted for the key, paid by a hold."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from luthier.errors import NotFound
+from luthier.jobs import budget
 from luthier.jobs.entity import Job
 from luthier.settings import Settings
 
@@ -65,6 +66,14 @@ class JobStorage:
         # The last line may be half written: the file is copied while the trainer appends to it.
         return list(_whole_lines(answer["Body"].read()))
 
+    def result(self, job: Job) -> dict[str, Any] | None:
+        """How the container says that its run ended: {attempt, ended, step, total_steps}; None if it does not."""
+        try:
+            answer = self._s3.get_object(Bucket=self._settings.artifacts_bucket, Key=f"{_series(job)}/result.json")
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return json.loads(answer["Body"].read())
+
     def last_checkpoint(self, job: Job) -> int | None:
         """The step of the newest checkpoint of this series, None without one."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
@@ -120,7 +129,7 @@ def _config(job: Job, base_model_id: str, revision: str, price_per_second: float
             name: given[name]
             for name in ("epochs", "learning_rate", "batch_size", "warmup_steps", "max_sequence_length")
         },
-        "limits": {"max_seconds": None, "max_cost": job.cost["cap"], "price_per_second": price_per_second},
+        "limits": {"max_seconds": None, "max_cost": budget.container_cap(job), "price_per_second": price_per_second},
         "names": {"model": f"{job.base_model}-{job.suffix}" if job.suffix else job.id},
     }
 

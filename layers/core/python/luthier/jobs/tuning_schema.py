@@ -52,6 +52,10 @@ class FineTune(CamelRequest):
         )
 
 
+class Resume(CamelRequest):
+    max_cost: float | None = Field(default=None, gt=0, description="The new cap; it covers all attempts together.")
+
+
 class FineTuneStarted(CamelAnswer):
     job_id: str
     status: Status

@@ -56,8 +56,8 @@ class JobWatcher:
         job = self._store.get(*owner)
         if job is None or job.training_job_name != detail["TrainingJobName"]:
             return None
-        if job.status == entity.STOPPING:
-            # The stop came between the plan and the launch, when there was nothing to stop yet.
+        if job.status in entity.ENDING:
+            # The wish came between the plan and the launch, when there was nothing to stop yet.
             self._runs.stop(job)
             return job
         return self._update(job, phase=phase)

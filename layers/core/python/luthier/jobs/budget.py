@@ -1,0 +1,57 @@
+"""What a job may cost: its cap, as every attempt has to keep it. A cap covers all attempts together.
+
+The container ends its run with a checkpoint before the step that would break the cap. Should it hang, SageMaker ends
+it one checkpoint interval later.
+"""
+
+from luthier.catalog import service as catalog
+from luthier.catalog.entity import Hardware
+from luthier.errors import InvalidRequest
+from luthier.jobs.entity import Job
+
+# How often the trainer saves at least, less what SageMaker grants after its signal to end.
+_GRACE_SECONDS = 300 - 120
+
+
+def require_room(job: Job) -> None:
+    """Raise InvalidRequest when the cap would be used up before the first step of the next attempt."""
+    startup = _startup_cost(job)
+    if job.budget_left is None or job.budget_left > startup:
+        return
+    spent = job.cost["accrued"]
+    least, currency = round(spent + startup + 0.01, 2), job.cost["currency"]
+    raise InvalidRequest(
+        f"maxCost: {job.cost['cap']} {currency} is used up before the first step"
+        f"{f'; {spent} {currency} are spent already' if spent else ''}.",
+        code="max_cost_too_low",
+        param="maxCost",
+        details={"accrued": spent, "least": least, "currency": currency},
+        remedy=f"Send at least {least}, or no cap.",
+    )
+
+
+def container_cap(job: Job) -> float | None:
+    """What the container may spend by its own clock, which starts only when the machine is paid for already."""
+    return None if job.budget_left is None else max(0.0001, round(job.budget_left - _startup_cost(job), 4))
+
+
+def price_per_second(job: Job) -> float:
+    """What a second costs: of the dearest instance type where a cap is to be kept."""
+    hardware = _hardware(job)
+    return (hardware.cost_per_hour if job.budget_left is None else hardware.dearest_per_hour) / 3600
+
+
+def longest_seconds(job: Job) -> int | None:
+    """When SageMaker has to end a run that does not end by itself; None where there is no cap."""
+    per_second = price_per_second(job)
+    if job.budget_left is None or not per_second:
+        return None
+    return int(job.budget_left / per_second) + _GRACE_SECONDS
+
+
+def _startup_cost(job: Job) -> float:
+    return catalog.startup_cost(catalog.find_base_model(job.base_model), _hardware(job))
+
+
+def _hardware(job: Job) -> Hardware:
+    return catalog.find_hardware(job.hardware)
