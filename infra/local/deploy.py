@@ -20,13 +20,14 @@ _IGNORED_FOLDERS = {"node_modules", "__pycache__", "local"}
 ClientFactory = Callable[[str], Any]
 
 
-def deploy(options: Options, client: ClientFactory) -> dict[str, str]:
-    """Bring the stack up to date and return its outputs.
+def deploy(options: Options, client: ClientFactory, say: Callable[[str], None]) -> dict[str, str]:
+    """Bring the stack up to date and return its outputs. `say` is told when that takes a while.
 
     Raises Refusal with the last lines of the CDK's output when it fails; the rest is in the log.
     """
     fingerprint = sources_fingerprint(options.hub_url)
     if _deployed(client) != fingerprint:
+        say("Deploying the stack to this machine …")
         _run([str(PLATFORM_PYTHON), "-m", "infra.build_deps", "local"], options, dict(os.environ))
         _make_assets_bucket(client)
         _run(_cdk_command(options), options, _environment(options))

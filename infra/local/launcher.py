@@ -107,11 +107,8 @@ class Launcher:
     def _start(self) -> None:
         began = time.monotonic()
         self._sagemaker.recover()
-        self._say("Deploying the stack to this machine …")
-        outputs = deploy.deploy(self._options, self._client)
-        if self._options.base_model != "none":
-            self._say("Staging the base model …")
-        model = seed.stage_base_model(self._options, self._client, outputs["BaseModelsBucketName"])
+        outputs = deploy.deploy(self._options, self._client, self._say)
+        model = seed.stage_base_model(self._options, self._client, outputs["BaseModelsBucketName"], self._say)
         key = seed.api_key(self._options, self._client, outputs["TableName"])
         self._sweep()
         self._door.open(*_api_address(outputs["ApiUrl"]))

@@ -24,7 +24,7 @@ BASE_MODELS = {
 ClientFactory = Callable[[str], Any]
 
 
-def stage_base_model(options: Options, client: ClientFactory, bucket: str) -> str | None:
+def stage_base_model(options: Options, client: ClientFactory, bucket: str, say: Callable[[str], None]) -> str | None:
     """Build the chosen model and put it where `StageBaseModel` looks; returns its id. A staged model stays."""
     if options.base_model == "none":
         return None
@@ -32,6 +32,7 @@ def stage_base_model(options: Options, client: ClientFactory, bucket: str) -> st
     s3, prefix = client("s3"), f"{model_id}/{_revision(model_id)}"
     if s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/manifest.json").get("KeyCount"):
         return model_id
+    say(f"Staging the base model {model_id} …")
     with tempfile.TemporaryDirectory(dir=options.temporary) as draft:
         folder = _build(options, module, Path(draft) / model_id)
         _upload(s3, bucket, prefix, folder, {"model": model_id, "revision": _revision(model_id)})
