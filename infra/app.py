@@ -31,6 +31,7 @@ def build(context: Mapping[str, Any], *, outdir: str | None = None, deps: Path |
 
     from infra.flavours import FLAVOURS
     from infra.stacks.platform import HUB_URL, LuthierStack, Options
+    from luthier.settings import Settings
 
     # Only the CLI reads cdk.json.
     app = App(context={**json.loads(CDK_JSON.read_text())["context"], **context}, outdir=outdir)
@@ -46,6 +47,7 @@ def build(context: Mapping[str, Any], *, outdir: str | None = None, deps: Path |
         trainer_image_uri=chosen("trainer_image_uri", LOCAL_IMAGE if flavour == "local" else ""),
         hub_url=chosen("hub_url", HUB_URL),
         hub_token_secret=chosen("hub_token_secret"),
+        settings={name: chosen(name, str(default)) for name, default in Settings.choices().items()},
     )
     LuthierStack(app, chosen("stack_name", "Luthier"), flavour=FLAVOURS[flavour](), options=options)
     return app

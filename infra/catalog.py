@@ -40,7 +40,20 @@ class EveryMinutes:
     minutes: int
 
 
-Trigger = OnTableStream | OnTrainingJobChange | OnArtifact | EveryMinutes
+@dataclass(frozen=True)
+class OnQueue:
+    """Called with messages of the queue that `infra/components/events.py` calls so, `batch` at most at a time.
+
+    window: seconds to wait for a batch to fill; concurrency: how many calls at once.
+    """
+
+    queue: str
+    batch: int = 10
+    window: int = 0
+    concurrency: int = 50
+
+
+Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinutes
 
 TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
 TABLE_WRITE = Grant(
@@ -85,8 +98,15 @@ PUBLISH = Grant("event_bus", ("events:PutEvents",))
 SEND_UNPUBLISHED = Grant("stream_dead_letters", ("sqs:SendMessage",))
 SEND_FAILED_CALL = Grant("dead_letters", ("sqs:SendMessage",))
 
+_CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+TAKE_PUBLISHED = Grant("published_events", _CONSUME)
+TAKE_DELIVERIES = Grant("delivery_queues", _CONSUME)
+SEND_DELIVERIES = Grant("delivery_queues", ("sqs:SendMessage",))
+SEND_GIVEN_UP = Grant("webhook_dead_letters", ("sqs:SendMessage",))
+
 HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
+WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 
 
@@ -151,9 +171,18 @@ API = (
     Function(
         "api",
         "openai",
-        routes=("/v1/chat/completions", "/v1/files", "/v1/files/{proxy+}", "/v1/models", "/v1/models/{proxy+}"),
+        routes=(
+            "/v1/chat/completions",
+            "/v1/files",
+            "/v1/files/{proxy+}",
+            "/v1/models",
+            "/v1/models/{proxy+}",
+            "/v1/webhook_endpoints",
+            "/v1/webhook_endpoints/{proxy+}",
+            "/v1/webhook_event_types",
+        ),
         grants=(*TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE),
-        env=("table", "data_bucket"),
+        env=("table", "data_bucket", "webhook_private_networks"),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -182,6 +211,15 @@ API = (
             TRAINING_STOP,
         ),
         env=(*JOB_STORES, *HUB, "training_state_machine_arn"),
+        memory=_API_MEMORY,
+        timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
+        "webhooks",
+        routes=("/v1/webhooks", "/v1/webhooks/{proxy+}"),
+        grants=(*TABLE, SEND_DELIVERIES),
+        env=("table", *WEBHOOKS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -279,6 +317,29 @@ EVENTS = (
         triggers=(EveryMinutes(1),),
         env=JOB_STORES + MACHINES,
         timeout=300,
+    ),
+    Function(
+        "events",
+        "fan_out_webhooks",
+        grants=(*TABLE, TAKE_PUBLISHED, SEND_DELIVERIES),
+        triggers=(OnQueue("published"),),
+        env=("table", "webhook_queue_url", "slow_webhook_queue_url"),
+    ),
+    Function(
+        "events",
+        "deliver_webhook",
+        grants=(*TABLE, TAKE_DELIVERIES, SEND_DELIVERIES, SEND_GIVEN_UP),
+        # The slow lane waits for others most of its time: few calls with many messages each.
+        triggers=(OnQueue("deliveries"), OnQueue("slow_deliveries", batch=50, window=1, concurrency=10)),
+        env=("table", *WEBHOOKS, "webhook_dead_letters_url"),
+        timeout=30,
+    ),
+    Function(
+        "events",
+        "sweep_deliveries",
+        grants=(*TABLE, SEND_DELIVERIES, SEND_FAILED_CALL),
+        triggers=(EveryMinutes(1),),
+        env=("table", "webhook_queue_url", "slow_webhook_queue_url"),
     ),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from functions.api.app import Surface
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
-SURFACES = ("fine_tuning", "openai", "training_models", "tuning", "account")
+SURFACES = ("fine_tuning", "openai", "training_models", "tuning", "webhooks", "account")
 INFO = {
     "title": "Luthier",
     "version": "1",
@@ -32,6 +32,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 ERRORS = {
     "fine_tuning": _object({"error": _object({"code": _TEXT, "message": _TEXT, "details": _DETAILS})}),
     "tuning": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
+    "webhooks": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
     "openai": _object({"error": _object(_OPENAI_ERROR)}),
     "account": _object({"error": _object(_OPENAI_ERROR)}),
     "training_models": _object(

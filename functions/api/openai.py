@@ -1,6 +1,7 @@
-"""The openai surface: /v1/files, /v1/models, /v1/chat/completions, in OpenAI's objects."""
+"""The openai surface: /v1/files, /v1/models, /v1/chat/completions, /v1/webhook_endpoints, in OpenAI's objects."""
 
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
@@ -13,17 +14,24 @@ from functions.api.validation import body_bytes
 from luthier import wiring
 from luthier.datasets import schema as files
 from luthier.datasets.content import CONTENT_TYPE
+from luthier.events.entity import catalogue
 from luthier.inference.schema import ChatRequest
 from luthier.models import schema as models
+from luthier.webhooks import schema as webhooks
 
 FILES = "/v1/files"
 FILE = f"{FILES}/<file_id>"
 READ_FILES, WRITE_FILES = needs("files:read"), needs("files:write")
 READ_MODELS, INFER = needs("models:read"), needs("inference:write")
 
+ENDPOINTS = "/v1/webhook_endpoints"
+ENDPOINT = f"{ENDPOINTS}/<webhook_endpoint_id>"
+READ_WEBHOOKS, WRITE_WEBHOOKS = needs("webhooks:read"), needs("webhooks:write")
+
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 After = Annotated[str | None, Query(description="The id after which the page starts.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="By created_at.")]
+EndpointsLimit = Annotated[int, Query(ge=1, le=100)]
 Purpose = Annotated[str | None, Query()]
 
 app = Surface("openai", error_shape, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/*$)"))
@@ -91,3 +99,52 @@ def get_model(model_id: str) -> models.ModelObject:
 @app.post("/v1/chat/completions", security=INFER, summary="Ask a deployed model")
 def create_chat_completion(body: ChatRequest) -> dict[str, Any]:
     return wiring.inference().chat(app.principal, body.for_engine())
+
+
+@app.post(ENDPOINTS, security=WRITE_WEBHOOKS, summary="Create a webhook endpoint")
+def create_webhook_endpoint(body: webhooks.CreateWebhookEndpoint) -> webhooks.WebhookEndpointWithSecret:
+    made = wiring.webhooks().create(app.principal, url=body.url, events=body.event_types, name=body.name)
+    return webhooks.WebhookEndpointWithSecret.revealing(made)
+
+
+@app.get(ENDPOINTS, security=READ_WEBHOOKS, summary="List webhook endpoints")
+def list_webhook_endpoints(limit: EndpointsLimit = 20, after: After = None) -> webhooks.WebhookEndpointList:
+    return webhooks.WebhookEndpointList.of(*wiring.webhooks().page(app.principal, limit=limit, after=after))
+
+
+@app.get(ENDPOINT, security=READ_WEBHOOKS, summary="Get a webhook endpoint")
+def get_webhook_endpoint(webhook_endpoint_id: str) -> webhooks.WebhookEndpoint:
+    return webhooks.WebhookEndpoint.of(wiring.webhooks().get(app.principal, webhook_endpoint_id))
+
+
+@app.post(ENDPOINT, security=WRITE_WEBHOOKS, summary="Change a webhook endpoint")
+def update_webhook_endpoint(webhook_endpoint_id: str, body: webhooks.UpdateWebhookEndpoint) -> webhooks.WebhookEndpoint:
+    return webhooks.WebhookEndpoint.of(wiring.webhooks().update(app.principal, webhook_endpoint_id, **body.changes()))
+
+
+@app.delete(ENDPOINT, security=WRITE_WEBHOOKS, summary="Delete a webhook endpoint")
+def delete_webhook_endpoint(webhook_endpoint_id: str) -> webhooks.WebhookEndpointDeleted:
+    return webhooks.WebhookEndpointDeleted(id=wiring.webhooks().delete(app.principal, webhook_endpoint_id).id)
+
+
+@app.post(f"{ENDPOINT}/rotate_secret", security=WRITE_WEBHOOKS, summary="Replace the signing secret")
+def rotate_webhook_endpoint_secret(
+    webhook_endpoint_id: str, body: webhooks.RotateWebhookEndpointSecret | None = None
+) -> webhooks.WebhookEndpointWithSecret:
+    keep = body is not None and body.keep_old_secret_active_for_24_hours
+    overlap = timedelta(hours=24 if keep else 0)
+    rotated = wiring.webhooks().rotate_secret(app.principal, webhook_endpoint_id, overlap=overlap)
+    return webhooks.WebhookEndpointWithSecret.revealing(rotated)
+
+
+@app.post(f"{ENDPOINT}/test", security=WRITE_WEBHOOKS, summary="Send a sample event")
+def send_webhook_endpoint_test(
+    webhook_endpoint_id: str, body: webhooks.SendEndpointTest
+) -> webhooks.WebhookEndpointTest:
+    tested, attempt = wiring.webhooks().test(app.principal, webhook_endpoint_id, body.event_type)
+    return webhooks.WebhookEndpointTest.of(tested, attempt)
+
+
+@app.get("/v1/webhook_event_types", security=READ_WEBHOOKS, summary="List the events that can be subscribed to")
+def list_webhook_event_types() -> webhooks.WebhookEventTypes:
+    return webhooks.WebhookEventTypes(data=list(catalogue()))

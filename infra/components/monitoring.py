@@ -43,9 +43,13 @@ class Monitoring(Construct):
             raised = functions[row.name].metric_errors(period=_PERIOD)
             self._alarm(f"{row.pascal_name}Errors", raised, "The function raised instead of answering.")
         failures = [metric for machine in machines.values() for metric in self._watch_machine(machine)]
-        waiting = [self._watch_queue(queue) for queue in (events.stream_dead_letters, events.dead_letters)]
+        waiting = [self._watch_queue(queue) for queue in events.given_up]
         age = functions["publish_events"].metric("IteratorAge", statistic="Maximum", period=_PERIOD)
         self._alarm("PublishingBehind", age, "Events reach the bus more than five minutes late.", above=_LATE)
+        oldest = events.published.metric_approximate_age_of_oldest_message(period=_PERIOD)
+        self._alarm(
+            "WebhooksBehind", oldest, "Events wait more than five minutes for their webhooks.", above=_LATE / 1_000
+        )
         self._alarm("ApiServerErrors", api.metric_server_error(period=_PERIOD), "The API answers with 5xx.", above=5)
         errors = [function.metric_errors(label=name, period=_PERIOD) for name, function in functions.items()]
         self._dashboard(api, {"Failed executions": failures, "Function errors": errors, "Dead letters": waiting})

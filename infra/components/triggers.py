@@ -8,7 +8,7 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.catalog import EveryMinutes, Function, OnArtifact, OnTableStream, OnTrainingJobChange, Trigger
+from infra.catalog import EveryMinutes, Function, OnArtifact, OnQueue, OnTableStream, OnTrainingJobChange, Trigger
 from infra.components.events import Events
 from infra.components.storage import Storage
 
@@ -24,9 +24,11 @@ class Triggers(Construct):
         for trigger in row.triggers:
             if isinstance(trigger, OnTableStream):
                 function.add_event_source(self._stream(trigger))
+            elif isinstance(trigger, OnQueue):
+                function.add_event_source(self._queue(trigger))
             else:
                 self._rule(row, trigger, function)
-        if any(not isinstance(trigger, OnTableStream) for trigger in row.triggers):
+        if any(not isinstance(trigger, OnTableStream | OnQueue) for trigger in row.triggers):
             self._keep_failed_calls(row, function)
 
     def _stream(self, trigger: OnTableStream) -> sources.DynamoEventSource:
@@ -44,6 +46,15 @@ class Triggers(Construct):
             report_batch_item_failures=True,
             on_failure=sources.SqsDlq(self._events.stream_dead_letters),
             filters=[lambda_.FilterCriteria.filter(inserted)],
+        )
+
+    def _queue(self, trigger: OnQueue) -> sources.SqsEventSource:
+        return sources.SqsEventSource(
+            getattr(self._events, trigger.queue),
+            batch_size=trigger.batch,
+            max_batching_window=Duration.seconds(trigger.window) if trigger.window else None,
+            max_concurrency=trigger.concurrency,
+            report_batch_item_failures=True,
         )
 
     def _rule(self, row: Function, trigger: Trigger, function: lambda_.Function) -> None:

@@ -1,6 +1,7 @@
 """The one stack: everything that Luthier is, in the order in which the parts need each other."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aws_cdk import ArnFormat, CfnOutput, Stack
@@ -32,6 +33,8 @@ class Options:
     trainer_image_uri: str = ""
     hub_url: str = HUB_URL
     hub_token_secret: str = ""
+    # Value of each setting that `Settings.choices` names.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class LuthierStack(Stack):
@@ -76,6 +79,10 @@ class LuthierStack(Stack):
             "serving_role_arn": self.roles.serving.role_arn,
             "hub_url": options.hub_url,
             "hub_token_secret": options.hub_token_secret,
+            "webhook_queue_url": self.events.deliveries.queue_url,
+            "slow_webhook_queue_url": self.events.slow_deliveries.queue_url,
+            "webhook_dead_letters_url": self.events.webhook_dead_letters.queue_url,
+            **options.settings,
         }
 
     def _add_pipeline(self, image: str) -> None:

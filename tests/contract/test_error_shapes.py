@@ -18,6 +18,7 @@ SHAPES = {
     "account": error_shapes.openai,
     "training_models": error_shapes.training_models,
     "tuning": error_shapes.tuning,
+    "webhooks": error_shapes.tuning,
 }
 FAMILIES = [
     family
@@ -60,6 +61,8 @@ def test_every_family_has_a_status_of_its_own() -> None:
         ("fine_tuning", "POST", "/api/v1/fine-tuning/jobs"),
         ("openai", "POST", "/v1/chat/completions"),
         ("openai", "POST", "/v1/files/presigned"),
+        ("openai", "POST", "/v1/webhook_endpoints"),
+        ("webhooks", "POST", "/v1/webhooks"),
         ("training_models", "POST", "/v2/training/models/org/name/deploy"),
         ("tuning", "POST", "/v1/fine-tune"),
     ],

@@ -54,13 +54,13 @@ class Settings:
         return f"LUTHIER_{name.upper()}"
 
     @classmethod
+    def choices(cls) -> dict[str, Any]:
+        """What an operator may choose at deploy time, with its default."""
+        return {f.name: f.default for f in fields(cls) if f.metadata["chosen"]}
+
+    @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
         """Settings of this process. A setting that a function is not given has its default, else stays empty."""
         present = {f.name: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
         kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
         return cls(**{name: kinds[name](value) for name, value in present.items() if value})
-
-    @classmethod
-    def chosen(cls) -> dict[str, str]:
-        """What an operator may choose at deploy time: name → default, as text."""
-        return {f.name: str(f.default) for f in fields(cls) if f.metadata["chosen"]}

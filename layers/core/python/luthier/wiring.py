@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from luthier.jobs.watch import JobWatcher
     from luthier.models.service import ModelService
     from luthier.usage.service import UsageService
+    from luthier.webhooks.address import Destinations
+    from luthier.webhooks.courier import Courier
+    from luthier.webhooks.fan_out import FanOut
+    from luthier.webhooks.queues import DeliveryQueues
+    from luthier.webhooks.sender import Sender
+    from luthier.webhooks.service import WebhookService
+    from luthier.webhooks.store import WebhookStore
 
 
 # A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
@@ -237,6 +244,57 @@ def publisher() -> "Publisher":
     from luthier.events.outbox import Publisher
 
     return Publisher(client("events"), settings().event_bus)
+
+
+@cache
+def destinations() -> "Destinations":
+    from luthier.webhooks.address import Destinations
+
+    return Destinations(settings().webhook_private_networks)
+
+
+@cache
+def _webhook_store() -> "WebhookStore":
+    from luthier.webhooks.store import WebhookStore
+
+    return WebhookStore(client("dynamodb"), settings().table)
+
+
+@cache
+def _delivery_queues() -> "DeliveryQueues":
+    from luthier.webhooks.queues import DeliveryQueues
+
+    known = settings()
+    quick, slow, dead = known.webhook_queue_url, known.slow_webhook_queue_url, known.webhook_dead_letters_url
+    return DeliveryQueues(client("sqs"), quick=quick, slow=slow, dead=dead)
+
+
+@cache
+def _sender() -> "Sender":
+    from luthier.webhooks.sender import Sender
+
+    return Sender(destinations())
+
+
+@cache
+def webhooks() -> "WebhookService":
+    from luthier.webhooks.service import WebhookService
+
+    return WebhookService(_webhook_store(), _delivery_queues(), _sender(), destinations())
+
+
+@cache
+def fan_out() -> "FanOut":
+    from luthier.webhooks.fan_out import FanOut
+
+    return FanOut(_webhook_store(), _job_store(), _delivery_queues())
+
+
+@cache
+def courier() -> "Courier":
+    from luthier.webhooks.courier import Courier
+
+    return Courier(_webhook_store(), _delivery_queues(), _sender())
 
 
 def reset() -> None:

@@ -1,10 +1,12 @@
 """Wire shapes of webhooks: the tuning surface in camelCase, OpenAI's objects for OpenAI's paths."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from luthier import clock
+from luthier.errors import Unprocessable
 from luthier.events.entity import EventType
 from luthier.webhooks import payload
 from luthier.webhooks.address import LONGEST_URL
@@ -39,7 +41,7 @@ class RotateSecret(CamelRequest):
     overlap_hours: int = Field(default=24, ge=0, le=168, description="How long requests carry the old signature too.")
 
 
-class TestWebhook(CamelRequest):
+class SendTestEvent(CamelRequest):
     event: str = Field(default="training.completed", description="Name of the event whose example is sent.")
 
 
@@ -234,7 +236,7 @@ class RotateWebhookEndpointSecret(Request):
     keep_old_secret_active_for_24_hours: bool = False
 
 
-class TestWebhookEndpoint(Request):
+class SendEndpointTest(Request):
     event_type: str
 
 
@@ -282,7 +284,7 @@ class WebhookEndpointList(Answer):
     has_more: bool
 
     @classmethod
-    def of(cls, endpoints: list[Endpoint], has_more: bool) -> Self:
+    def of(cls, endpoints: Sequence[Endpoint], has_more: bool) -> Self:
         data = [WebhookEndpoint.of(endpoint) for endpoint in endpoints]
         first, last = (endpoints[0].id, endpoints[-1].id) if endpoints else (None, None)
         return cls(data=data, first_id=first, last_id=last, has_more=has_more)
@@ -300,6 +302,17 @@ class WebhookEndpointTest(Answer):
     event_type: str
     status_code: int
     success: Literal[True] = True
+
+    @classmethod
+    def of(cls, delivery: Delivery, attempt: Attempt) -> Self:
+        """Raises Unprocessable where nothing came back: OpenAI's object has no place for that."""
+        if attempt.status_code is None:
+            raise Unprocessable(f"{attempt.error}", code="endpoint_unreachable", remedy="Check the endpoint's URL.")
+        return cls(
+            webhook_endpoint_id=delivery.endpoint_id,
+            event_type=delivery.event_type,
+            status_code=attempt.status_code,
+        )
 
 
 class WebhookEventTypes(Answer):

@@ -1,5 +1,6 @@
 """What people do with webhooks: register endpoints, test them, read what was sent, send it again."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -77,6 +78,11 @@ class WebhookService:
     def list(self, principal: Principal) -> list[Endpoint]:
         """The endpoints of an organization, oldest first."""
         return [one for one in self._store.endpoints(principal.organization_id) if one.id != CALLBACKS]
+
+    def page(self, principal: Principal, *, limit: int, after: str | None) -> tuple[Sequence[Endpoint], bool]:
+        """Endpoints after the one called `after`, oldest first, and whether there are more."""
+        rest = [one for one in self.list(principal) if after is None or one.id > after]
+        return rest[:limit], len(rest) > limit
 
     def get(self, principal: Principal, endpoint_id: str) -> Endpoint:
         endpoint = self._store.get(principal.organization_id, endpoint_id)
