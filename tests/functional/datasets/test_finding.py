@@ -45,7 +45,7 @@ def test_the_cost_of_resolving_is_bounded(world: World) -> None:
     assert (by_id, by_name) == (["GetItem"], ["Query", "GetItem"])
 
 
-@pytest.mark.parametrize("reference", ["ds_train_001", "nope.jsonl", "", "/", "file-" + "0" * 26, "s3://b/train.jsonl"])
+@pytest.mark.parametrize("reference", ["ds_train_001", "nope.jsonl", "", "/", "file-" + "0" * 26, "gs://b/train.jsonl"])
 def test_an_unknown_reference_is_refused_by_field(world: World, reference: str) -> None:
     world.upload()
     with pytest.raises(InvalidRequest, match=r"^trainingDataset: ") as caught:

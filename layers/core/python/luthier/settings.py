@@ -45,6 +45,10 @@ class Settings:
         "Comma-separated networks that webhooks and dataset URLs may reach although they are not public; empty: none.",
         chosen=True,
     )
+    dataset_buckets: str = _setting(
+        "Comma-separated S3 buckets from which every organization may name datasets as s3:// addresses; empty: none.",
+        chosen=True,
+    )
     webhook_queue_url: str = _setting("Queue of webhook deliveries.")
     slow_webhook_queue_url: str = _setting("Queue of webhook deliveries to endpoints that answer slowly.")
     webhook_dead_letters_url: str = _setting("Queue of webhook deliveries that were given up.")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from luthier.datasets.entity import Dataset
 
@@ -16,7 +16,7 @@ class DatasetContent:
         self._s3 = s3
         self._bucket = bucket
 
-    def write(self, dataset: Dataset, content: bytes) -> None:
+    def write(self, dataset: Dataset, content: bytes | IO[bytes]) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=dataset.s3_key, Body=content, ContentType=CONTENT_TYPE)
 
     def address(self, dataset: Dataset) -> tuple[str, dict[str, str]]:
@@ -40,6 +40,17 @@ class DatasetContent:
         """A URL that gives the content."""
         params = {"Bucket": self._bucket, "Key": dataset.s3_key}
         return self._s3.generate_presigned_url("get_object", Params=params, ExpiresIn=URL_SECONDS)
+
+    def take_copy(self, dataset: Dataset, bucket: str, key: str) -> None:
+        """Fill the dataset's place with an object of another bucket, inside S3. Tags and metadata stay behind."""
+        self._s3.copy_object(
+            CopySource={"Bucket": bucket, "Key": key},
+            Bucket=self._bucket,
+            Key=dataset.s3_key,
+            ContentType=CONTENT_TYPE,
+            MetadataDirective="REPLACE",
+            TaggingDirective="REPLACE",
+        )
 
     def copy(self, dataset: Dataset, bucket: str, key: str) -> None:
         """Copy the content inside S3."""

@@ -45,11 +45,11 @@ def needs_presigned_upload(size: int, limit: int) -> PayloadTooLarge:
     )
 
 
-def too_large(size: int, limit: int) -> PayloadTooLarge:
+def too_large(size: int, limit: int, param: str = "bytes") -> PayloadTooLarge:
     return PayloadTooLarge(
-        f"bytes: the file has {size} bytes; the limit is {limit}.",
+        f"{param}: the file has {size} bytes; the limit is {limit}.",
         code="file_too_large",
-        param="bytes",
+        param=param,
         details={"bytes": size, "limit": limit},
         remedy="Split the file, or train on a sample of it.",
     )
@@ -64,9 +64,56 @@ def content_missing(dataset: Dataset) -> Conflict:
     )
 
 
+def bucket_not_listed(bucket: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: this platform does not read datasets from the bucket {_quoted(bucket)}.",
+        code="bucket_not_listed",
+        param=param,
+        remedy="Upload the file to POST /v1/files, or have the operator add the bucket to the setting dataset_buckets.",
+    )
+
+
+def no_such_object(bucket: str, key: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: the bucket {bucket} has no object {_quoted(key)}.",
+        code="dataset_not_found",
+        param=param,
+        remedy="Check the key; it is case-sensitive.",
+    )
+
+
+def access_denied(bucket: str, key: str, statement: str, param: str) -> InvalidRequest:
+    """Prints the statement that the bucket's owner has to add."""
+    return InvalidRequest(
+        f"{param}: S3 denies this platform the object {_quoted(key)} of the bucket {bucket}.",
+        code="dataset_access_denied",
+        param=param,
+        details={"bucketPolicyStatement": statement},
+        remedy=f"Add this statement to the bucket's policy: {statement}",
+    )
+
+
+def not_downloaded(url: str, why: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: {_quoted(url)} could not be downloaded: {why}.",
+        code="dataset_not_downloaded",
+        param=param,
+        remedy="Check the address, or upload the file to POST /v1/files.",
+    )
+
+
+def too_slow(seconds: float, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: the download took longer than {seconds:g} seconds.",
+        code="dataset_not_downloaded",
+        param=param,
+        remedy="Upload the file by POST /v1/files/presigned, or put it into S3.",
+    )
+
+
 def unknown_reference(reference: str, param: str) -> InvalidRequest:
     if "://" in reference:
-        message, remedy = "is not in Luthier", "Upload the file first, then use its id."
+        message, remedy = "has a scheme that is not read", "Use s3:// or https://, or upload the file and use its id."
     else:
         message, remedy = "is neither the id nor the name of a file", "Upload the file first, or check the id."
     return InvalidRequest(

@@ -19,10 +19,12 @@ from luthier.datasets.entity import (
     id_in,
     name_in,
 )
+from luthier.datasets.foreign import FALLBACK_NAME, ForeignSources
 from luthier.datasets.report import Report, examine
 from luthier.datasets.store import DatasetStore, Page
 from luthier.events.entity import Event, event
 from luthier.settings import Settings
+from luthier.webhooks.address import Destinations
 
 # A function takes 6 MB, of which base64 and the envelope leave about 4.5 MB.
 DIRECT_BYTES = 4_500_000
@@ -52,9 +54,17 @@ class Content:
 
 
 class DatasetService:
-    def __init__(self, store: DatasetStore, s3: Any, settings: Settings, now: clock.Clock = clock.now) -> None:
+    def __init__(
+        self,
+        store: DatasetStore,
+        s3: Any,
+        settings: Settings,
+        now: clock.Clock = clock.now,
+        foreign: ForeignSources | None = None,
+    ) -> None:
         self._store = store
         self._content = DatasetContent(s3, settings.data_bucket)
+        self._foreign = foreign or ForeignSources(s3, settings, Destinations(settings.webhook_private_networks))
         self._now = now
 
     def upload(self, principal: Principal, *, filename: str, purpose: str, content: bytes) -> Dataset:
@@ -157,16 +167,32 @@ class DatasetService:
     def resolve(self, principal: Principal, reference: str, *, param: str) -> Dataset:
         """The dataset that a request means, ready to train on.
 
-        reference: an id, or a path or name: the newest file of that name, `.jsonl` being understood.
+        reference: an id; a path or name: the newest file of that name, `.jsonl` being understood; the s3:// or
+        https:// address of a file, which is copied into a dataset of its own.
         Raises InvalidRequest: unknown, without content, or with bad lines, of which the first SHOWN_FINDINGS are named.
         """
-        dataset = self._referred(principal.organization_id, reference)
-        if dataset is None:
+        if self._foreign.is_foreign(reference):
+            dataset = self._imported(principal, reference, param)
+        elif (known := self._referred(principal.organization_id, reference)) is None:
             raise refusals.unknown_reference(reference, param)
+        else:
+            dataset = known
         if dataset.status == UPLOADED:
             dataset = self._completed(principal, dataset, param)
         if dataset.status == ERROR:
             raise refusals.bad_lines(dataset, param)
+        return dataset
+
+    def _imported(self, principal: Principal, reference: str, param: str) -> Dataset:
+        name = self._foreign.filename(reference)
+        dataset = self._new(principal, name if _good_name(name) else FALLBACK_NAME, PURPOSES[0], 0)
+        try:
+            self._foreign.copy(reference, dataset, self._content, limit=MAX_BYTES, param=param)
+            dataset = self._judge(dataset, self._content.chunks(dataset) or ())
+            self._store.create(dataset)
+        except Exception:
+            self._content.remove(dataset)
+            raise
         return dataset
 
     def report(self, principal: Principal, dataset_id: str) -> dict[str, Any]:

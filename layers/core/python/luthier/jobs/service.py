@@ -198,13 +198,13 @@ class JobService:
         model = catalog.find_base_model(request.base_model)
         resolved = hyperparameters.resolve(request.hyperparameters, longest=model.max_sequence_length)
         hardware = catalog.choose_hardware(model, request.method, request.hardware)
+        self._gate.check(model)
         train = self._datasets.resolve(principal, request.training_dataset, param="trainingDataset")
         validation = (
             self._datasets.resolve(principal, request.validation_file, param="validationFile")
             if request.validation_file
             else None
         )
-        self._gate.check(model)
         price = catalog.estimate(
             model,
             hardware,
