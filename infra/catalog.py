@@ -106,6 +106,15 @@ SEND_GIVEN_UP = Grant("webhook_dead_letters", ("sqs:SendMessage",))
 
 HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
+ACCOUNTS = (
+    "key_requests_per_minute",
+    "organization_requests_per_minute",
+    "key_concurrent_jobs",
+    "organization_concurrent_jobs",
+    "audit_days",
+    "billing",
+    "inference_cents_per_1000_tokens",
+)
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 
@@ -164,7 +173,7 @@ API = (
             TRAINING_STOP,
             TRAINING_LOGS_READ,
         ),
-        env=JOB_STORES + HUB + MACHINES,
+        env=JOB_STORES + HUB + MACHINES + ACCOUNTS,
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -182,7 +191,7 @@ API = (
             "/v1/webhook_event_types",
         ),
         grants=(*TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE),
-        env=("table", "data_bucket", "webhook_private_networks"),
+        env=("table", "data_bucket", "webhook_private_networks", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -191,7 +200,7 @@ API = (
         "training_models",
         routes=("/v2/training/{proxy+}",),
         grants=(*TABLE, START_DEPLOYMENT),
-        env=("table", "deployment_state_machine_arn"),
+        env=("table", "deployment_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -210,7 +219,7 @@ API = (
             START_TRAINING,
             TRAINING_STOP,
         ),
-        env=(*JOB_STORES, *HUB, "training_state_machine_arn"),
+        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -219,7 +228,7 @@ API = (
         "webhooks",
         routes=("/v1/webhooks", "/v1/webhooks/{proxy+}"),
         grants=(*TABLE, SEND_DELIVERIES),
-        env=("table", *WEBHOOKS),
+        env=("table", *WEBHOOKS, *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -227,8 +236,8 @@ API = (
         "api",
         "account",
         routes=("/", "/{proxy+}", "/openapi.json", "/v1/organization/{proxy+}"),
-        grants=(),
-        env=(),
+        grants=TABLE,
+        env=("table", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),

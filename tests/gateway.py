@@ -102,5 +102,10 @@ def proxy_event(method: str, path: str, body: str | bytes | None, headers: dict[
         "multiValueQueryStringParameters": query or None,
         "body": base64.b64encode(body).decode() if isinstance(body, bytes) else body,
         "isBase64Encoded": binary,
-        "requestContext": {"requestId": str(uuid.uuid4()), "stage": "prod", "path": f"/prod{parts.path}"},
+        "requestContext": {
+            "requestId": str(uuid.uuid4()),
+            "stage": "prod",
+            "path": f"/prod{parts.path}",
+            "identity": {"sourceIp": "203.0.113.7"},
+        },
     }

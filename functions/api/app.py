@@ -1,11 +1,12 @@
 """What every API surface shares: keys and scopes, error translation, request ids, one log line per request.
 
 A surface module makes a `Surface`, adds its routes and publishes `handler = app.handle`. One request passes
-    answer → limit_size → authenticate → limit_rate → authorize → decode_ids
+    answer → limit_size → authenticate → limit_rate → authorize → record → decode_ids
     → refuse_unknown_names → RequestValidation → encode → the route
 and any of them refuses by raising; `answer` turns what was raised into the surface's error shape.
 """
 
+import json
 import re
 import time
 import uuid
@@ -85,7 +86,7 @@ class Surface(APIGatewayRestResolver):
         self._fields = fields or {}
         self._slashed_ids = slashed_ids
         self.not_found(self._refuse_route)
-        self.use([answer, limit_size, authenticate, limit_rate, authorize, decode_ids])
+        self.use([answer, limit_size, authenticate, limit_rate, authorize, record, decode_ids])
         self.use([refuse_unknown_names, RequestValidation(), encode])
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -244,10 +245,43 @@ def limit_rate(app: Surface, following: Next) -> Response:
 
 def authorize(app: Surface, following: Next) -> Response:
     """Demand the route's scope."""
-    for entry in (app.context["_route"].security or [])[:1]:
-        for scope in entry["bearer"]:
-            app.principal.require(scope)
+    for scope in _scopes(app):
+        app.principal.require(scope)
     return following(app)
+
+
+def record(app: Surface, following: Next) -> Response:
+    """Put what was done into the audit log; questions, which a scope of reading is enough for, are not recorded."""
+    # Before validation puts the body among them.
+    in_path = [unquote(value) for value in app.context["_route_args"].values()]
+    response = following(app)
+    scopes = _scopes(app)
+    if (
+        scopes
+        and app.current_event.http_method != "GET"
+        and not scopes[0].endswith(":read")
+        and response.status_code < 400
+    ):
+        wiring.audit().record(
+            app.principal,
+            f"{app.current_event.http_method} {app.context['_route'].openapi_path}",
+            resource_id=in_path[0] if in_path else _made(response),
+            status=response.status_code,
+            ip=(app.current_event.raw_event["requestContext"].get("identity") or {}).get("sourceIp"),
+            request_id=app.request_id,
+        )
+    return response
+
+
+def _made(response: Response) -> str | None:
+    """The id of what a request made."""
+    made = json.loads(response.body) if response.is_json() and response.body else {}
+    return made.get("id") or made.get("jobId")
+
+
+def _scopes(app: Surface) -> list[str]:
+    security = app.context["_route"].security
+    return security[0]["bearer"] if security else []
 
 
 def _raw_key(app: Surface) -> str:

@@ -64,6 +64,7 @@ def test_every_family_has_a_status_of_its_own() -> None:
         ("openai", "POST", "/v1/webhook_endpoints"),
         ("webhooks", "POST", "/v1/webhooks"),
         ("training_models", "POST", "/v2/training/models/org/name/deploy"),
+        ("account", "POST", "/v1/organization/api_keys"),
         ("tuning", "POST", "/v1/fine-tune"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier import table
 from luthier.accounts.entity import Principal
+from luthier.errors import Unprocessable
 
 EXPLICIT_SECONDS = 24 * 3600
 IMPLICIT_SECONDS = 10 * 60
@@ -64,6 +65,15 @@ class Claim:
                 "ExpressionAttributeValues": values,
             }
         }
+
+
+def reused() -> Unprocessable:
+    """A key that stands for another body already."""
+    return Unprocessable(
+        "This Idempotency-Key was used with another body.",
+        code="idempotency_key_reused",
+        remedy="Send a new key with a new request.",
+    )
 
 
 def holder(client: Any, table_name: str, claim: Claim) -> table.Item | None:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from luthier import clock, ids, table
+from luthier import clock, idempotency, ids, table
 from luthier.accounts.entity import SCOPES, ApiKey, Limits, Organization, Principal
 from luthier.accounts.store import KeyStore
-from luthier.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
+from luthier.errors import Conflict, InvalidRequest, LuthierError, NotFound, Unauthenticated
+from luthier.idempotency import Claim
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class AccountService:
         expires_at: str | None = None,
         requests_per_minute: int | None = None,
         concurrent_jobs: int | None = None,
+        claim: Claim | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret. The secret is returned here and nowhere else."""
         _check_scopes(scopes)
@@ -62,8 +64,22 @@ class AccountService:
             requests_per_minute=requests_per_minute,
             concurrent_jobs=concurrent_jobs,
         )
-        self._store.put(key)
+        try:
+            self._store.put(key, claim)
+        except table.ConditionFailed as error:
+            raise self._shown_before(claim) from error
         return key, raw
+
+    def create_key(
+        self, principal: Principal, fields: dict[str, Any], *, idempotency_key: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """`issue_key` in the caller's organization, and in the caller's name where the fields give no other."""
+        claim = None
+        if idempotency_key:
+            body = idempotency.fingerprint(fields)
+            claim = Claim(principal, "api_keys.create", body, idempotency_key, retry=False)
+        facts = fields | {"user_id": fields["user_id"] or principal.user_id, "scopes": tuple(fields["scopes"])}
+        return self.issue_key(organization_id=principal.organization_id, claim=claim, **facts)
 
     def list_keys(
         self, organization_id: str, *, limit: int = 20, after: str | None = None
@@ -150,6 +166,20 @@ class AccountService:
             # Nobody's request should fail because a statistic could not be written.
             logger.warning("The last use of %s could not be noted.", key.id, exc_info=True)
 
+    def _shown_before(self, claim: Claim | None) -> LuthierError:
+        """Why a create with a used Idempotency-Key is refused: a secret cannot be shown twice."""
+        held = self._store.holder(claim) if claim else None
+        if held is None:
+            return _busy("the new key")
+        if claim and held["body"] != claim.body:
+            return idempotency.reused()
+        return Conflict(
+            f"This request was answered before: it made key {held['resource_id']}.",
+            code="key_shown_once",
+            details={"id": held["resource_id"]},
+            remedy="If the answer got lost, rotate that key to get a new secret.",
+        )
+
     def _draw(self, **facts: Any) -> tuple[ApiKey, str]:
         raw = KEY_PREFIX + secrets.token_urlsafe(32)
         now = clock.iso(self._now())
@@ -200,4 +230,4 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
 
 
 def _busy(key_id: str) -> Conflict:
-    return Conflict(f"Several requests changed key {key_id} at once.", remedy="Try again.", retry_after=1)
+    return Conflict(f"Several requests changed {key_id} at once.", remedy="Try again.", retry_after=1)

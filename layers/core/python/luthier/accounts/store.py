@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from luthier import table
+from luthier import clock, idempotency, table
 from luthier.accounts.entity import ApiKey, Organization
+from luthier.idempotency import Claim
 
 
 class KeyStore:
@@ -13,9 +14,17 @@ class KeyStore:
         self._client = client
         self._table = table_name
 
-    def put(self, key: ApiKey) -> None:
-        """Write the key under its digest and, in the same transaction, in its organization's list."""
-        table.transact(self._client, self._writes(key))
+    def put(self, key: ApiKey, claim: Claim | None = None) -> None:
+        """Write the key under its digest and, in the same transaction, in its organization's list.
+
+        Raises table.ConditionFailed when the claim is taken: this create was made before.
+        """
+        claims = [claim.write(self._table, key.id, clock.parse(key.created_at))] if claim else []
+        table.transact(self._client, [*claims, *self._writes(key)])
+
+    def holder(self, claim: Claim) -> table.Item | None:
+        """What took the claim first: `body` and `resource_id`."""
+        return idempotency.holder(self._client, self._table, claim)
 
     def replace(self, old: ApiKey, new: ApiKey, added: Sequence[ApiKey] = ()) -> None:
         """Write `new` in place of `old`, and more keys with it. Raises table.ConditionFailed."""

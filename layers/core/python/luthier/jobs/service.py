@@ -13,7 +13,7 @@ from luthier.catalog.entity import Estimate
 from luthier.catalog.gate import HubGate
 from luthier.credits.service import CreditService, CreditsMoved
 from luthier.datasets.service import DatasetService
-from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
+from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.events.entity import Event, event
 from luthier.jobs import budget, entity, hyperparameters, listing, outcome
 from luthier.jobs.curve import Curve
@@ -259,11 +259,7 @@ class JobService:
         if held is None:
             raise _busy("the new job")
         if held["body"] != claim.body:
-            raise Unprocessable(
-                "This Idempotency-Key was used with another body.",
-                code="idempotency_key_reused",
-                remedy="Send a new key with a new request.",
-            )
+            raise idempotency.reused()
         return self.get(principal, held["resource_id"])
 
     def _start(self, job: Job) -> None:

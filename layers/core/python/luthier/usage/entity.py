@@ -33,6 +33,16 @@ class Row:
     use: Use
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What was used from one UTC day to before another, told apart by the names in `by`."""
+
+    first: str
+    end: str
+    by: tuple[str, ...]
+    rows: list[Row]
+
+
 def grouped(rows: Iterable[Row], by: Iterable[str]) -> list[Row]:
     """The rows summed up over everything but the names in `by` (day, kind, model), in their order."""
     sums: dict[tuple[str | None, str | None, str | None], Use] = {}

@@ -8,7 +8,7 @@ from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.credits.service import CreditService
 from luthier.errors import InvalidRequest
-from luthier.usage.entity import INFERENCE, MICROCENTS, TRAINING, Row, Use, grouped
+from luthier.usage.entity import INFERENCE, MICROCENTS, TRAINING, Row, Summary, Use, grouped
 from luthier.usage.store import UsageStore
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,8 @@ class UsageService:
         use = Use(requests=1, billed_seconds=billed_seconds, microcents=round(cost * 100 * MICROCENTS))
         return self._store.addition(organization_id, Row(self._today(), TRAINING, base_model, use))
 
-    def summary(
-        self, principal: Principal, *, start: str | None, end: str | None, by: Sequence[str]
-    ) -> tuple[str, str, list[Row]]:
-        """First day, the day after the last, and what was used between them, told apart by `by`."""
+    def summary(self, principal: Principal, *, start: str | None, end: str | None, by: Sequence[str] | None) -> Summary:
+        """What was used between two timestamps, by whole days: the last 30 without them."""
         last = self._day(end, "end_time") if end else clock.iso(self._now() + timedelta(days=1))[:10]
         first = self._day(start, "start_time") if start else _days_before(last, _DEFAULT_DAYS)
         if not first < last or _days_before(last, MOST_DAYS) > first:
@@ -65,7 +63,8 @@ class UsageService:
                 param="start_time",
                 remedy="Choose an end_time after the start_time, and ask for longer spans year by year.",
             )
-        return first, last, grouped(self._store.rows(principal.organization_id, first, last), by)
+        names = tuple(by or ("day",))
+        return Summary(first, last, names, grouped(self._store.rows(principal.organization_id, first, last), names))
 
     def _debit(self, organization_id: str, row: Row, due: int, debited: int) -> None:
         note = self._store.debit(organization_id, row, seen=debited, debited=due)

@@ -1,0 +1,32 @@
+"""Wire shapes of the audit log on the account surface."""
+
+from typing import Literal, Self
+
+from luthier.audit.entity import Entry
+from luthier.wire import Answer
+
+
+class AuditEntry(Answer):
+    """`key_id` is null for what an operator did with AWS credentials; `user_id` then says which."""
+
+    id: str
+    at: str
+    user_id: str
+    key_id: str | None
+    action: str
+    resource_id: str | None
+    status: int | None
+    ip: str | None
+    request_id: str | None
+
+
+class AuditPage(Answer):
+    object: Literal["list"] = "list"
+    data: list[AuditEntry]
+    last_id: str | None
+    has_more: bool
+
+    @classmethod
+    def of(cls, entries: list[Entry], more: bool) -> Self:
+        shown = [AuditEntry.model_validate(entry) for entry in entries]
+        return cls(data=shown, last_id=shown[-1].id if shown else None, has_more=more)
