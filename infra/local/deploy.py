@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from infra.local.commands import Commands
 from infra.local.options import ACCOUNT, REGION, REPOSITORY, Options
 from infra.local.preflight import CDK, PLATFORM_PYTHON, Refusal, node
 
@@ -20,7 +20,7 @@ _IGNORED_FOLDERS = {"node_modules", "__pycache__", "local"}
 ClientFactory = Callable[[str], Any]
 
 
-def deploy(options: Options, client: ClientFactory, say: Callable[[str], None]) -> dict[str, str]:
+def deploy(options: Options, client: ClientFactory, commands: Commands, say: Callable[[str], None]) -> dict[str, str]:
     """Bring the stack up to date and return its outputs. `say` is told when that takes a while.
 
     Raises Refusal with the last lines of the CDK's output when it fails; the rest is in the log.
@@ -28,9 +28,9 @@ def deploy(options: Options, client: ClientFactory, say: Callable[[str], None]) 
     fingerprint = sources_fingerprint(options.hub_url)
     if _deployed(client) != fingerprint:
         say("Deploying the stack to this machine …")
-        _run([str(PLATFORM_PYTHON), "-m", "infra.build_deps", "local"], options, dict(os.environ))
+        _run(commands, [str(PLATFORM_PYTHON), "-m", "infra.build_deps", "local"], options)
         _make_assets_bucket(client)
-        _run(_cdk_command(options), options, _environment(options))
+        _run(commands, _cdk_command(options), options)
         client("ssm").put_parameter(Name=_FINGERPRINT, Value=fingerprint, Type="String", Overwrite=True)
     return outputs(client)
 
@@ -96,13 +96,10 @@ def _environment(options: Options) -> dict[str, str]:
     }
 
 
-def _run(command: list[str], options: Options, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        check=False, start_new_session=True,
-    )  # fmt: skip
+def _run(commands: Commands, command: list[str], options: Options) -> None:
+    done = commands.run(command, _environment(options))
     with options.log.open("a", encoding="utf-8") as log:
-        log.write(f"$ {json.dumps(command)}\n{done.stdout}\n")
-    if done.returncode:
-        tail = "\n".join(done.stdout.strip().splitlines()[-12:])
+        log.write(f"$ {json.dumps(command)}\n{done.output}\n{done.complaints}\n")
+    if done.code:
+        tail = "\n".join((done.output + done.complaints).strip().splitlines()[-8:])
         raise Refusal(f"Deploying failed:\n{tail}\nThe whole output is in {options.log}.")

@@ -6,6 +6,7 @@ its internals; `tests/journey/test_emulator_hooks.py` fails when they move, and 
 
 import asyncio
 import functools
+import json
 import logging
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
 
-from infra.local.options import REGION, Options
+from infra.local.options import ACCOUNT, REGION, Options
 
 SERVICES = (
     "apigateway,cloudformation,cloudwatch,dynamodb,dynamodbstreams,events,iam,kms,lambda,logs,s3,scheduler,"
@@ -135,6 +136,24 @@ def role_session(role_arn: str, session_name: str, secret: str) -> dict[str, str
         },
     )
     return credentials
+
+
+def add_archives() -> None:
+    """Let CloudFormation make event archives: the emulator's EventBridge has them, its CloudFormation does not."""
+    from ministack.services import eventbridge
+    from ministack.services.cloudformation import provisioners
+
+    def create(logical_id: str, properties: dict, stack: str) -> tuple[str, dict[str, str]]:
+        name = properties.get("ArchiveName") or f"{stack}-{logical_id}"[:48]
+        wish = {"ArchiveName": name, "EventSourceArn": properties["SourceArn"]}
+        pattern, days = properties.get("EventPattern"), properties.get("RetentionDays", 0)
+        eventbridge._create_archive({**wish, "EventPattern": json.dumps(pattern or {}), "RetentionDays": int(days)})
+        return name, {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:archive/{name}"}
+
+    def delete(name: str, properties: dict) -> None:
+        eventbridge._delete_archive({"ArchiveName": name})
+
+    provisioners._RESOURCE_HANDLERS["AWS::Events::Archive"] = {"create": create, "delete": delete}
 
 
 def name_function_errors() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 
 from infra.local import deploy, emulator, preflight, seed
+from infra.local.commands import Commands
 from infra.local.front_door import FrontDoor
 from infra.local.options import REGION, Options
 from infra.local.sagemaker.plant import Plant
@@ -53,6 +54,7 @@ class Launcher:
         self._plant = Plant(options, store)
         self._sagemaker = SageMaker(self._plant)
         self._sagemaker.install()
+        emulator.add_archives()
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()
         self._snapshots = Snapshots(
@@ -63,6 +65,7 @@ class Launcher:
             emulator.watch_service(name, self._snapshots.touch_service)
         store.restore(self._snapshots.load("sagemaker"))
         self._door = FrontDoor(app.app, options.port, self._snapshots.touch)
+        self._commands = Commands()
         self._stop = asyncio.Event()
 
     async def live(self) -> None:
@@ -83,6 +86,8 @@ class Launcher:
                 await stopped
         finally:
             await asyncio.to_thread(self._close)
+            # Its refusal was raised above, or it was cut short on request.
+            await asyncio.gather(start, return_exceptions=True)
             saver.cancel()
             closing.set()
             await server
@@ -107,9 +112,10 @@ class Launcher:
     def _start(self) -> None:
         began = time.monotonic()
         self._sagemaker.recover()
-        outputs = deploy.deploy(self._options, self._client, self._say)
-        model = seed.stage_base_model(self._options, self._client, outputs["BaseModelsBucketName"], self._say)
-        key = seed.api_key(self._options, self._client, outputs["TableName"])
+        outputs = deploy.deploy(self._options, self._client, self._commands, self._say)
+        bucket, table = outputs["BaseModelsBucketName"], outputs["TableName"]
+        model = seed.stage_base_model(self._options, self._client, bucket, self._commands, self._say)
+        key = seed.api_key(self._options, self._client, table, self._commands)
         self._sweep()
         self._door.open(*_api_address(outputs["ApiUrl"]))
         seed.write_env(self._options.env_file, self._environment(outputs, key))
@@ -146,6 +152,7 @@ class Launcher:
         self._say("Ctrl-C stops it; what it holds is kept.")
 
     def _close(self) -> None:
+        self._commands.cancel()
         self._plant.close(_SAVING_SECONDS)
         until = time.monotonic() + _SETTLING_SECONDS
         while emulator.running_executions() and time.monotonic() < until:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infra.local.commands import Commands
 from infra.local.options import REPOSITORY, Options
 from infra.local.preflight import PLATFORM_PYTHON, Refusal
 
@@ -24,7 +24,9 @@ BASE_MODELS = {
 ClientFactory = Callable[[str], Any]
 
 
-def stage_base_model(options: Options, client: ClientFactory, bucket: str, say: Callable[[str], None]) -> str | None:
+def stage_base_model(
+    options: Options, client: ClientFactory, bucket: str, commands: Commands, say: Callable[[str], None]
+) -> str | None:
     """Build the chosen model and put it where `StageBaseModel` looks; returns its id. A staged model stays."""
     if options.base_model == "none":
         return None
@@ -34,7 +36,7 @@ def stage_base_model(options: Options, client: ClientFactory, bucket: str, say: 
         return model_id
     say(f"Staging the base model {model_id} …")
     with tempfile.TemporaryDirectory(dir=options.temporary) as draft:
-        folder = _build(options, module, Path(draft) / model_id)
+        folder = _build(options, commands, module, Path(draft) / model_id)
         _upload(s3, bucket, prefix, folder, {"model": model_id, "revision": _revision(model_id)})
     return model_id
 
@@ -57,12 +59,12 @@ def _revision(model_id: str) -> str:
     return str(next(model["revision"] for model in models if model["id"] == model_id))
 
 
-def _build(options: Options, module: str, target: Path) -> Path:
+def _build(options: Options, commands: Commands, module: str, target: Path) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "training_container")}
     command = [str(options.trainer_python), "-m", module, str(target)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Refusal(f"The base model {target.name} could not be built: {done.stderr.strip().splitlines()[-1]}")
+    done = commands.run(command, environment)
+    if done.code:
+        raise Refusal(f"The base model {target.name} could not be built: {done.last_complaint}")
     return target
 
 
@@ -72,7 +74,7 @@ def _described(path: Path, folder: Path) -> dict[str, Any]:
     return {"path": path.relative_to(folder).as_posix(), "size": path.stat().st_size, "sha256": sha256}
 
 
-def api_key(options: Options, client: ClientFactory, table: str) -> str:
+def api_key(options: Options, client: ClientFactory, table: str, commands: Commands) -> str:
     """The key in the env file while the table still knows it, else a new one with every scope."""
     ssm, kept = client("ssm"), read_env(options.env_file).get("LUTHIER_API_KEY", "")
     try:
@@ -80,7 +82,7 @@ def api_key(options: Options, client: ClientFactory, table: str) -> str:
             return kept
     except ssm.exceptions.ParameterNotFound:
         pass
-    key = _issue(options, table)
+    key = _issue(options, table, commands)
     # Written after the key, so a snapshot that has the mark has the key too.
     ssm.put_parameter(Name=_KEY_MARK, Value=_mark(key), Type="String", Overwrite=True)
     return key
@@ -90,14 +92,13 @@ def _mark(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _issue(options: Options, table: str) -> str:
+def _issue(options: Options, table: str, commands: Commands) -> str:
     command = [str(PLATFORM_PYTHON), "-c", "from luthier.cli import main; main()", "keys", "create"]
     command += ["--org", ORGANIZATION, "--name", "local cloud", "--table", table, "--json"]
-    environment = {**os.environ, **options.aws_environment()}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Refusal(f"No API key could be issued: {done.stderr.strip().splitlines()[-1]}")
-    return str(json.loads(done.stdout)["key"])
+    done = commands.run(command, {**os.environ, **options.aws_environment()})
+    if done.code:
+        raise Refusal(f"No API key could be issued: {done.last_complaint}")
+    return str(json.loads(done.output)["key"])
 
 
 def write_env(path: Path, values: dict[str, str]) -> None:

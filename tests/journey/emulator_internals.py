@@ -27,7 +27,11 @@ FUNCTIONS = {
     "ministack.core.lambda_runtime": {"reset": []},
     "ministack.core.persistence": {"_json_default": ["obj"], "_json_object_hook": ["obj"]},
     "ministack.core.router": {"extract_access_key_id": ["headers", "query_params"]},
-    "ministack.services.eventbridge": {"_put_events": ["data", "allow_aws_source"]},
+    "ministack.services.eventbridge": {
+        "_put_events": ["data", "allow_aws_source"],
+        "_create_archive": ["data"],
+        "_delete_archive": ["data"],
+    },
     "ministack.services.lambda_svc": {"_execute_function_warm": ["func", "event", "request_id"]},
     "ministack.services.stepfunctions": {"_ExecutionError": ["error", "cause"]},
     "ministack.services.sts": {"register_session": ["access_key", "session"]},
@@ -37,6 +41,7 @@ NAMES = {
     "ministack.app": {"SERVICE_HANDLERS": dict},
     "ministack.core.iam_actions": {"SERVICE_TO_IAM_NAMESPACE": dict, "_BOTOCORE_SERVICE_MAP": dict},
     "ministack.core.router": {"SERVICE_PATTERNS": dict},
+    "ministack.services.cloudformation.provisioners": {"_RESOURCE_HANDLERS": dict},
     "ministack.services.stepfunctions": {"_SERVICE_DISPATCH": dict, "_executions": object},
 }
 # Module → what its source must say, where a hook relies on how it is used.
