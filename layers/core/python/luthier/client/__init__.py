@@ -1,0 +1,1 @@
+"""What programs that use Luthier need: nothing here imports the AWS SDK."""
