@@ -62,6 +62,9 @@ TABLE_WRITE = Grant(
 TABLE = (TABLE_READ, TABLE_WRITE)
 
 UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
+# Of no effect where no foreign bucket is configured.
+FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
+FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
 UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
 JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
 BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
@@ -115,6 +118,7 @@ ACCOUNTS = (
     "billing",
     "inference_cents_per_1000_tokens",
 )
+DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 
@@ -157,12 +161,15 @@ API = (
         "api",
         "fine_tuning",
         routes=("/api/v1/fine-tuning/{proxy+}",),
-        # A create may have to check a file whose upload nobody completed, and asks the hub about gated models.
+        # A create may have to check a file whose upload nobody completed or that lies elsewhere, and asks the hub about
+        # gated models.
         grants=(
             *TABLE,
             UPLOADS_READ,
             UPLOADS_WRITE,
             DATA_LIST,
+            FOREIGN_READ,
+            FOREIGN_LIST,
             BASE_MODELS_READ,
             BASE_MODELS_LIST,
             HUB_TOKEN_READ,
@@ -173,7 +180,7 @@ API = (
             TRAINING_STOP,
             TRAINING_LOGS_READ,
         ),
-        env=JOB_STORES + HUB + MACHINES + ACCOUNTS,
+        env=JOB_STORES + HUB + MACHINES + ACCOUNTS + DATASET_SOURCES,
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -213,13 +220,15 @@ API = (
             UPLOADS_READ,
             UPLOADS_WRITE,
             DATA_LIST,
+            FOREIGN_READ,
+            FOREIGN_LIST,
             BASE_MODELS_READ,
             BASE_MODELS_LIST,
             HUB_TOKEN_READ,
             START_TRAINING,
             TRAINING_STOP,
         ),
-        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS),
+        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),

@@ -40,6 +40,7 @@ from luthier.models.store import ModelStore
 from luthier.settings import Settings
 from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
+from luthier.webhooks.address import Destinations
 from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates
 
 SETTINGS = Settings(
@@ -141,6 +142,7 @@ class Platform:
             self.calibration,
             HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings),
             self.credits,
+            Destinations(settings.webhook_private_networks),
             self.clock,
         )
         self.pipeline = TrainingPipeline(

@@ -15,6 +15,7 @@ from infra.components.storage import USE_KEY, Storage, table_arns
 _ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "base_models", "artifacts"}
 
 _ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
+_OPENED_BY_OPERATOR = "The operator has named the bucket as one whose objects are datasets."
 _NAMED_LATER = "Jobs and models are made, and named, while the platform runs."
 
 
@@ -29,8 +30,14 @@ class Resource:
 Words = dict[str, Resource]
 
 
-def words(storage: Storage, events: Events, roles: SageMakerRoles, hub_token_secret: str) -> Words:
-    """The resource behind each word that a grant may name. State machines are added once they exist."""
+def words(
+    storage: Storage, events: Events, roles: SageMakerRoles, hub_token_secret: str, dataset_buckets: str
+) -> Words:
+    """The resource behind each word that a grant may name. State machines are added once they exist.
+
+    dataset_buckets: comma-separated names of buckets that belong to others.
+    """
+    theirs = [f"arn:{Aws.PARTITION}:s3:::{name.strip()}" for name in dataset_buckets.split(",") if name.strip()]
     training_logs = _arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
     serving = tuple(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config", "endpoint"))
     return {
@@ -56,6 +63,8 @@ def words(storage: Storage, events: Events, roles: SageMakerRoles, hub_token_sec
         "endpoints": Resource((_arn("sagemaker", "endpoint/luthier-*"),), _NAMED_LATER),
         "serving": Resource(serving, _NAMED_LATER),
         "serving_role": Resource((roles.serving.role_arn,)),
+        "foreign_datasets": Resource(tuple(f"{arn}/*" for arn in theirs), _OPENED_BY_OPERATOR),
+        "foreign_dataset_buckets": Resource(tuple(theirs)),
         "hub_token": Resource((secret_arn(hub_token_secret),) if hub_token_secret else ()),
     }
 

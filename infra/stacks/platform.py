@@ -51,7 +51,13 @@ class LuthierStack(Stack):
         self.functions = Functions(
             self, "Functions", flavour=flavour, deps=options.deps, key_arn=self.storage.key.key_arn
         )
-        self._words = words(self.storage, self.events, self.roles, options.hub_token_secret)
+        self._words = words(
+            self.storage,
+            self.events,
+            self.roles,
+            options.hub_token_secret,
+            options.settings.get("dataset_buckets", ""),
+        )
         self._settings = self._known_settings(options)
         self._add_pipeline(training_image(self, options.trainer_image_uri))
         self._add_events()

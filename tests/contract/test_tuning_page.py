@@ -6,7 +6,7 @@ from luthier import wiring
 from luthier.errors import InsufficientCredits, LuthierError, RateLimited
 from tests.contract import tuning_page as page
 from tests.contract.test_fine_tuning_page import assert_as_documented
-from tests.factories import metrics_line
+from tests.factories import metrics_line, rows
 from tests.gateway import Answer, Gateway
 
 JOBS = "/v1/fine-tune"
@@ -108,3 +108,23 @@ def test_a_wrong_field_is_named_as_this_page_names_it(api: Gateway, field: str, 
     error = refused.json()["error"]
     assert (refused.status, error["details"]["param"].split(".")[0]) == (400, field), error
     assert field in error["message"]
+
+
+def test_a_webhook_url_that_is_not_public_is_refused_at_once(api: Gateway) -> None:
+    body = page.FIELDS | {"dataset": api.platform.dataset().id, "webhookUrl": "https://127.0.0.1/hook"}
+    error = api.post(JOBS, body).json()["error"]
+    assert (error["code"], error["details"]["param"]) == ("ADDRESS_REFUSED", "webhookUrl")
+
+
+def test_the_pages_own_dataset_is_read_once_the_operator_lists_its_bucket(
+    api: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.platform.s3.create_bucket(Bucket="your-bucket")
+    api.platform.s3.put_object(Bucket="your-bucket", Key="dataset.jsonl", Body=rows())
+    refused = api.stranger().send("POST", JOBS, page.FINE_TUNE, headers=JSON | {"X-API-Key": str(api.key)})
+    assert (refused.status, refused.json()["error"]["code"]) == (400, "BUCKET_NOT_LISTED")
+    monkeypatch.setenv("LUTHIER_DATASET_BUCKETS", "your-bucket")
+    wiring.reset()
+    started = api.stranger().send("POST", JOBS, page.FINE_TUNE, headers=JSON | {"X-API-Key": str(api.key)})
+    assert started.status == 201, started.text
+    assert api.get(f"{JOBS}/{started.json()['jobId']}").json()["dataset"].startswith("file-")

@@ -19,6 +19,7 @@ def report(deps: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
     outdir = tmp_path_factory.mktemp("checked")
     command = [sys.executable, "-m", "infra.app", "--check", "--deps", str(deps), "--output", str(outdir)]
     command += ["-c", "trainer_image_uri=registry.example/trainer:1", "-c", "hub_token_secret=hub-token"]
+    command += ["-c", "dataset_buckets=their-data"]
     environment = os.environ | {"CDK_VALIDATION": "true"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

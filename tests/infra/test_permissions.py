@@ -121,3 +121,14 @@ def _place(arn: str) -> str:
     """`<StorageData6BB23F4E.Arn>/x` as `StorageData/x`."""
     bucket, _, key = arn.partition(".Arn>")
     return bucket.removeprefix("<")[:-8] + key
+
+
+def test_foreign_buckets_are_read_by_whoever_creates_jobs_and_written_by_nobody(template: Template) -> None:
+    touching = {
+        (role.split("Role")[0], action)
+        for role, statement in template.all_statements()
+        if any("their-data" in resource for resource in statement["Resource"])
+        for action in statement["Action"]
+    }
+    creators = ("FunctionsFineTuning", "FunctionsTuning")
+    assert touching == {(role, action) for role in creators for action in ("s3:GetObject", "s3:ListBucket")}

@@ -169,7 +169,9 @@ def jobs() -> "JobService":
     claims = Claims(client("dynamodb"), settings().table)
     logs = JobLogs(client("logs"))
     gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
-    return JobService(_job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration(), gate, credits())
+    return JobService(
+        _job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration(), gate, credits(), destinations()
+    )
 
 
 @cache

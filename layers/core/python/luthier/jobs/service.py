@@ -23,6 +23,7 @@ from luthier.jobs.logs import MAX_LINES, JobLogs, LogLine
 from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import Counts, JobStore
+from luthier.webhooks.address import Destinations
 
 logger = logging.getLogger(__name__)
 _TRIES = 5
@@ -42,6 +43,7 @@ class JobService:
         calibration: Calibration,
         gate: HubGate,
         credits: CreditService,
+        destinations: Destinations,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -53,6 +55,7 @@ class JobService:
         self._calibration = calibration
         self._gate = gate
         self._credits = credits
+        self._destinations = destinations
         self._now = now
 
     def create(
@@ -199,6 +202,8 @@ class JobService:
         resolved = hyperparameters.resolve(request.hyperparameters, longest=model.max_sequence_length)
         hardware = catalog.choose_hardware(model, request.method, request.hardware)
         self._gate.check(model)
+        if request.webhook_url:
+            self._destinations.target(request.webhook_url, param="webhookUrl")
         train = self._datasets.resolve(principal, request.training_dataset, param="trainingDataset")
         validation = (
             self._datasets.resolve(principal, request.validation_file, param="validationFile")

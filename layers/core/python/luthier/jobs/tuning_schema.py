@@ -29,8 +29,7 @@ class FineTune(CamelRequest):
     webhook_url: str | None = Field(
         default=None,
         max_length=LONGEST_URL,
-        pattern=r"^https://[^/\s]+\S*$",
-        description="https:// address that hears of this job's events.",
+        description="Public https:// address that hears of this job's events.",
     )
     max_cost: float | None = Field(
         default=None, gt=0, description="The run pauses before it costs more, in the currency of the estimate."
