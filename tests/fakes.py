@@ -1,7 +1,10 @@
-"""Fakes of the two services that no in-process emulator runs: SageMaker's training jobs and Step Functions."""
+"""Fakes of what no in-process emulator runs: SageMaker, Step Functions, and queues under a clock that tests move."""
 
 import io
 import json
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,6 +22,18 @@ class _Exceptions:
 
 def refusal(code: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+
+def one_call_at_a_time(client: Any) -> Any:
+    """The client, safe to share between threads: calls interleave, but the in-process AWS sees one at a time."""
+    lock, call = threading.Lock(), client._make_api_call
+
+    def locked(*arguments: Any) -> Any:
+        with lock:
+            return call(*arguments)
+
+    client._make_api_call = locked
+    return client
 
 
 class RuntimeExceptions(_Exceptions):
@@ -121,3 +136,35 @@ class FakeSageMaker:
     def _delete(self, kind: str, name: str) -> None:
         if self.serving.pop((kind, name), None) is None:
             raise refusal("ValidationException", f"Could not find {kind} {name}.")
+
+
+class FakeQueues:
+    """SQS queues under a clock that a test moves; what is taken is gone."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        # queue URL → (when it can be taken, body)
+        self.waiting: dict[str, list[tuple[datetime, str]]] = {}
+        self.unavailable = False
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.unavailable:
+            raise refusal("ServiceUnavailable", "Try again.")
+        assert len(Entries) <= 10
+        for entry in Entries:
+            assert 0 <= entry["DelaySeconds"] <= 900
+            self._put(QueueUrl, entry["MessageBody"], entry["DelaySeconds"])
+        return {"Successful": Entries}
+
+    def send_message(self, QueueUrl: str, MessageBody: str) -> None:
+        self._put(QueueUrl, MessageBody, 0)
+
+    def take(self, queue_url: str, most: int = 10) -> list[str]:
+        """The bodies of up to `most` messages that are due."""
+        due = [entry for entry in self.waiting.get(queue_url, []) if entry[0] <= self._now()][:most]
+        for entry in due:
+            self.waiting[queue_url].remove(entry)
+        return [body for _, body in due]
+
+    def _put(self, queue_url: str, body: str, delay: int) -> None:
+        self.waiting.setdefault(queue_url, []).append((self._now() + timedelta(seconds=delay), body))
