@@ -63,8 +63,9 @@ class Report:
         console.print(f"  loss curve   {picture}")
         console.print(f"  answers      {answers}")
         console.print(f"  your model   {weights}")
-        console.print(f"  job          {self.job['id']}, result model {self.job['resultModel']}")
-        console.print(how_to_call(self.job["resultModel"], environment["LUTHIER_BASE_URL"]), markup=False)
+        console.print(f"  job          {self.job['id']}, result model {self.job['resultModel']}", soft_wrap=True)
+        call = how_to_call(self.job["resultModel"], environment["LUTHIER_BASE_URL"])
+        console.print(call, markup=False, soft_wrap=True)
         console.print(f"The demo took {seconds:.0f} s.")
 
     def _rates(self) -> Table:
