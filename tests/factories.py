@@ -25,13 +25,14 @@ from luthier.deployments.pipeline import DeploymentPipeline
 from luthier.deployments.service import DeploymentService
 from luthier.deployments.store import DeploymentStore
 from luthier.executions import Executions
+from luthier.idempotency import Claims
 from luthier.inference.invoke import Invoker
 from luthier.inference.service import InferenceService
 from luthier.jobs.entity import Job, JobRequest, Step
 from luthier.jobs.logs import JobLogs
 from luthier.jobs.pipeline import TrainingPipeline
 from luthier.jobs.runs import Runs
-from luthier.jobs.service import Claims, JobService
+from luthier.jobs.service import JobService
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import JobStore
 from luthier.jobs.watch import JobWatcher

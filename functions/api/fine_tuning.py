@@ -62,7 +62,9 @@ def create_job(
     body: schema.CreateJob, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = 0
 ) -> schema.JobCreated:
     request = JobRequest(**body.model_dump())
-    job = wiring.jobs().create(app.principal, request, idempotency_key=idempotency_key, retry_count=retry_count)
+    job = wiring.jobs().create(
+        app.principal, request, route=app.name, idempotency_key=idempotency_key, retry_count=retry_count
+    )
     return schema.JobCreated.of(job)
 
 

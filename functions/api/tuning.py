@@ -21,7 +21,9 @@ handler = app.handle
 def start_fine_tune(
     body: schema.FineTune, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = 0
 ) -> schema.FineTuneStarted:
-    job = wiring.jobs().create(app.principal, body.request(), idempotency_key=idempotency_key, retry_count=retry_count)
+    job = wiring.jobs().create(
+        app.principal, body.request(), route=app.name, idempotency_key=idempotency_key, retry_count=retry_count
+    )
     return schema.FineTuneStarted.of(job)
 
 

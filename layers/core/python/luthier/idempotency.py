@@ -2,20 +2,32 @@
 
 An explicit claim is the client's `Idempotency-Key`. An implicit one is the body itself: the `openai` client repeats a
 POST after a 503 or a lost connection without any key and tells only by `x-stainless-retry-count`.
+
+The claim is part of the transaction that makes the thing. Powertools' idempotency keeps its record in a write of its
+own, so a function that dies between both writes would make the thing a second time.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from luthier import table
+from luthier import clock, table
 from luthier.accounts.entity import Principal
-from luthier.errors import Unprocessable
+from luthier.errors import Conflict, Unprocessable
 
 EXPLICIT_SECONDS = 24 * 3600
 IMPLICIT_SECONDS = 10 * 60
+# A create that has not finished by then has died: API Gateway gives up after 29 s.
+PENDING_SECONDS = 30
+# How long a create waits for another one with its key.
+WAIT_SECONDS = 2.0
+_POLL_SECONDS = 0.1
 
 
 def fingerprint(body: dict[str, Any]) -> str:
@@ -25,13 +37,17 @@ def fingerprint(body: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """One create of one principal on one route. `retry` = the client says that it repeats itself."""
+    """One create of one principal on one route. `retry` = the client says that it repeats itself.
+
+    token: tells this create from others with the same key while none of them has finished.
+    """
 
     principal: Principal
     route: str
     body: str
     key: str | None
     retry: bool
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def item_key(self) -> table.Item:
@@ -44,27 +60,113 @@ class Claim:
         Two equal bodies without a key and without a retry are two creates. A first try that arrives after its own
         retry (the client gave up on it, the network did not) finds the retry's claim and is refused.
         """
+        lasting = EXPLICIT_SECONDS if self.key else IMPLICIT_SECONDS
+        put = self._put(table_name, {"resource_id": resource_id, "retry": self.retry}, now, lasting)
+        if self.key:
+            put["ConditionExpression"] += " OR #token = :token"
+            put["ExpressionAttributeNames"]["#token"] = "token"
+            put["ExpressionAttributeValues"][":token"] = {"S": self.token}
+        elif not self.retry:
+            put["ConditionExpression"] += " OR retry = :no"
+            put["ExpressionAttributeValues"][":no"] = {"BOOL": False}
+        return {"Put": put}
+
+    def turn(self, table_name: str, now: datetime) -> dict[str, Any]:
+        """The put that makes the others with this key wait while this create is at work."""
+        return self._put(table_name, {"token": self.token}, now, PENDING_SECONDS)
+
+    def _put(self, table_name: str, facts: dict[str, Any], now: datetime, seconds: int) -> dict[str, Any]:
         moment = int(now.timestamp())
-        free = "attribute_not_exists(pk) OR #ttl < :now"
-        values: dict[str, Any] = {":now": {"N": str(moment)}}
-        if not self.key and not self.retry:
-            free += " OR retry = :no"
-            values[":no"] = {"BOOL": False}
-        item = self.item_key | {
-            "body": self.body,
-            "resource_id": resource_id,
-            "retry": self.retry,
-            "ttl": moment + (EXPLICIT_SECONDS if self.key else IMPLICIT_SECONDS),
-        }
         return {
-            "Put": {
-                "TableName": table_name,
-                "Item": table.encode(item),
-                "ConditionExpression": free,
-                "ExpressionAttributeNames": {"#ttl": "ttl"},
-                "ExpressionAttributeValues": values,
-            }
+            "TableName": table_name,
+            "Item": table.encode(self.item_key | {"body": self.body, "ttl": moment + seconds} | facts),
+            "ConditionExpression": "attribute_not_exists(pk) OR #ttl < :now",
+            "ExpressionAttributeNames": {"#ttl": "ttl"},
+            "ExpressionAttributeValues": {":now": {"N": str(moment)}},
         }
+
+
+class Claims:
+    """The claims of one table."""
+
+    def __init__(
+        self, client: Any, table_name: str, now: clock.Clock = clock.now, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
+        self._client = client
+        self._table = table_name
+        self._now = now
+        self._wait = wait_seconds
+
+    def write(self, claim: Claim, resource_id: str) -> dict[str, Any]:
+        """The write that takes the claim, to be part of the create's transaction."""
+        return claim.write(self._table, resource_id, self._now())
+
+    @contextmanager
+    def turn(self, claim: Claim) -> Iterator[str | None]:
+        """Id of what an equal create has made; None when it is this caller's turn to make it, inside the block.
+
+        Raises Unprocessable when the key stands for another body, and Conflict when another create with this key
+        takes longer than a caller should wait. A block that raises gives its turn to the next.
+        """
+        earlier = self._awaited(claim) if claim.key else self._made(claim) if claim.retry else None
+        try:
+            yield earlier
+        except Exception:
+            if claim.key and earlier is None:
+                self._release(claim)
+            raise
+
+    def winner(self, claim: Claim) -> str:
+        """Id of what an equal create has made while this one was at work, too. Raises Unprocessable and Conflict."""
+        made = self._made(claim)
+        if made is None:
+            raise _in_progress()
+        return made
+
+    def _awaited(self, claim: Claim) -> str | None:
+        ends = time.monotonic() + self._wait
+        while not self._take(claim):
+            if made := self._made(claim):
+                return made
+            if time.monotonic() >= ends:
+                raise _in_progress()
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def _take(self, claim: Claim) -> bool:
+        try:
+            self._client.put_item(**claim.turn(self._table, self._now()))
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _made(self, claim: Claim) -> str | None:
+        held = holder(self._client, self._table, claim)
+        if held is None or held["ttl"] < self._now().timestamp():
+            return None
+        if held["body"] != claim.body:
+            raise reused()
+        return held.get("resource_id")
+
+    def _release(self, claim: Claim) -> None:
+        # Only while it is ours: a create that took too long may have been overtaken. If this fails, it expires.
+        with suppress(Exception):
+            self._client.delete_item(
+                TableName=self._table,
+                Key=table.encode(claim.item_key),
+                ConditionExpression="#token = :token",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues={":token": {"S": claim.token}},
+            )
+
+
+def _in_progress() -> Conflict:
+    return Conflict(
+        "Another request with this Idempotency-Key is still at work.",
+        code="idempotency_in_progress",
+        remedy="Send it again with the same key.",
+        retry_after=2,
+    )
 
 
 def reused() -> Unprocessable:

@@ -163,8 +163,9 @@ def _calibration() -> "Calibration":
 @cache
 def jobs() -> "JobService":
     from luthier.catalog.gate import HubGate
+    from luthier.idempotency import Claims
     from luthier.jobs.logs import JobLogs
-    from luthier.jobs.service import Claims, JobService
+    from luthier.jobs.service import JobService
 
     claims = Claims(client("dynamodb"), settings().table)
     logs = JobLogs(client("logs"))

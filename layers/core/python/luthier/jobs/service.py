@@ -39,7 +39,7 @@ class JobService:
         runs: Runs,
         storage: JobStorage,
         logs: JobLogs,
-        claims: "Claims",
+        claims: idempotency.Claims,
         calibration: Calibration,
         gate: HubGate,
         credits: CreditService,
@@ -59,25 +59,25 @@ class JobService:
         self._now = now
 
     def create(
-        self, principal: Principal, request: JobRequest, *, idempotency_key: str | None = None, retry_count: int = 0
+        self,
+        principal: Principal,
+        request: JobRequest,
+        *,
+        route: str = "jobs",
+        idempotency_key: str | None = None,
+        retry_count: int = 0,
     ) -> Job:
         """A new queued job, its pipeline started. Everything is checked before anything is written.
 
+        route: where the client asked; the same key on two routes is two keys;
         retry_count: how often the client says it has sent this request before (`x-stainless-retry-count`).
         """
         body = idempotency.fingerprint(asdict(request))
-        claim = idempotency.Claim(principal, "jobs.create", body, idempotency_key, retry_count > 0)
-        job = self._queued_by(principal, self._draft(principal, request))
-        for _ in range(_TRIES):
-            try:
-                self._write_new(principal, job, claim)
-            except CreditsMoved:
-                continue
-            except table.ConditionFailed:
-                job = self._first_of(principal, claim)
-            self._start(job)
-            return job
-        raise _busy("the organization's credits")
+        claim = idempotency.Claim(principal, f"{route}.create", body, idempotency_key, retry_count > 0)
+        with self._claims.turn(claim) as earlier:
+            job = self.get(principal, earlier) if earlier else self._make(principal, request, claim)
+        self._start(job)
+        return job
 
     def get(self, principal: Principal, job_id: str) -> Job:
         job = self._store.get(principal.organization_id, job_id)
@@ -248,6 +248,19 @@ class JobService:
         """The job as one that this caller brings to life: counted for the key, paid by a hold."""
         return replace(job, key_id=principal.key_id, held_cents=self._credits.needed(job.expected_cost))
 
+    def _make(self, principal: Principal, request: JobRequest, claim: idempotency.Claim) -> Job:
+        """The new job, or the one that an equal create has made meanwhile."""
+        job = self._queued_by(principal, self._draft(principal, request))
+        for _ in range(_TRIES):
+            try:
+                self._write_new(principal, job, claim)
+            except CreditsMoved:
+                continue
+            except table.ConditionFailed:
+                return self.get(principal, self._claims.winner(claim))
+            return job
+        raise _busy("the organization's credits")
+
     def _write_new(self, principal: Principal, job: Job, claim: idempotency.Claim) -> None:
         queued = event("training.queued", job.organization_id, job.created_at, _facts(job))
         self._store.create(
@@ -257,15 +270,6 @@ class JobService:
             limits=principal.limits,
             joined=self._credits.hold(job.organization_id, job.held_cents, job.id),
         )
-
-    def _first_of(self, principal: Principal, claim: idempotency.Claim) -> Job:
-        """The job that an earlier, equal create made."""
-        held = self._claims.holder(claim)
-        if held is None:
-            raise _busy("the new job")
-        if held["body"] != claim.body:
-            raise idempotency.reused()
-        return self.get(principal, held["resource_id"])
 
     def _start(self, job: Job) -> None:
         """Start the pipeline. If that fails now, the job stays queued and the sweeper starts it."""
@@ -293,21 +297,6 @@ class JobService:
                 continue
             return new
         raise _busy(job_id)
-
-
-class Claims:
-    """Idempotency claims of this process's table."""
-
-    def __init__(self, client: Any, table_name: str, now: clock.Clock = clock.now) -> None:
-        self._client = client
-        self._table = table_name
-        self._now = now
-
-    def write(self, claim: idempotency.Claim, resource_id: str) -> dict[str, Any]:
-        return claim.write(self._table, resource_id, self._now())
-
-    def holder(self, claim: idempotency.Claim) -> table.Item | None:
-        return idempotency.holder(self._client, self._table, claim)
 
 
 def _check_moment(since: str | None) -> None:
