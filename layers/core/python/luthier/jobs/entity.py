@@ -135,8 +135,8 @@ class Job:
     @property
     def expected_cost(self) -> float:
         """What the next run of this job may cost: the estimate, or what is left below the cap."""
-        estimate, cap = self.cost.get("estimate", 0.0), self.cost.get("cap")
-        return estimate if cap is None else max(0.0, min(estimate, cap - self.cost.get("accrued", 0.0)))
+        estimate: float = self.cost["estimate"]
+        return estimate if self.budget_left is None else min(estimate, self.budget_left)
 
     @property
     def budget_left(self) -> float | None:
