@@ -86,7 +86,11 @@ def test_the_four_events_of_the_page_have_the_pages_fields(name: str, world: Wor
 
 
 def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiver: Receiver) -> None:
-    job = world.platform.completed(A, webhook_url=receiver.url("/mine"))
+    created = world.platform.job(A)
+    store = world.platform.job_store
+    # Written past the check of the API, which would not take a receiver on this machine.
+    store.save(created, created.note(created.updated_at, webhook_url=receiver.url("/mine")))
+    job = world.platform.complete(world.platform.launch(store.get("org_a", created.id) or created))
     other = world.platform.completed(A)
     world.publish()
     world.work()
