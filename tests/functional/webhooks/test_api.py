@@ -1,0 +1,244 @@
+"""Managing webhooks: the tuning surface's paths and OpenAI's, the second through the published client."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import jsonschema
+import openai
+import pytest
+
+from luthier import wiring
+from luthier.events.entity import catalogue
+from luthier.webhooks.queues import Message
+from tests.fakes import FakeQueues
+from tests.functional.webhooks.world import QUICK, fact
+from tests.gateway import Gateway
+from tests.receivers import OK, Receiver, answering
+
+WEBHOOKS = "/v1/webhooks"
+PUBLIC = "https://app.example.com/hooks"
+
+
+@pytest.fixture
+def api(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """The API where receivers on this machine may be reached, over queues that tests empty by hand."""
+    queues = FakeQueues(api.platform.clock)
+    known = wiring.client
+    monkeypatch.setattr(wiring, "client", lambda name: queues if name == "sqs" else known(name))
+    for name, value in {"PRIVATE_NETWORKS": "127.0.0.0/8", "QUEUE_URL": QUICK, "DEAD_LETTERS_URL": "dead"}.items():
+        monkeypatch.setenv(f"LUTHIER_WEBHOOK_{name}", value)
+    monkeypatch.setenv("LUTHIER_SLOW_WEBHOOK_QUEUE_URL", "slow")
+    for name in ("settings", "destinations", "_delivery_queues", "_sender", "webhooks", "fan_out", "courier"):
+        getattr(wiring, name).cache_clear()
+    api.queues = queues  # type: ignore[attr-defined]
+    yield api
+    wiring._sender().close()
+
+
+def work(api: Gateway) -> None:
+    while bodies := api.queues.take(QUICK) + api.queues.take("slow"):  # type: ignore[attr-defined]
+        wiring.courier().deliver({str(i): Message.read(body) for i, body in enumerate(bodies)})
+
+
+def test_an_endpoint_is_registered_with_a_secret_that_is_shown_once(api: Gateway) -> None:
+    made = api.post(WEBHOOKS, {"url": PUBLIC, "events": ["training.completed"], "name": "CI"})
+    assert made.status == 201
+    body = made.json()
+    assert body["secret"].startswith("whsec_")
+    assert body["secretHint"] == f"whsec_…{body['secret'][-4:]}"
+    shown = api.get(f"{WEBHOOKS}/{body['id']}").json()
+    assert shown == {name: value for name, value in body.items() if name != "secret"}
+    assert (shown["url"], shown["events"], shown["status"]) == (PUBLIC, ["training.completed"], "enabled")
+    assert api.get(WEBHOOKS).json() == {"webhooks": [shown]}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "url"),
+        ({"url": "https://169.254.169.254/latest/meta-data"}, "url"),
+        ({"url": "https://user:secret@app.example.com/"}, "url"),
+        ({"url": PUBLIC, "events": []}, "events"),
+        ({"url": PUBLIC, "events": ["training.exploded"]}, "events"),
+        ({"url": PUBLIC, "event": "training.completed"}, "event"),
+    ],
+)
+def test_a_wrong_endpoint_is_refused_by_the_name_of_the_field(api: Gateway, body: Any, param: str) -> None:
+    refused = api.post(WEBHOOKS, body)
+    assert refused.status == 400
+    assert refused.json()["error"]["details"]["param"] == param
+
+
+def test_an_endpoint_is_changed_disabled_enabled_and_deleted(api: Gateway) -> None:
+    path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}"
+    changed = api.send("PATCH", path, {"events": ["model.deployed"], "enabled": False}).json()
+    assert (changed["events"], changed["status"]) == (["model.deployed"], "disabled")
+    assert changed["disabledReason"] == "It was disabled on request."
+    assert api.send("PATCH", path, {"enabled": True}).json()["status"] == "enabled"
+    assert api.delete(path).status == 204
+    assert api.get(path).status == 404
+
+
+def test_a_test_event_is_sent_at_once_and_logged(api: Gateway) -> None:
+    with Receiver().running() as receiver:
+        path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"
+        tested = api.post(f"{path}/test", {"event": "model.deployed"}).json()
+        assert (tested["success"], tested["statusCode"], tested["response"]) == (True, 200, "ok")
+        assert json.loads(receiver.received[0].body)["event"] == "model.deployed"
+        receiver.answer = lambda received: answering(500, b"broken")
+        failed = api.post(f"{path}/test").json()
+        assert (failed["success"], failed["error"]) == (False, "The endpoint answered 500.")
+        logged = api.get(f"{path}/deliveries").json()["deliveries"]
+        assert [one["status"] for one in logged] == ["cancelled", "delivered"]
+        assert logged[0]["id"] == failed["deliveryId"]
+
+
+def test_the_log_shows_request_answer_latency_and_the_next_attempt(api: Gateway) -> None:
+    with Receiver(answer=lambda received: answering(502, b"bad gateway")).running() as receiver:
+        path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"
+        told = fact()
+        wiring.fan_out().spread(told)
+        work(api)
+        (listed,) = api.get(f"{path}/deliveries?status=pending").json()["deliveries"]
+        assert (listed["id"], listed["event"], listed["tries"]) == (told.id, "training.completed", 1)
+        assert listed["nextAttemptAt"] is not None
+        (attempt,) = listed["attempts"]
+        assert (attempt["statusCode"], attempt["response"], attempt["error"]) == (502, "bad gateway", None)
+        assert attempt["milliseconds"] >= 0
+        shown = api.get(f"{path}/deliveries/{told.id}").json()
+        assert shown["request"]["url"] == receiver.url()
+        assert shown["request"]["body"] == json.loads(receiver.received[0].body)
+        assert shown["request"]["headers"]["webhook-id"] == told.id
+        assert "signature" not in str(shown["request"]["headers"]).lower()
+
+
+def test_one_delivery_or_all_since_a_time_are_replayed(api: Gateway) -> None:
+    with Receiver().running() as receiver:
+        path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"
+        told = [fact() for _ in range(3)]
+        for one in told:
+            wiring.fan_out().spread(one)
+        work(api)
+        again = api.post(f"{path}/deliveries/{told[0].id}/replay").json()
+        assert (again["status"], again["tries"]) == ("pending", 0)
+        work(api)
+        assert [one.headers["webhook-id"] for one in receiver.received].count(told[0].id) == 2
+        since = {"since": "2026-01-01T00:00:00Z"}
+        assert api.post(f"{path}/replay", since).json() == {"replayed": 3, "complete": True}
+        assert api.post(f"{path}/replay", since).json() == {"replayed": 0, "complete": True}
+        work(api)
+        assert len(receiver.received) == 7
+        assert api.post(f"{path}/replay", since | {"statuses": ["exhausted"]}).json()["replayed"] == 0
+        assert api.post(f"{path}/replay", {"since": "2027-01-01T00:00:00Z"}).json()["replayed"] == 0
+        assert api.post(f"{path}/replay", {"since": "yesterday"}).json()["error"]["details"]["param"] == "since"
+
+
+def test_nothing_is_replayed_to_a_disabled_endpoint(api: Gateway) -> None:
+    path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}"
+    api.send("PATCH", path, {"enabled": False})
+    refused = api.post(f"{path}/replay", {"since": "2026-01-01T00:00:00Z"})
+    assert (refused.status, refused.json()["error"]["code"]) == (409, "STATE_CONFLICT")
+
+
+def test_the_log_is_paged_newest_first(api: Gateway) -> None:
+    path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}"
+    told = [fact() for _ in range(5)]
+    for one in told:
+        wiring.fan_out().spread(one)
+    first = api.get(f"{path}/deliveries?limit=3").json()
+    assert ([one["id"] for one in first["deliveries"]], first["hasMore"]) == ([one.id for one in told[:1:-1]], True)
+    rest = api.get(f"{path}/deliveries?limit=3&after={told[2].id}").json()
+    assert ([one["id"] for one in rest["deliveries"]], rest["hasMore"]) == ([one.id for one in told[1::-1]], False)
+    assert api.get(f"{path}/deliveries?status=lost").status == 400
+
+
+def test_the_secret_of_all_callbacks_is_rotated_like_any_other_and_nothing_else_of_it(api: Gateway) -> None:
+    path = f"{WEBHOOKS}/callbacks"
+    assert api.get(path).json()["url"] is None
+    first = api.post(f"{path}/rotate-secret", {"overlapHours": 0}).json()
+    second = api.post(f"{path}/rotate-secret").json()
+    assert first["secret"] != second["secret"]
+    for refused in (api.delete(path), api.send("PATCH", path, {"name": "x"}), api.post(f"{path}/test")):
+        assert (refused.status, refused.json()["error"]["code"]) == (422, "NOT_AN_ENDPOINT")
+
+
+def test_an_organization_has_at_most_twenty_endpoints(api: Gateway) -> None:
+    for _ in range(20):
+        assert api.post(WEBHOOKS, {"url": PUBLIC}).status == 201
+    refused = api.post(WEBHOOKS, {"url": PUBLIC})
+    assert (refused.status, refused.json()["error"]["code"]) == (409, "TOO_MANY_ENDPOINTS")
+
+
+def test_another_organization_finds_nothing_under_any_id(api: Gateway) -> None:
+    webhook = api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"]
+    told = fact()
+    wiring.fan_out().spread(told)
+    other = api.caller("admin", organization_id="org_b")
+    paths = [f"{WEBHOOKS}/{webhook}", f"{WEBHOOKS}/{webhook}/deliveries", f"{WEBHOOKS}/{webhook}/deliveries/{told.id}"]
+    assert [other.get(path).status for path in (*paths, f"/v1/webhook_endpoints/{webhook}")] == [404] * 4
+    assert other.post(f"{WEBHOOKS}/{webhook}/rotate-secret").status == 404
+    assert other.delete(f"{WEBHOOKS}/{webhook}").status == 404
+    assert other.get(WEBHOOKS).json() == {"webhooks": []}
+
+
+def test_reading_and_writing_need_their_scopes(api: Gateway) -> None:
+    reader, writer = api.caller("webhooks:read"), api.caller("webhooks:write")
+    assert (reader.get(WEBHOOKS).status, reader.post(WEBHOOKS, {"url": PUBLIC}).status) == (200, 403)
+    assert (writer.get(WEBHOOKS).status, writer.post(WEBHOOKS, {"url": PUBLIC}).status) == (403, 201)
+
+
+def test_the_events_are_listed_with_examples_that_fit_their_schemas(api: Gateway) -> None:
+    events = api.get(f"{WEBHOOKS}/events").json()["events"]
+    assert [event["name"] for event in events] == list(catalogue())
+    for event in events:
+        jsonschema.validate(event["example"], event["dataSchema"])
+
+
+@pytest.fixture
+def client(api: Gateway) -> openai.OpenAI:
+    def through(request: httpx2.Request) -> httpx2.Response:
+        path = request.url.raw_path.decode()
+        answer = api.stranger().send(request.method, path, request.read() or None, headers=dict(request.headers))
+        return httpx2.Response(answer.status, headers=answer.headers, text=answer.text)
+
+    return openai.OpenAI(
+        api_key=str(api.key),
+        base_url="http://api.test/v1",
+        http_client=httpx2.Client(transport=httpx2.MockTransport(through)),
+        max_retries=0,
+    )
+
+
+def test_the_openai_client_manages_endpoints(client: openai.OpenAI) -> None:
+    made = client.webhooks.create(name="Mine", url=PUBLIC, event_types=["fine_tuning.job.succeeded"])
+    assert made.signing_secret.startswith("whsec_")
+    assert made.object == "webhook_endpoint"
+    assert client.webhooks.retrieve(made.id).event_types == ["fine_tuning.job.succeeded"]
+    changed = client.webhooks.update(made.id, name="Ours", event_types=["fine_tuning.job.failed"])
+    assert (changed.name, changed.event_types) == ("Ours", ["fine_tuning.job.failed"])
+    more = [client.webhooks.create(name=str(i), url=PUBLIC, event_types=["batch.completed"]).id for i in range(3)]
+    assert [one.id for one in client.webhooks.list(limit=2)] == [made.id, *more]
+    rotated = client.webhooks.rotate_secret(made.id, keep_old_secret_active_for_24_hours=True)
+    assert rotated.signing_secret != made.signing_secret
+    assert client.webhooks.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.webhooks.retrieve(made.id)
+
+
+def test_the_openai_client_lists_event_types(client: openai.OpenAI) -> None:
+    assert "fine_tuning.job.succeeded" in client.webhooks.event_types.list().data
+
+
+def test_the_openai_client_sends_a_test_event(client: openai.OpenAI) -> None:
+    with Receiver().running() as receiver:
+        made = client.webhooks.create(name="x", url=receiver.url(), event_types=["fine_tuning.job.failed"])
+        result = client.webhooks.test(made.id, event_type="fine_tuning.job.failed")
+        assert (result.object, result.status_code, result.success) == ("webhook_endpoint.test", 200, True)
+        event = json.loads(receiver.received[0].body)
+        assert (event["object"], event["type"]) == ("event", "fine_tuning.job.failed")
+        receiver.answer = lambda received: OK if received.path == "/other" else b""
+        with pytest.raises(openai.UnprocessableEntityError) as refused:
+            client.webhooks.test(made.id, event_type="fine_tuning.job.failed")
+        assert refused.value.code == "endpoint_unreachable"
