@@ -17,6 +17,8 @@ _FINGERPRINT = "/luthier/local/deployed"
 _ASSETS_BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
 _SOURCES = ("functions", "infra", "layers/core", "layers/deps", "training_container/Dockerfile", "cdk.json")
 _IGNORED_FOLDERS = {"node_modules", "__pycache__", "local"}
+# Where webhooks and dataset URLs may lead besides public addresses: receivers run on this machine too.
+_THIS_MACHINE = "127.0.0.0/8,::1/128"
 ClientFactory = Callable[[str], Any]
 
 
@@ -75,7 +77,8 @@ def _cdk_command(options: Options) -> list[str]:
     hub = ["--context", f"hub_url={options.hub_url}"] if options.hub_url else []
     return [
         str(CDK), "deploy", "--all", "--require-approval", "never", "--no-notices", "--progress", "events",
-        "--context", "flavour=local", "--output", str(options.state_dir / "cdk.out"), *hub,
+        "--context", "flavour=local", "--context", f"webhook_private_networks={_THIS_MACHINE}",
+        "--output", str(options.state_dir / "cdk.out"), *hub,
     ]  # fmt: skip
 
 
