@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from threading import Lock
 from typing import Any
 
 import httpx2
@@ -26,6 +27,18 @@ JOBS = "/api/v1/fine-tuning/jobs"
 
 class Died(BaseException):
     """What the end of a process looks like from inside: nothing that it would still do is done."""
+
+
+@pytest.fixture
+def atomic(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that checks and writes in one step, as DynamoDB does; in-process, threads can come between both."""
+    call, alone = platform.dynamodb._make_api_call, Lock()
+
+    def one_by_one(*given: Any) -> Any:
+        with alone:
+            return call(*given)
+
+    monkeypatch.setattr(platform.dynamodb, "_make_api_call", one_by_one)
 
 
 @contextmanager
@@ -57,6 +70,7 @@ def jobs_of(platform: Platform) -> int:
     return platform.jobs.stats(A).total
 
 
+@pytest.mark.usefixtures("atomic")
 def test_twenty_creates_at_once_with_one_key_make_one_job(platform: Platform) -> None:
     platform.dataset(A)
     with ThreadPoolExecutor(20) as pool:
@@ -67,6 +81,7 @@ def test_twenty_creates_at_once_with_one_key_make_one_job(platform: Platform) ->
     assert platform.events() == ["training.queued"]
 
 
+@pytest.mark.usefixtures("atomic")
 def test_a_create_waits_for_the_one_before_it(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     platform.dataset(A)
     resolve = platform.datasets.resolve
