@@ -1,5 +1,6 @@
 """A local cloud under test: starts it, kills it, talks to it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -87,12 +88,11 @@ class LocalCloud:
 
     def children(self) -> list[int]:
         """The processes that the cloud has started and that still run."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()] + [
-            int(pid)
-            for task in Path(f"/proc/{self.pid}/task").iterdir()
-            if task.name != str(self.pid)
-            for pid in (task / "children").read_text().split()
-        ]
+        found: list[int] = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # its thread has just ended
+                found += map(int, (task / "children").read_text().split())
+        return found
 
     def copy_state(self, folder: Path) -> None:
         """Copy what it keeps; it may be running, for what lies on its disk is whole at any moment."""

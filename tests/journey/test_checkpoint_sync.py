@@ -65,6 +65,16 @@ def test_the_last_sync_sends_all_but_unfinished_files(s3: Any, tmp_path: Path) -
     assert _sent(s3) == {"result.json": b"{}"}
 
 
+def test_a_checkpoint_deleted_while_it_is_sent_is_passed_over(s3: Any, tmp_path: Path) -> None:
+    sync = _sync(s3, tmp_path / "job")
+    (tmp_path / "job" / "gone.bin").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "job" / "result.json").write_bytes(b"{}")
+
+    sync.sync(final=True)
+
+    assert _sent(s3) == {"result.json": b"{}"}
+
+
 def test_what_was_brought_back_is_not_sent_again(s3: Any, tmp_path: Path) -> None:
     s3.put_object(Bucket="artifacts", Key="jobs/one/checkpoints/checkpoint-5/weights.bin", Body=b"kept")
     before = s3.list_objects_v2(Bucket="artifacts")["Contents"][0]["LastModified"]

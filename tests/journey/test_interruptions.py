@@ -33,7 +33,7 @@ def test_a_stopped_job_can_be_restarted_from_its_last_checkpoint(customer: Custo
 def test_a_killed_cloud_comes_back_with_its_job_interrupted_and_the_job_goes_on(mortal_cloud: LocalCloud) -> None:
     with mortal_cloud.http() as client:
         customer = Customer(client)
-        job_id = customer.create_job({**LONG, "epochs": 8})
+        job_id = customer.create_job({**LONG, "epochs": 12})
         wait_for(lambda: _checkpoints(mortal_cloud, job_id), 120, "a checkpoint in S3")
         orphans = mortal_cloud.children()
 

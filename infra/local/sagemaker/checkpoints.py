@@ -1,12 +1,12 @@
 """Checkpoints of a running job, copied to S3 while it trains and back at the next start."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.local.sagemaker.storage import Storage, files_by_age
+from infra.local.sagemaker.storage import Stamp, Storage, stamped_files
 
 _UNFINISHED = (".tmp", ".part", ".partial")
-Stamp = tuple[int, int]
 
 
 class CheckpointSync:
@@ -36,15 +36,14 @@ class CheckpointSync:
             if self._sent.get(path) == stamp:
                 continue
             if final or path.suffix == ".jsonl" or self._seen.get(path) == stamp:
-                self._send(path)
-                self._sent[path] = stamp
+                # The trainer deletes old checkpoints at any moment; then there is nothing to send.
+                with contextlib.suppress(FileNotFoundError):
+                    self._send(path)
+                    self._sent[path] = stamp
         self._seen = seen
 
     def _stamps(self) -> Iterator[tuple[Path, Stamp]]:
-        for path in files_by_age(self._folder):
-            if path.suffix not in _UNFINISHED:
-                status = path.stat()
-                yield path, (status.st_size, status.st_mtime_ns)
+        return ((path, stamp) for path, stamp in stamped_files(self._folder) if path.suffix not in _UNFINISHED)
 
     def _send(self, path: Path) -> None:
         uri = f"{self._uri}/{path.relative_to(self._folder).as_posix()}"

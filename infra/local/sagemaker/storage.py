@@ -1,8 +1,10 @@
 """Files between S3 and a job's folder, under the job's own role."""
 
+import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -11,6 +13,9 @@ import boto3
 
 from infra.local import emulator
 from infra.local.options import REGION
+
+# Size in bytes and time of the last change in nanoseconds.
+Stamp = tuple[int, int]
 
 
 def role_client(service: str, endpoint_url: str, role_arn: str, session_name: str) -> Any:
@@ -90,8 +95,18 @@ class Storage:
 
 def files_by_age(folder: Path) -> list[Path]:
     """The folder's files, oldest first: what marks a set complete is written last, so it also travels last."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(files, key=lambda path: (path.stat().st_mtime_ns, str(path)))
+    return [path for path, _ in stamped_files(folder)]
+
+
+def stamped_files(folder: Path) -> list[tuple[Path, Stamp]]:
+    """The same with each file's size and time of change. The owner of the folder may be deleting files meanwhile."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((path, (status.st_size, status.st_mtime_ns)))
+    return sorted(found, key=lambda pair: (pair[1][1], str(pair[0])))
 
 
 def _inside(folder: Path, relative: str) -> Path:
