@@ -21,7 +21,7 @@ LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
 .PHONY: help demo local test check lint types unit infra container journey test-unit test-infra test-container \
-        test-journey synth deploy openapi images install clean benchmarks
+        test-journey synth deploy openapi errors images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
@@ -31,6 +31,7 @@ help:
 	@echo "make synth      the CloudFormation template, in cdk.out"
 	@echo "make deploy     deploy to the AWS account of your credentials"
 	@echo "make openapi    generate functions/api/openapi.json from the routes"
+	@echo "make errors     generate ERRORS.md from the table of codes"
 	@echo "make images     renew the pinned table of AWS's serving images"
 	@echo "make benchmarks the ratios of the README"
 	@echo "make install    install everything, run nothing"
@@ -89,6 +90,9 @@ synth: $(PLATFORM)
 deploy: $(PLATFORM) $(NODE_TOOLS)
 	@$(VENV)/python -m infra.build_deps aws >/dev/null
 	@PATH="$$(dirname $$($(VENV)/python -m infra.node)):$$PATH" infra/node_modules/.bin/cdk deploy --all --no-notices
+
+errors: $(PLATFORM)
+	@$(VENV)/python -m infra.build_errors
 
 openapi: $(PLATFORM)
 	@$(VENV)/python -m functions.api.build_openapi

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from infra import catalog
+from infra.components.api import REFUSALS
+from luthier.error_codes import ERRORS
 from tests.infra.template import Resource, Template, text
 
 
@@ -109,3 +111,7 @@ def _path(template: Template, method: Resource) -> str:
 def _target(method: Resource) -> str:
     uri = text(method["Integration"]["Uri"])
     return uri.split("functions/<")[1].split(".Arn>")[0][:-8]
+
+
+def test_what_api_gateway_says_by_itself_is_in_the_table_of_codes() -> None:
+    assert {code for _, _, code in REFUSALS} <= {row.code for row in ERRORS}

@@ -1,0 +1,150 @@
+"""Every code that an answer or a job can carry: one row each, with what it means and what to do about it.
+
+`ERRORS.md` is generated from here (`make errors`); a contract test finds every code that the sources use.
+"""
+
+from typing import NamedTuple
+
+
+class ErrorCode(NamedTuple):
+    """An error answer. `status` is the HTTP status that it always comes with."""
+
+    status: int
+    code: str
+    meaning: str
+    remedy: str
+
+
+class ReasonCode(NamedTuple):
+    """Why a job or a deployment ended, rests or waits: `status_reason.code`."""
+
+    code: str
+    meaning: str
+    remedy: str
+
+
+ERRORS = (
+    ErrorCode(400, "invalid_request", "A field breaks a rule; the message names both.", "Change the named field."),
+    ErrorCode(400, "invalid_value", "A field has the wrong type or lies out of range.", "Change the named field."),
+    ErrorCode(400, "missing_field", "A required field is not there.", "Send the named field."),
+    ErrorCode(400, "unknown_field", "The body has a field that this route does not know.", "Check its spelling."),
+    ErrorCode(400, "unknown_parameter", "The query has a parameter that this route does not know.", "Check it."),
+    ErrorCode(400, "invalid_json", "The body is not JSON.", "Send valid JSON."),
+    ErrorCode(400, "invalid_encoding", "The body is not UTF-8.", "Encode it as UTF-8."),
+    ErrorCode(400, "invalid_multipart", "The form cannot be read.", "Send multipart/form-data with one file."),
+    ErrorCode(400, "unknown_base_model", "No base model has this name.", "Choose one that the message lists."),
+    ErrorCode(400, "unknown_hardware", "No hardware has this id.", "Choose one that the message lists."),
+    ErrorCode(400, "hardware_unavailable", "SageMaker has no such instance.", "Take the nearest, which is named."),
+    ErrorCode(400, "hardware_too_small", "The base model does not fit into its memory.", "Choose one that fits."),
+    ErrorCode(400, "unsupported_method", "The base model cannot be trained this way.", "Choose a listed method."),
+    ErrorCode(400, "unknown_hyperparameter", "No hyperparameter has this name.", "Check its spelling."),
+    ErrorCode(
+        400,
+        "max_cost_too_low",
+        "The cap would be used up before the first step of the run.",
+        "Send at least `details.least`, or no cap.",
+    ),
+    ErrorCode(
+        400,
+        "gated_model",
+        "The hub does not give this base model to the platform.",
+        "Accept its licence on the hub with the token's account.",
+    ),
+    ErrorCode(400, "dataset_not_found", "The reference names no file.", "Upload the file, or check the id or address."),
+    ErrorCode(400, "dataset_not_ready", "The file's content has not arrived.", "PUT it to its upload address."),
+    ErrorCode(
+        400,
+        "invalid_dataset",
+        "Rows of the file cannot be trained on; `details.findings` names lines.",
+        "Correct them; GET /v1/files/{id}/report holds every finding.",
+    ),
+    ErrorCode(
+        400,
+        "bucket_not_listed",
+        "Datasets are not read from this bucket.",
+        "Upload the file, or have the operator add the bucket to the setting dataset_buckets.",
+    ),
+    ErrorCode(
+        400,
+        "dataset_access_denied",
+        "S3 denies the platform this object.",
+        "Add the printed statement to the bucket's policy.",
+    ),
+    ErrorCode(
+        400,
+        "dataset_not_downloaded",
+        "The file behind the URL could not be had, or not in time.",
+        "Check the address, or upload the file.",
+    ),
+    ErrorCode(400, "invalid_filename", "This cannot be the name of a file.", "Use printable characters."),
+    ErrorCode(400, "invalid_url", "This URL cannot be called.", "Send an https:// URL without user or fragment."),
+    ErrorCode(400, "address_refused", "The URL leads to an address that is not public.", "Use a public one."),
+    ErrorCode(400, "unknown_event", "No event has this name.", "Choose one that the message lists."),
+    ErrorCode(400, "streaming_unsupported", "This route does not stream.", "Ask without `stream`."),
+    ErrorCode(400, "request_rejected", "API Gateway refused the request.", "Check method, headers and path."),
+    ErrorCode(401, "unauthorized", "The key is missing, wrong, expired or revoked.", "Send a valid key."),
+    ErrorCode(402, "insufficient_credits", "The available credits do not cover it.", "Add credits or lower the cap."),
+    ErrorCode(403, "scope_required", "The key lacks the scope of this route.", "Use a key that has it."),
+    ErrorCode(404, "not_found", "Nothing of yours has this id.", "List the resources to find the id."),
+    ErrorCode(404, "model_not_found", "No model of yours has this name.", "List the models."),
+    ErrorCode(404, "file_not_found", "No file of yours has this id.", "List the files."),
+    ErrorCode(404, "unknown_path", "Nothing answers this path.", "GET /openapi.json lists every route."),
+    ErrorCode(404, "artifact_missing", "A run that completed left no model.", "Restart the job; read its logs."),
+    ErrorCode(405, "method_not_allowed", "The path does not answer this method.", "Use one of `Allow`."),
+    ErrorCode(
+        409,
+        "state_conflict",
+        "The resource is in a state in which this cannot be done.",
+        "Bring it into the required state, or wait `Retry-After` seconds.",
+    ),
+    ErrorCode(409, "content_missing", "The file's content has not arrived.", "PUT it to its upload address."),
+    ErrorCode(409, "model_not_deployed", "The model has no deployment that answers.", "Deploy it first."),
+    ErrorCode(409, "deployment_failed", "The endpoint did not come up.", "Read the reason and deploy again."),
+    ErrorCode(
+        409,
+        "idempotency_in_progress",
+        "Another request with this Idempotency-Key is still at work.",
+        "Send it again with the same key after `Retry-After` seconds.",
+    ),
+    ErrorCode(
+        409,
+        "key_shown_once",
+        "This create has made an API key before, and its secret is shown only once.",
+        "Rotate that key, or create another with a new Idempotency-Key.",
+    ),
+    ErrorCode(409, "too_many_endpoints", "The organization has all the endpoints it may have.", "Delete one."),
+    ErrorCode(409, "stopped", "A pipeline step met an attempt that is over; seen in executions only.", "Nothing."),
+    ErrorCode(413, "payload_too_large", "The body is larger than a request may be.", "Use /v1/files/presigned."),
+    ErrorCode(413, "file_too_large", "The file is larger than a dataset may be.", "Split it, or train on a sample."),
+    ErrorCode(415, "unsupported_media_type", "The body has the wrong content type.", "Send application/json."),
+    ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
+    ErrorCode(
+        422,
+        "idempotency_key_reused",
+        "This Idempotency-Key was used with another body.",
+        "Send a new key with a new request.",
+    ),
+    ErrorCode(422, "endpoint_unreachable", "The endpoint did not answer the test.", "Check that it is up."),
+    ErrorCode(422, "not_an_endpoint", "Deliveries to a job's own URL have no endpoint to act on.", "Name an endpoint."),
+    ErrorCode(429, "rate_limited", "Too many requests in this minute.", "Wait `Retry-After` seconds."),
+    ErrorCode(429, "concurrent_jobs_exceeded", "Too many jobs wait or run at once.", "Wait until one ends."),
+    ErrorCode(500, "internal_error", "Luthier failed.", "Report the request id."),
+    ErrorCode(501, "not_enabled", "The operator has not switched this on.", "Ask the operator."),
+    ErrorCode(503, "unavailable", "A service that Luthier needs does not answer.", "Try again."),
+    ErrorCode(503, "model_not_ready", "The deployment is still coming up.", "Try again after `Retry-After` seconds."),
+    ErrorCode(503, "model_unavailable", "The endpoint does not answer.", "Try again."),
+    ErrorCode(503, "model_failed", "The endpoint failed to answer.", "Try again; read the deployment's logs."),
+    ErrorCode(504, "timeout", "The request took longer than API Gateway waits.", "Try again, or ask for less."),
+)
+
+REASONS = (
+    ReasonCode("no_capacity", "AWS has no such instance free, or the quota is used up. The job waits.", "Wait."),
+    ReasonCode("stopped_by_user", "Stopped on request.", "Restart it to go on from its checkpoint."),
+    ReasonCode("paused_by_user", "Paused on request.", "Resume it to go on from its checkpoint."),
+    ReasonCode("budget_reached", "The next step would have broken the job's cap.", "Resume it with a higher maxCost."),
+    ReasonCode("max_duration_exceeded", "The run took more than its time limit.", "Restart it to go on."),
+    ReasonCode("stopped_outside", "The training job was stopped from outside Luthier.", "Restart it to go on."),
+    ReasonCode("training_failed", "SageMaker says why in the message.", "Read the job's logs."),
+    ReasonCode("pipeline_failed", "A step before or after training failed.", "Read the message, then restart."),
+    ReasonCode("interrupted", "The run or deployment was cut off.", "Restart the job, or deploy again."),
+)
