@@ -138,6 +138,22 @@ def role_session(role_arn: str, session_name: str, secret: str) -> dict[str, str
     return credentials
 
 
+def know_account_in_conditions() -> None:
+    """Let template conditions tell the account, region and partition; the emulator takes their names for values."""
+    from ministack.services.cloudformation import changesets, engine, handlers, stacks
+
+    evaluate = engine._evaluate_conditions
+    known = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
+    pseudo = {name: {"Value": value} for name, value in known.items()}
+
+    def evaluate_all(template: dict, params: dict) -> dict:
+        return evaluate(template, {**pseudo, **params})
+
+    for module in (engine, changesets, handlers, stacks):
+        if hasattr(module, "_evaluate_conditions"):
+            vars(module)["_evaluate_conditions"] = evaluate_all
+
+
 def add_archives() -> None:
     """Let CloudFormation make event archives: the emulator's EventBridge has them, its CloudFormation does not."""
     from ministack.services import eventbridge

@@ -54,6 +54,7 @@ class Launcher:
         self._plant = Plant(options, store)
         self._sagemaker = SageMaker(self._plant)
         self._sagemaker.install()
+        emulator.know_account_in_conditions()
         emulator.add_archives()
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()

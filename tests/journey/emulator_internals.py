@@ -27,6 +27,7 @@ FUNCTIONS = {
     "ministack.core.lambda_runtime": {"reset": []},
     "ministack.core.persistence": {"_json_default": ["obj"], "_json_object_hook": ["obj"]},
     "ministack.core.router": {"extract_access_key_id": ["headers", "query_params"]},
+    "ministack.services.cloudformation.engine": {"_evaluate_conditions": ["template", "params"]},
     "ministack.services.eventbridge": {
         "_put_events": ["data", "allow_aws_source"],
         "_create_archive": ["data"],
