@@ -53,6 +53,10 @@ class Settings:
     slow_webhook_queue_url: str = _setting("Queue of webhook deliveries to endpoints that answer slowly.")
     webhook_dead_letters_url: str = _setting("Queue of webhook deliveries that were given up.")
 
+    def __post_init__(self) -> None:
+        if self.billing not in ("on", "off"):
+            raise ValueError(f"billing is {self.billing!r}; choose on or off.")
+
     @staticmethod
     def environment_name(name: str) -> str:
         return f"LUTHIER_{name.upper()}"
@@ -64,7 +68,16 @@ class Settings:
 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
-        """Settings of this process. A setting that a function is not given has its default, else stays empty."""
-        present = {f.name: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
-        kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
-        return cls(**{name: kinds[name](value) for name, value in present.items() if value})
+        """Settings of this process. A setting that a function is not given has its default, else stays empty.
+
+        Raises ValueError, naming the setting, for a value that is none of its kind.
+        """
+        present = {f: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
+        return cls(**{f.name: _read(f.name, type(f.default), value) for f, value in present.items() if value})
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; it must be a number.") from None

@@ -27,7 +27,10 @@ class CreditService:
         self._now = now
 
     def get(self, principal: Principal) -> Credits:
-        return self._store.get(principal.organization_id)
+        return self.of(principal.organization_id)
+
+    def of(self, organization_id: str) -> Credits:
+        return self._store.get(organization_id)
 
     def ledger(self, principal: Principal, *, limit: int = 20, after: str | None = None) -> tuple[list[Entry], bool]:
         """A page of the ledger, newest first, and whether older rows follow."""
