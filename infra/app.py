@@ -1,7 +1,8 @@
 """Builds the template: `python -m infra.app [-c key=value …] [-o FOLDER] [--check]`, or by the CDK CLI.
 
 Context: `flavour` (aws or local), `trainer_image_uri` (use this training image instead of building one),
-`hub_url`, `hub_token_secret` (name of the Secrets Manager secret that holds the hub's token), `stack_name`.
+`hub_url`, `hub_token_secret` (name of the Secrets Manager secret that holds the hub's token), `stack_name`, and every
+setting of `luthier.settings` that may be chosen, such as `billing` (on or off).
 """
 
 import argparse
@@ -49,6 +50,7 @@ def build(context: Mapping[str, Any], *, outdir: str | None = None, deps: Path |
         hub_token_secret=chosen("hub_token_secret"),
         settings={name: chosen(name, str(default)) for name, default in Settings.choices().items()},
     )
+    Settings.load({Settings.environment_name(name): value for name, value in options.settings.items()})
     LuthierStack(app, chosen("stack_name", "Luthier"), flavour=FLAVOURS[flavour](), options=options)
     return app
 

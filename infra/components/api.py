@@ -11,10 +11,14 @@ from constructs import Construct
 
 from infra import catalog
 from infra.acknowledgements import acknowledge
+from infra.components.firewall import Firewall
 from infra.naming import physical_name
 
 # Requests per second and the burst above it that API Gateway lets through, over all callers.
 RATE, BURST = 200, 400
+
+# Seconds after which to come back, by what API Gateway answers by itself. The web ACL counts by the minute.
+_RETRY_AFTER = {"THROTTLED": 1, "INTEGRATION_FAILURE": 1, "WAF_FILTERED": 60}
 
 # What API Gateway answers by itself: response type, status, code.
 REFUSALS = (
@@ -24,6 +28,8 @@ REFUSALS = (
     (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, "404", "not_found"),
     (apigateway.ResponseType.REQUEST_TOO_LARGE, "413", "payload_too_large"),
     (apigateway.ResponseType.THROTTLED, "429", "rate_limited"),
+    # The web ACL has no rules but those of rates.
+    (apigateway.ResponseType.WAF_FILTERED, "429", "rate_limited"),
     (apigateway.ResponseType.INTEGRATION_FAILURE, "503", "unavailable"),
     (apigateway.ResponseType.INTEGRATION_TIMEOUT, "504", "timeout"),
 )
@@ -57,6 +63,7 @@ class Api(Construct):
             Tags.of(self.rest).add(name, value, include_resource_types=["AWS::ApiGateway::RestApi"])
         self._add_routes(functions)
         self._add_refusals()
+        Firewall(self, "Firewall", stage=self.rest.deployment_stage)
         self._acknowledge()
 
     def _stage(self) -> apigateway.StageOptions:
@@ -82,8 +89,8 @@ class Api(Construct):
     def _add_refusals(self) -> None:
         for response_type, status, code in REFUSALS:
             headers = {"x-request-id": "context.requestId"}
-            if status in ("429", "503"):
-                headers["Retry-After"] = "'1'"
+            if seconds := _RETRY_AFTER.get(response_type.response_type):
+                headers["Retry-After"] = f"'{seconds}'"
             self.rest.add_gateway_response(
                 f"Refusal{response_type.response_type.title().replace('_', '')}",
                 type=response_type,
@@ -97,7 +104,6 @@ class Api(Construct):
         acknowledge(self, "APIG4", keys)
         acknowledge(self, "COG4", keys)
         acknowledge(self, "APIG2", "The functions validate requests and name the field, the rule and the remedy.")
-        acknowledge(self, "APIG3", "A web ACL costs money while idle; the stage is throttled and takes one any time.")
         managed = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
         acknowledge(
             self,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import Aws, CfnCondition, Duration, Fn, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sqs as sqs
@@ -11,8 +11,6 @@ from constructs import Construct
 from infra.acknowledgements import acknowledge
 from infra.naming import physical_name
 
-# The emulator's account; it knows no AWS::Events::Archive.
-_LOCAL_ACCOUNT = "000000000000"
 # Timeouts of the functions behind the queues, in seconds.
 _SPREADING, _DELIVERING = 60, 30
 
@@ -45,14 +43,10 @@ class Events(Construct):
         events.Rule(self, "Everything", event_bus=self.bus, event_pattern=pattern, targets=[target])
 
     def _archive(self) -> None:
-        """A month of events, to be replayed to any rule. The account of the local cloud has no archives."""
-        in_aws = CfnCondition(
-            self, "HasArchives", expression=Fn.condition_not(Fn.condition_equals(Aws.ACCOUNT_ID, _LOCAL_ACCOUNT))
-        )
-        archive = events.CfnArchive(
+        """A month of events, to be replayed to any rule."""
+        events.CfnArchive(
             self, "Archive", source_arn=self.bus.event_bus_arn, retention_days=30, event_pattern={"source": ["luthier"]}
         )
-        archive.cfn_options.condition = in_aws
 
     def _work(self, name: str, dead_letters: sqs.Queue, *, seconds: int) -> sqs.Queue:
         """A queue of work that takes a function `seconds` at most."""

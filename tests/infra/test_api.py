@@ -48,6 +48,7 @@ def test_one_permission_per_function_keeps_the_resource_policies_short(template:
         ("MISSING_AUTHENTICATION_TOKEN", "404", "not_found"),
         ("REQUEST_TOO_LARGE", "413", "payload_too_large"),
         ("THROTTLED", "429", "rate_limited"),
+        ("WAF_FILTERED", "429", "rate_limited"),
         ("INTEGRATION_FAILURE", "503", "unavailable"),
         ("INTEGRATION_TIMEOUT", "504", "timeout"),
         ("DEFAULT_4XX", None, "request_rejected"),
@@ -70,7 +71,35 @@ def test_what_the_gateway_rejects_itself_has_the_one_documented_body(
 def test_whoever_is_turned_away_for_a_moment_is_told_when_to_come_back(template: Template) -> None:
     for response in template.of_type("AWS::ApiGateway::GatewayResponse").values():
         if response.get("StatusCode") in ("429", "503"):
-            assert response["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+            seconds = 60 if response["ResponseType"] == "WAF_FILTERED" else 1
+            assert response["ResponseParameters"]["gatewayresponse.header.Retry-After"] == f"'{seconds}'"
+
+
+def test_a_web_acl_slows_down_whoever_sends_no_key_and_every_single_address(template: Template) -> None:
+    acl, association = template.one("AWS::WAFv2::WebACL"), template.one("AWS::WAFv2::WebACLAssociation")
+    rules = {rule["Name"]: rule for rule in acl["Rules"]}
+    limits = {name: rule["Statement"]["RateBasedStatement"]["Limit"] for name, rule in rules.items()}
+    assert limits == {"Keyless": 300, "PerAddress": 6_000}
+    [(stage, settings)] = template.of_type("AWS::ApiGateway::Stage").items()
+    assert limits["PerAddress"] <= settings["MethodSettings"][0]["ThrottlingRateLimit"] * 60 / 2
+    assert text(association["ResourceArn"]).rpartition("/stages/")[2] == f"<{stage}>"
+    keyless = json.dumps(rules["Keyless"])
+    assert all(header in keyless for header in ("authorization", "x-api-key"))
+
+
+def test_only_the_emulators_account_goes_without_the_web_acl(template: Template) -> None:
+    conditions = {
+        resource["Condition"] for resource in template.resources.values() if resource["Type"].startswith("AWS::WAFv2::")
+    }
+    [name] = conditions
+    is_local = {"Fn::Equals": [{"Ref": "AWS::AccountId"}, "000000000000"]}
+    assert template.document["Conditions"][name] == {"Fn::Not": [is_local]}
+
+
+def test_no_sample_of_a_request_shows_its_key(template: Template) -> None:
+    acl = template.one("AWS::WAFv2::WebACL")
+    for visible in (acl["VisibilityConfig"], *(rule["VisibilityConfig"] for rule in acl["Rules"])):
+        assert visible["SampledRequestsEnabled"] is False
 
 
 def test_the_stage_is_throttled_traced_and_logs_every_access_without_its_headers(template: Template) -> None:

@@ -73,6 +73,12 @@ def test_the_serving_image_is_the_same_version_in_every_region(template: Templat
     assert set(template.document["Mappings"]["ServingImages"]) == set(images)
 
 
+@pytest.mark.parametrize(("setting", "value"), [("billing", "maybe"), ("audit_days", "forever")])
+def test_a_setting_that_makes_no_sense_is_refused_by_name(tmp_path: Path, setting: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{setting} is '{value}'"):
+        app.build({setting: value}, deps=tmp_path)
+
+
 def test_an_unknown_flavour_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="flavour=azure is unknown; use one of aws, local"):
         app.build({"flavour": "azure"}, deps=tmp_path)

@@ -51,13 +51,6 @@ def test_every_luthier_event_of_the_bus_reaches_the_fan_out_and_an_archive(templ
     assert "FanOutWebhooks" in str(_mapping(template, "EventsPublished")["FunctionName"])
 
 
-def test_only_the_emulators_account_goes_without_the_archive(template: Template) -> None:
-    [archive] = [row for row in template.resources.values() if row["Type"] == "AWS::Events::Archive"]
-    assert template.document["Conditions"][archive["Condition"]] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "AWS::AccountId"}, "000000000000"]}]
-    }
-
-
 def test_slow_receivers_have_a_lane_of_their_own(template: Template) -> None:
     quick, slow = _mapping(template, "EventsDeliveries"), _mapping(template, "EventsSlowDeliveries")
     assert quick["FunctionName"] == slow["FunctionName"]
