@@ -56,16 +56,19 @@ class OnQueue:
 Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinutes
 
 TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
-TABLE_WRITE = Grant(
-    "table", ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-)
+TABLE_WRITE = Grant("table", ("dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"))
 TABLE = (TABLE_READ, TABLE_WRITE)
+# Only what a client asks for is ever deleted; pipelines and events write.
+WHOLE_TABLE = (*TABLE, Grant("table", ("dynamodb:DeleteItem",)))
 
 UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
 # Of no effect where no foreign bucket is configured.
 FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
 FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
 UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
+# A deleted job takes its rows and checkpoints with it.
+JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
+ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))
 JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
 BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
 # Of no effect where no token is configured.
@@ -164,7 +167,7 @@ API = (
         # A create may have to check a file whose upload nobody completed or that lies elsewhere, and asks the hub about
         # gated models.
         grants=(
-            *TABLE,
+            *WHOLE_TABLE,
             UPLOADS_READ,
             UPLOADS_WRITE,
             DATA_LIST,
@@ -176,7 +179,10 @@ API = (
             ARTIFACTS_READ,
             ARTIFACTS_LIST,
             START_TRAINING,
+            ARTIFACTS_DELETE,
+            JOB_DATA_DELETE,
             START_DEPLOYMENT,
+            ENDPOINT_DESCRIBE,
             TRAINING_STOP,
             TRAINING_LOGS_READ,
         ),
@@ -197,7 +203,7 @@ API = (
             "/v1/webhook_endpoints/{proxy+}",
             "/v1/webhook_event_types",
         ),
-        grants=(*TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE),
+        grants=(*WHOLE_TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE),
         env=("table", "data_bucket", "webhook_private_networks", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -206,7 +212,7 @@ API = (
         "api",
         "training_models",
         routes=("/v2/training/{proxy+}",),
-        grants=(*TABLE, START_DEPLOYMENT),
+        grants=(*WHOLE_TABLE, START_DEPLOYMENT, ENDPOINT_DESCRIBE),
         env=("table", "deployment_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -216,7 +222,7 @@ API = (
         "tuning",
         routes=("/v1/fine-tune", "/v1/fine-tune/{proxy+}"),
         grants=(
-            *TABLE,
+            *WHOLE_TABLE,
             UPLOADS_READ,
             UPLOADS_WRITE,
             DATA_LIST,
@@ -236,7 +242,7 @@ API = (
         "api",
         "webhooks",
         routes=("/v1/webhooks", "/v1/webhooks/{proxy+}"),
-        grants=(*TABLE, SEND_DELIVERIES),
+        grants=(*WHOLE_TABLE, SEND_DELIVERIES),
         env=("table", *WEBHOOKS, *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -245,7 +251,7 @@ API = (
         "api",
         "account",
         routes=("/", "/{proxy+}", "/openapi.json", "/v1/organization/{proxy+}"),
-        grants=TABLE,
+        grants=WHOLE_TABLE,
         env=("table", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -260,7 +266,7 @@ TRAINING_STEPS = (
         env=JOB_STORES,
         timeout=900,
     ),
-    Function("pipeline", "reserve_credits", grants=TABLE, env=JOB_STORES),
+    Function("pipeline", "reserve_credits", grants=(TABLE_READ,), env=JOB_STORES),
     Function("pipeline", "plan_launch", grants=TABLE, env=JOB_STORES),
     Function(
         "pipeline",

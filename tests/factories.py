@@ -133,19 +133,6 @@ class Platform:
         price = settings.inference_cents_per_1000_tokens
         self.usage = UsageService(UsageStore(self.dynamodb, name), self.credits, price=price, now=self.clock)
         self.audit = AuditService(AuditStore(self.dynamodb, name), days=settings.audit_days, now=self.clock)
-        self.jobs = JobService(
-            self.job_store,
-            self.datasets,
-            self.runs,
-            self.storage,
-            JobLogs(self.logs),
-            claims,
-            self.calibration,
-            HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings),
-            self.credits,
-            Destinations(settings.webhook_private_networks),
-            self.clock,
-        )
         self.pipeline = TrainingPipeline(
             self.job_store,
             self.datasets,
@@ -157,11 +144,25 @@ class Platform:
             self.usage,
             self.clock,
         )
+        self.jobs = JobService(
+            self.job_store,
+            self.datasets,
+            self.runs,
+            self.pipeline,
+            self.storage,
+            JobLogs(self.logs),
+            claims,
+            self.calibration,
+            HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings),
+            self.credits,
+            Destinations(settings.webhook_private_networks),
+            self.clock,
+        )
         self.runtime = FakeEndpointRuntime()
         invoker, deployment_store = Invoker(self.runtime), DeploymentStore(self.dynamodb, name)
         machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
-        self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, self.clock)
         endpoints = Endpoints(self.sagemaker, invoker, SETTINGS)
+        self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, endpoints, self.clock)
         self.deployment_pipeline = DeploymentPipeline(deployment_store, endpoints, machine, self.clock)
         self.inference = InferenceService(self.deployments, invoker, self.usage)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)

@@ -117,6 +117,8 @@ class FakeSageMaker:
         self._create("endpoint", request["EndpointName"], request)
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        if ("endpoint", EndpointName) not in self.serving:
+            raise refusal("ValidationException", f"Could not find endpoint {EndpointName}.")
         return self.serving[("endpoint", EndpointName)] | {"EndpointStatus": self.endpoint_status}
 
     def delete_model(self, ModelName: str) -> None:

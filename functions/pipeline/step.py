@@ -11,7 +11,7 @@ Payload = dict[str, Any]
 
 
 class StepFailed(Exception):
-    """A refusal as the state machine carries it: `{code, message, hint}` in JSON."""
+    """A refusal as the state machine carries it: `{code, message, hint}` in JSON. The only error not tried again."""
 
 
 def step(work: Callable[[Payload], Payload]) -> Callable[[Payload, Any], Payload]:
@@ -22,6 +22,8 @@ def step(work: Callable[[Payload], Payload]) -> Callable[[Payload, Any], Payload
         try:
             return event | work(event)
         except LuthierError as error:
+            if error.retry_after:
+                raise
             reason = {"code": error.code, "message": error.message, "hint": error.remedy}
             raise StepFailed(json.dumps(reason)) from error
 

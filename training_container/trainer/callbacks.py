@@ -54,7 +54,7 @@ class Progress(TrainerCallback):
         }
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        log.info(phase, **{key: value for key, value in line.items() if key not in ("time", "phase")})
+        log.info(_sentence(line), **{key: value for key, value in line.items() if key != "time"})
         self._budget.save(every=CLOCK_SECONDS)
 
     def _seconds_remaining(self, state: Any) -> int | None:
@@ -62,6 +62,15 @@ class Progress(TrainerCallback):
             return None
         seconds_per_step = (time.monotonic() - self._began[0]) / (state.global_step - self._began[1])
         return round(seconds_per_step * (state.max_steps - state.global_step))
+
+
+def _sentence(line: dict[str, Any]) -> str:
+    """`Epoch 1/3, step 20/100 - loss: 0.542`, for people who read the log."""
+    place = f"Epoch {math.ceil(line['epoch'])}/{line['total_epochs']:g}, step {line['step']}/{line['total_steps']}"
+    for name, word in (("training_loss", "loss"), ("validation_loss", "validation loss")):
+        if line[name] is not None:
+            return f"{place} - {word}: {line[name]:.3f}"
+    return f"{place} - {line['phase']}"
 
 
 class Watchdog(TrainerCallback):

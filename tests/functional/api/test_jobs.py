@@ -175,7 +175,7 @@ def test_a_running_job_shows_progress_and_losses(api: Gateway) -> None:
     api.platform.watcher.metrics_written(api.platform.write_metrics(job, metrics_line(2), metrics_line(4)))
     shown = api.get(f"{JOBS}/{job.id}").json()
     assert (shown["status"], shown["phase"], shown["trainedTokens"]) == ("running", "training", 400)
-    assert shown["metrics"] == {"trainingLoss": 0.5, "validationLoss": None, "epoch": 0.8}
+    assert shown["metrics"] == {"trainingLoss": 0.5, "validationLoss": None, "epoch": 1}
     assert shown["progress"] == {"percent": 40.0, "step": 4, "totalSteps": 10, "secondsRemaining": 6.0}
     metrics = api.get(f"{JOBS}/{job.id}/metrics").json()["metrics"]
     assert [step["step"] for step in metrics["steps"]] == [2, 4]

@@ -101,3 +101,14 @@ def test_the_sweeper_starts_a_deployment_whose_pipeline_never_started(platform: 
     platform.clock.advance(minutes=1)
     platform.deployment_pipeline.sweep()
     assert platform.states.started[-1]["name"] == made.execution_name
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", None])
+def test_a_deployment_whose_endpoint_is_gone_is_brought_up_again(platform: Platform, status: str | None) -> None:
+    made = platform.deployed(A, BASE_MODEL)
+    if status:
+        platform.sagemaker.endpoint_status = status
+    else:
+        platform.sagemaker.serving.clear()
+    again = platform.deployments.deploy_model(A, BASE_MODEL)
+    assert (again.status, again.attempt) == ("deploying", made.attempt + 1)

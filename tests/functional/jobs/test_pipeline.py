@@ -1,7 +1,10 @@
 import json
+import time
+from datetime import UTC, datetime
 
 import pytest
 
+from luthier import clock
 from luthier.errors import Conflict, NotFound
 from tests.factories import MODEL_URI, Platform, metrics_line, principal
 
@@ -206,3 +209,23 @@ def test_the_next_estimate_uses_the_speed_that_a_finished_job_reached(platform: 
     platform.completed(A)
     assert estimate()["tokens_per_second_source"] == "finished jobs"
     assert estimate()["tokens_per_second"] == 100
+
+
+def test_a_training_job_that_outlives_its_stopped_job_is_stopped(platform: Platform) -> None:
+    job = platform.failed(A)
+    platform.watcher.training_job_changed(platform.training_job(job, "InProgress", "Training"))
+    assert platform.sagemaker.stopped == [job.training_job_name]
+
+
+def test_the_log_is_read_from_where_the_client_left_off(platform: Platform) -> None:
+    job = platform.launched(A)
+    group, stream = "/aws/sagemaker/TrainingJobs", f"{job.training_job_name}/algo-1-1"
+    platform.logs.create_log_group(logGroupName=group)
+    platform.logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    taken_in = int(time.time() * 1000)
+    said = [clock.iso(datetime.fromtimestamp(taken_in / 1000 - age, UTC)) for age in (20, 10)]
+    lines = [{"timestamp": at, "level": "info", "message": f"said at {at}"} for at in said]
+    events = [{"timestamp": taken_in, "message": json.dumps(line)} for line in lines]
+    platform.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    assert [line.timestamp for line in platform.jobs.logs(A, job.id)] == said
+    assert [line.timestamp for line in platform.jobs.logs(A, job.id, since=said[0])] == said[1:]

@@ -3,7 +3,7 @@ import pytest
 from luthier import idempotency
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.jobs.entity import JobRequest
-from tests.factories import BASE_MODEL, Platform, principal
+from tests.factories import BASE_MODEL, Platform, metrics_line, principal
 
 A, B = principal("org_a"), principal("org_b")
 
@@ -104,13 +104,14 @@ def test_stopping_asks_sagemaker_and_is_safe_to_repeat(platform: Platform) -> No
     assert platform.sagemaker.stopped[0] == job.training_job_name
 
 
-def test_a_job_that_has_not_launched_can_be_stopped(platform: Platform) -> None:
+def test_a_job_that_has_not_launched_is_stopped_at_once_and_launches_nothing(platform: Platform) -> None:
     job = platform.job(A)
-    platform.jobs.stop(A, job.id)
+    assert platform.jobs.stop(A, job.id).status == "stopped"
     with pytest.raises(Conflict):
         platform.pipeline.prepare_dataset(platform.step(job))
     assert platform.pipeline.settle(platform.step(job)).status == "stopped"
     assert platform.jobs.stats(A).by_status == {"queued": 0, "stopped": 1}
+    assert platform.jobs.restart(A, job.id).status == "queued"
 
 
 def test_a_completed_job_cannot_be_stopped_or_restarted(platform: Platform) -> None:
@@ -149,3 +150,24 @@ def test_a_job_that_still_saves_its_checkpoint_says_when_to_come_back(platform: 
     with pytest.raises(Conflict) as refused:
         platform.jobs.restart(A, job.id)
     assert refused.value.retry_after
+
+
+def test_a_deleted_job_takes_its_rows_and_checkpoints_with_it_but_not_its_model(platform: Platform) -> None:
+    job = platform.completed(A)
+    platform.put_artifact(f"org_a/jobs/{job.id}/checkpoints/1/metrics.jsonl", "{}")
+    platform.put_artifact(f"org_a/jobs/{job.id}/output/x/output/model/adapter.safetensors", "x")
+    platform.jobs.delete(A, job.id)
+    data = platform.s3.list_objects_v2(Bucket="luthier-data", Prefix=f"org_a/jobs/{job.id}/")
+    left = platform.s3.list_objects_v2(Bucket="luthier-artifacts", Prefix=f"org_a/jobs/{job.id}/")["Contents"]
+    assert data["KeyCount"] == 0
+    assert not any("checkpoints" in entry["Key"] for entry in left)
+    assert any("adapter" in entry["Key"] for entry in left)
+
+
+def test_a_restart_from_scratch_forgets_the_old_curve(platform: Platform) -> None:
+    job = platform.launched(A)
+    platform.watcher.metrics_written(platform.write_metrics(job, metrics_line(3)))
+    platform.training_job(platform.fresh(job), "Failed", FailureReason="x")
+    platform.pipeline.settle(platform.step(job))
+    again = platform.jobs.restart(A, job.id, from_scratch=True)
+    assert (again.progress, again.metrics, again.trained_tokens) == (None, None, None)

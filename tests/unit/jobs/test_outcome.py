@@ -66,3 +66,9 @@ def test_every_failure_has_a_code_and_a_message(error: dict[str, Any]) -> None:
 def test_a_run_that_nobody_can_explain_says_so_and_can_be_restarted() -> None:
     end = outcome.ending(a_job(entity.PREPARING), None, None, registered=False)
     assert (end.reason or {})["code"] == "interrupted"
+
+
+def test_a_killed_container_is_explained() -> None:
+    described = {"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: , exit code: 137"}
+    end = outcome.ending(a_job(entity.RUNNING), described, None, registered=False)
+    assert (end.reason or {})["code"] == "killed"

@@ -146,5 +146,6 @@ REASONS = (
     ReasonCode("stopped_outside", "The training job was stopped from outside Luthier.", "Restart it to go on."),
     ReasonCode("training_failed", "SageMaker says why in the message.", "Read the job's logs."),
     ReasonCode("pipeline_failed", "A step before or after training failed.", "Read the message, then restart."),
+    ReasonCode("killed", "The container was killed, most likely for lack of memory.", "Lower batchSize, then restart."),
     ReasonCode("interrupted", "The run or deployment was cut off.", "Restart the job, or deploy again."),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from luthier.catalog.staging import BaseModelStaging
     from luthier.credits.service import CreditService
     from luthier.datasets.service import DatasetService
+    from luthier.deployments.endpoints import Endpoints
     from luthier.deployments.pipeline import DeploymentPipeline
     from luthier.deployments.service import DeploymentService
     from luthier.deployments.store import DeploymentStore
@@ -50,9 +51,24 @@ def settings() -> Settings:
     return Settings.load(os.environ)
 
 
+class _OnFirstUse:
+    """An AWS client that is made when it is first used: a cold start pays only for the services of its request."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_client(self._service), name)
+
+
 @cache
 def client(service: str) -> Any:
     """The low-level client of an AWS service, with our timeouts."""
+    return _OnFirstUse(service)
+
+
+@cache
+def _client(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -171,7 +187,17 @@ def jobs() -> "JobService":
     logs = JobLogs(client("logs"))
     gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
     return JobService(
-        _job_store(), datasets(), _runs(), _job_storage(), logs, claims, _calibration(), gate, credits(), destinations()
+        _job_store(),
+        datasets(),
+        _runs(),
+        training_pipeline(),
+        _job_storage(),
+        logs,
+        claims,
+        _calibration(),
+        gate,
+        credits(),
+        destinations(),
     )
 
 
@@ -223,16 +249,21 @@ def _invoker() -> "Invoker":
 def deployments() -> "DeploymentService":
     from luthier.deployments.service import DeploymentService
 
-    return DeploymentService(_deployment_store(), models(), jobs(), _deployment_executions())
+    return DeploymentService(_deployment_store(), models(), jobs(), _deployment_executions(), _endpoints())
+
+
+@cache
+def _endpoints() -> "Endpoints":
+    from luthier.deployments.endpoints import Endpoints
+
+    return Endpoints(client("sagemaker"), _invoker(), settings())
 
 
 @cache
 def deployment_pipeline() -> "DeploymentPipeline":
-    from luthier.deployments.endpoints import Endpoints
     from luthier.deployments.pipeline import DeploymentPipeline
 
-    endpoints = Endpoints(client("sagemaker"), _invoker(), settings())
-    return DeploymentPipeline(_deployment_store(), endpoints, _deployment_executions())
+    return DeploymentPipeline(_deployment_store(), _endpoints(), _deployment_executions())
 
 
 @cache

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import time
 from dataclasses import replace
@@ -32,6 +33,9 @@ def digest(raw_key: str) -> str:
     return hashlib.sha256(raw_key.encode()).hexdigest()
 
 
+_ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
 class AccountService:
     """limits: the platform's, for keys and organizations that have none of their own."""
 
@@ -54,6 +58,7 @@ class AccountService:
         claim: Claim | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret. The secret is returned here and nowhere else."""
+        _check_organization(organization_id)
         _check_scopes(scopes)
         key, raw = self._draw(
             organization_id=organization_id,
@@ -217,6 +222,15 @@ class AccountService:
 
 
 _INHERITED = ("organization_id", "user_id", "name", "scopes", "requests_per_minute", "concurrent_jobs")
+
+
+def _check_organization(organization_id: str) -> None:
+    if not _ORGANIZATION.fullmatch(organization_id):
+        raise InvalidRequest(
+            f"{organization_id!r} cannot name an organization: it becomes part of paths.",
+            param="organization_id",
+            remedy="Use letters, digits, dots, dashes and underscores, at most 64, the first one a letter or digit.",
+        )
 
 
 def _check_scopes(scopes: tuple[str, ...]) -> None:

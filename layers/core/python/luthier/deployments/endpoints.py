@@ -10,6 +10,8 @@ from luthier.inference.invoke import Invoker
 from luthier.settings import Settings
 
 _PROBE = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, "temperature": 0}
+# An endpoint in one of these will not answer any more.
+_GONE = ("Failed", "OutOfService", "RollingBack", "Deleting")
 
 
 class Endpoints:
@@ -46,10 +48,20 @@ class Endpoints:
         )
         self._once(self._sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=name, Tags=tags)
 
+    def is_there(self, deployment: Deployment) -> bool:
+        """Whether SageMaker still has the endpoint, in service or on its way there."""
+        try:
+            described = self._sagemaker.describe_endpoint(EndpointName=deployment.endpoint_name)
+        except self._sagemaker.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationException":
+                return False
+            raise
+        return described["EndpointStatus"] not in _GONE
+
     def status(self, deployment: Deployment) -> str:
         """EndpointStatus. Raises Conflict when SageMaker has given up."""
         described = self._sagemaker.describe_endpoint(EndpointName=deployment.endpoint_name)
-        if described["EndpointStatus"] in ("Failed", "OutOfService", "RollingBack", "Deleting"):
+        if described["EndpointStatus"] in _GONE:
             raise Conflict(
                 f"The endpoint did not come up: {described.get('FailureReason', described['EndpointStatus'])}",
                 code="deployment_failed",

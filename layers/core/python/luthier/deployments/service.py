@@ -5,6 +5,7 @@ import logging
 from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.catalog import service as catalog
+from luthier.deployments.endpoints import Endpoints
 from luthier.deployments.entity import DEPLOYED, DEPLOYING, Deployment, id_of
 from luthier.deployments.store import DeploymentStore
 from luthier.errors import Conflict, InvalidRequest, NotFound
@@ -23,12 +24,14 @@ class DeploymentService:
         models: ModelService,
         jobs: JobService,
         executions: Executions,
+        endpoints: Endpoints,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
         self._models = models
         self._jobs = jobs
         self._executions = executions
+        self._endpoints = endpoints
         self._now = now
 
     def deploy_job(self, principal: Principal, job_id: str) -> Deployment:
@@ -47,7 +50,7 @@ class DeploymentService:
         wanted = self._wanted(principal, name)
         for _ in range(3):
             current = self._store.get(principal.organization_id, wanted.target)
-            if current and current.status in (DEPLOYING, DEPLOYED):
+            if current and (current.status == DEPLOYING or self._serves(current)):
                 self._start(current)
                 return current
             new = current.again(wanted.created_at) if current else wanted
@@ -58,6 +61,10 @@ class DeploymentService:
             self._start(new)
             return new
         raise Conflict("Several requests deploy this model at once.", remedy="Try again.", retry_after=1)
+
+    def _serves(self, deployment: Deployment) -> bool:
+        """Whether what was deployed is still there; SageMaker, or somebody outside Luthier, may have removed it."""
+        return deployment.status == DEPLOYED and self._endpoints.is_there(deployment)
 
     def find(self, organization_id: str, name: str) -> Deployment | None:
         """The deployment behind any name of a model; None where the model was never deployed.

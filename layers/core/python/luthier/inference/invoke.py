@@ -22,8 +22,9 @@ class Invoker:
             raise _engine_error(error.response) from error
         except self._runtime.exceptions.ClientError as error:
             raise Unavailable(
-                f"The endpoint of {deployment.model_name} does not answer: {error.response['Error']['Message']}",
+                f"The endpoint of {deployment.model_name} does not answer.",
                 code="model_unavailable",
+                remedy="Try again; if this lasts, deploy the model again.",
                 retry_after=10,
             ) from error
         return json.loads(answer["Body"].read())

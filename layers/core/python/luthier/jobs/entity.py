@@ -169,9 +169,11 @@ class Job:
         max_cost: the new cap of all attempts together; None keeps the present one.
         """
         attempt = self.attempt + 1
+        begun: dict[str, Any] = {"progress": None, "metrics": None, "trained_tokens": None} if from_scratch else {}
         return self.become(
             QUEUED,
             now,
+            **begun,
             attempt=attempt,
             series=attempt if from_scratch else self.series,
             cost=self.cost if max_cost is None else self.cost | {"cap": max_cost},

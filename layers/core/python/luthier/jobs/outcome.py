@@ -33,6 +33,13 @@ _BY_STATUS = {
 }
 
 
+_KILLED = {
+    "code": "killed",
+    "message": "The container was killed (exit code 137), most likely because the machine's memory ran out.",
+    "hint": "Lower batchSize or maxSequenceLength, or choose hardware with more memory; then restart the job.",
+}
+
+
 @dataclass(frozen=True)
 class Ending:
     """The terminal status of an attempt and why: `{code, message, hint}`, None after success."""
@@ -117,6 +124,8 @@ def reason_of(error: dict[str, Any]) -> dict[str, Any]:
 
 def reason_in(text: str, code: str) -> dict[str, Any]:
     """`{code, message, hint}` where the text carries it, as the container's failure file does; else the text itself."""
+    if "exit code: 137" in text and "{" not in text:
+        return _KILLED
     start, end = text.find("{"), text.rfind("}")
     if 0 <= start < end:
         try:

@@ -34,7 +34,8 @@ class CreateJob(CamelRequest):
     name: str = Field(min_length=1, max_length=200, description="Human-readable job name.")
     base_model: Reference = Field(description="Base model to fine-tune: an id of GET base-models.")
     training_dataset: Reference = Field(description="Id, path or filename of an uploaded training file.")
-    description: str | None = Field(default=None, max_length=2_000)
+    # Lists read it for every job, so it stays short.
+    description: str | None = Field(default=None, max_length=512)
     validation_file: Reference | None = Field(default=None, description="As trainingDataset; it is not trained on.")
     hyperparameters: dict[str, Any] | None = Field(
         default=None,
@@ -111,7 +112,7 @@ class StatusReason(CamelAnswer):
 class JobLoss(CamelAnswer):
     training_loss: float | None = None
     validation_loss: float | None = None
-    epoch: float | None = None
+    epoch: int | None = None
 
 
 class Progress(CamelAnswer):
@@ -172,7 +173,7 @@ class FineTuningJob(CamelAnswer):
             | {
                 "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
                 "error": job.status_reason if job.status == "failed" else None,
-                "metrics": job.metrics or {},
+                "metrics": _whole_epoch(job.metrics or {}),
             }
         )
 
@@ -230,8 +231,8 @@ class MetricsStep(CamelAnswer):
 class Metrics(CamelAnswer):
     training_loss: float | None
     validation_loss: float | None
-    current_epoch: float | None
-    total_epochs: float | None
+    current_epoch: int | None = Field(description="The epoch at work, counted from 1.")
+    total_epochs: int | None
     trained_tokens: int | None
     steps: list[MetricsStep]
 
@@ -250,7 +251,7 @@ class JobMetrics(CamelAnswer):
             metrics=Metrics(
                 training_loss=latest.get("training_loss"),
                 validation_loss=latest.get("validation_loss"),
-                current_epoch=latest.get("epoch"),
+                current_epoch=_whole_epoch(latest).get("epoch"),
                 total_epochs=job.hyperparameters["epochs"],
                 trained_tokens=curve.trained_tokens if curve else job.trained_tokens,
                 steps=[MetricsStep.model_validate(step) for step in (curve.steps if curve else [])],
@@ -307,3 +308,8 @@ class CostEstimate(CamelAnswer):
 def _facts(job: Job) -> dict[str, Any]:
     """The job's fields with the status that this surface shows."""
     return vars(job) | {"status": _FIVE.get(job.status, job.status)}
+
+
+def _whole_epoch(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The trainer counts epochs in fractions; the documented objects name the one at work."""
+    return metrics | {"epoch": ceil(metrics["epoch"])} if metrics.get("epoch") is not None else metrics

@@ -17,9 +17,10 @@ from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.events.entity import Event, event
 from luthier.jobs import budget, entity, hyperparameters, listing, outcome
 from luthier.jobs.curve import Curve
-from luthier.jobs.entity import Job, JobRequest
+from luthier.jobs.entity import Job, JobRequest, Step
 from luthier.jobs.listing import Page
 from luthier.jobs.logs import MAX_LINES, JobLogs, LogLine
+from luthier.jobs.pipeline import TrainingPipeline
 from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import Counts, JobStore
@@ -37,6 +38,7 @@ class JobService:
         store: JobStore,
         datasets: DatasetService,
         runs: Runs,
+        pipeline: TrainingPipeline,
         storage: JobStorage,
         logs: JobLogs,
         claims: idempotency.Claims,
@@ -49,6 +51,7 @@ class JobService:
         self._store = store
         self._datasets = datasets
         self._runs = runs
+        self._pipeline = pipeline
         self._storage = storage
         self._logs = logs
         self._claims = claims
@@ -110,15 +113,16 @@ class JobService:
         return job, Curve.of(lines) if lines else None
 
     def delete(self, principal: Principal, job_id: str) -> None:
-        """Remove an ended job. Its model stays."""
+        """Remove an ended job with its rows, logs of progress and checkpoints. Its model stays."""
         for _ in range(_TRIES):
             job = self.get(principal, job_id)
             if job.is_live:
                 raise _conflict(job, "deleted", _AT_REST, "Stop it first, and wait until it is stopped.")
             try:
-                return self._store.delete(job)
+                self._store.delete(job)
             except table.ConditionFailed:
                 continue
+            return self._storage.remove(job)
         raise _busy(job_id)
 
     def stop(self, principal: Principal, job_id: str) -> Job:
@@ -135,9 +139,7 @@ class JobService:
             return job.become(entity.STOPPING, now), None
 
         job = self._change(principal, job_id, stopping)
-        if job.status == entity.STOPPING:
-            self._runs.stop(job)
-        return job
+        return self._end(job) if job.status == entity.STOPPING else job
 
     def pause(self, principal: Principal, job_id: str) -> Job:
         """Let a live job rest after a checkpoint, until it is resumed. Pausing a paused job changes nothing."""
@@ -150,8 +152,13 @@ class JobService:
             return job.become(entity.PAUSING, now), None
 
         job = self._change(principal, job_id, pausing)
-        if job.status == entity.PAUSING:
-            self._runs.stop(job)
+        return self._end(job) if job.status == entity.PAUSING else job
+
+    def _end(self, job: Job) -> Job:
+        """Have the training job save and end. Where none was launched there is nothing to wait for."""
+        if job.training_job_name is None:
+            return self._pipeline.settle(Step(job.organization_id, job.id, job.attempt))
+        self._runs.stop(job)
         return job
 
     def resume(self, principal: Principal, job_id: str, *, max_cost: float | None = None) -> Job:

@@ -56,7 +56,7 @@ class JobWatcher:
         job = self._store.get(*owner)
         if job is None or job.training_job_name != detail["TrainingJobName"]:
             return None
-        if job.status in entity.ENDING:
+        if job.status in entity.ENDING or not job.is_live:
             # The wish came between the plan and the launch, when there was nothing to stop yet.
             self._runs.stop(job)
             return job
