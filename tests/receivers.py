@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Received:
     headers: dict[str, str]
     body: bytes
     connection: int
+    at: float = field(default_factory=time.time)
 
 
 @dataclass

@@ -1,9 +1,9 @@
-"""python -m tests.benchmarks [imports|get_job|list_pages …] [--runs N]"""
+"""python -m tests.benchmarks [imports|get_job|auth_cost|list_pages|webhooks …] [--runs N]"""
 
 import argparse
 import importlib
 
-BENCHMARKS = ("imports", "get_job", "list_pages")
+BENCHMARKS = ("imports", "get_job", "auth_cost", "list_pages", "webhooks")
 
 
 def main() -> None:

@@ -14,11 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 from luthier.errors import InvalidRequest
 
 LONGEST_URL = 2_048
+_KNOWN = 1_000
 _PORTS = {"https": 443, "http": 80}
 # IPv4 addresses in an IPv6 coat that routers take off (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Origin = tuple[str, str, int]
 # (host, port) → addresses, as texts. Blocks; raises OSError when there is none.
 Resolve = Callable[[str, int], list[str]]
 
@@ -37,6 +39,11 @@ class Target:
     host: str
     port: int
     path: str
+
+    @property
+    def origin(self) -> Origin:
+        """What a connection belongs to."""
+        return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
@@ -60,9 +67,18 @@ class Destinations:
     def __init__(self, private_networks: str = "", resolve: Resolve = resolve) -> None:
         self._private = [ipaddress.ip_network(text.strip()) for text in private_networks.split(",") if text.strip()]
         self._resolve = resolve
+        # A receiver's URL is the same from delivery to delivery, and what is refused never gets here.
+        self._known: dict[str, Target] = {}
 
     def target(self, url: str, *, param: str = "url") -> Target:
         """The parts of a URL. Raises InvalidRequest for one that could never be reached; asks no name server."""
+        if url not in self._known:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[url] = self._read(url, param)
+        return self._known[url]
+
+    def _read(self, url: str, param: str) -> Target:
         if len(url) > LONGEST_URL:
             raise InvalidRequest(f"{param} is longer than {LONGEST_URL:,} characters.", param=param)
         # Before anything else parses it: urlsplit drops line breaks, and a header would not.

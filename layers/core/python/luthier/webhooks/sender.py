@@ -15,11 +15,11 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from luthier.errors import InvalidRequest
-from luthier.webhooks.address import Destinations, Target
+from luthier.webhooks.address import Destinations, Origin, Target
 from luthier.webhooks.connection import Answer, Connection, Malformed, Stale, connect
 
 _IDLE_SECONDS = 30.0
-_KEPT_PER_RECEIVER, _KEPT = 4, 256
+_KEPT_PER_RECEIVER, _KEPT = 10, 256
 # A name server that hangs must not stop the lookups of other names.
 _LOOKUPS = 32
 _USER_AGENT = "Luthier-Webhooks/1"
@@ -53,7 +53,7 @@ class Sender:
     ) -> None:
         self._destinations = destinations
         self._make_tls = tls
-        self._idle: dict[Target, list[Connection]] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
         self._lookups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookup")
         self._runner = asyncio.Runner()
@@ -79,7 +79,7 @@ class Sender:
             return Outcome(_since(started), error=f"No answer within {post.seconds:g} seconds.", timed_out=True)
         except InvalidRequest as refused:
             return Outcome(_since(started), error=refused.message)
-        except (OSError, Malformed, asyncio.IncompleteReadError) as error:
+        except (OSError, Malformed) as error:
             return Outcome(_since(started), error=_told(error))
         return Outcome(_since(started), answer.status, answer.text)
 
@@ -134,7 +134,7 @@ class Sender:
     def _check(self, target: Target, connection: Connection) -> None:
         """The peer as it is now, whatever was resolved: the last word before anything is sent."""
         try:
-            self._destinations.require(target, connection.writer.get_extra_info("peername")[0])
+            self._destinations.require(target, connection.address)
         except InvalidRequest:
             connection.close()
             raise
@@ -147,10 +147,10 @@ class Sender:
         return self._make_tls()
 
     def _take(self, target: Target) -> Connection | None:
-        waiting = self._idle.get(_origin(target), [])
+        waiting = self._idle.get(target.origin, [])
         while waiting:
             connection = waiting.pop()
-            if time.monotonic() - connection.used_at < _IDLE_SECONDS and not connection.reader.at_eof():
+            if connection.open and time.monotonic() - connection.used_at < _IDLE_SECONDS:
                 return connection
             connection.close()
         return None
@@ -158,15 +158,11 @@ class Sender:
     def _keep(self, target: Target, connection: Connection) -> None:
         if sum(map(len, self._idle.values())) >= _KEPT:
             _close_all(self._idle)
-        waiting = self._idle.setdefault(_origin(target), [])
+        waiting = self._idle.setdefault(target.origin, [])
         if len(waiting) < _KEPT_PER_RECEIVER:
             waiting.append(connection)
         else:
             connection.close()
-
-
-def _origin(target: Target) -> Target:
-    return Target(target.scheme, target.host, target.port, "")
 
 
 def _request(target: Target, post: Post) -> bytes:
@@ -189,8 +185,6 @@ def _told(error: Exception) -> str:
             return f"TLS failed: {error.reason}."
         case socket.gaierror():
             return "The name cannot be resolved."
-        case asyncio.IncompleteReadError():
-            return "The receiver closed the connection in the middle of its answer."
         case ConnectionRefusedError():
             return "The connection was refused."
         case Malformed():
@@ -198,13 +192,13 @@ def _told(error: Exception) -> str:
     return f"The connection failed: {error.strerror or error}." if isinstance(error, OSError) else str(error)
 
 
-def _close_all(idle: dict[Target, list[Connection]]) -> None:
+def _close_all(idle: dict[Origin, list[Connection]]) -> None:
     for connection in [connection for waiting in idle.values() for connection in waiting]:
         connection.close()
     idle.clear()
 
 
-def _shut(runner: asyncio.Runner, idle: dict[Target, list[Connection]], threads: ThreadPoolExecutor) -> None:
+def _shut(runner: asyncio.Runner, idle: dict[Origin, list[Connection]], threads: ThreadPoolExecutor) -> None:
     async def close() -> None:
         _close_all(idle)
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ import hmac
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 PREFIX = "whsec_"
 _SECRET_BYTES = 32
@@ -56,6 +57,7 @@ def verify(secret: str, sent: Mapping[str, str], body: bytes, *, now: int, toler
         raise SignatureInvalid("No signature fits. Check the secret, and that the raw body is verified.")
 
 
+@lru_cache(maxsize=256)
 def _key(secret: str) -> bytes:
     try:
         return b64decode(secret.removeprefix(PREFIX))
