@@ -166,6 +166,13 @@ def test_a_training_role_cannot_read_another_place(trainings: Trainings) -> None
     assert "403" in job["FailureReason"] or "AccessDenied" in job["FailureReason"]
 
 
+def test_a_job_whose_model_cannot_be_uploaded_ends_failed(trainings: Trainings) -> None:
+    output = {"S3OutputPath": "s3://a-bucket-that-is-not-there/output", "CompressionType": "NONE"}
+    job = trainings.run("completes", OutputDataConfig=output)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError")
+
+
 def test_a_name_is_used_once(trainings: Trainings) -> None:
     request = trainings.request("completes")
     trainings.sagemaker.create_training_job(**request)

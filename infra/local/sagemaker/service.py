@@ -76,9 +76,13 @@ class SageMaker:
 
     def _lose(self, job: Record) -> None:
         ending = failed(f"AlgorithmError: {INTERRUPTED}, exit code: 137")
+        # What it had used when it was last heard of.
+        seconds = max(1, int(job.get("LastModifiedTime", 0) - job["CreationTime"]))
+        shutil.rmtree(self._plant.folder("jobs", job["TrainingJobName"]), ignore_errors=True)
         self._plant.store.update(
             "training-job", job["TrainingJobName"], TrainingJobStatus=ending.status,
             SecondaryStatus=ending.secondary, FailureReason=ending.failure, TrainingEndTime=job["LastModifiedTime"],
+            BillableTimeInSeconds=seconds,
         )  # fmt: skip
 
     def _revive(self, endpoint: Record) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import logging
 import shutil
 import threading
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.sagemaker import events
@@ -20,6 +22,7 @@ from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.storage import Storage
 from infra.local.sagemaker.store import Record
 
+logger = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # What SageMaker leaves a container between SIGTERM and SIGKILL.
 GRACE_SECONDS = 120.0
@@ -32,7 +35,7 @@ INTERRUPTED = json.dumps(
     {
         "code": "interrupted",
         "message": "The machine that ran this training job went away before it ended.",
-        "hint": "Restart the job: it continues from its last checkpoint.",
+        "hint": "Restart the job; `resumable` says from which checkpoint it continues.",
     }
 )
 
@@ -97,10 +100,13 @@ class TrainingRun(threading.Thread):
         started = time.time()
         try:
             ending = self._train()
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, Boto3Error) as error:
             ending = failed(f"ClientError: {error}")
         except OSError as error:
             ending = failed(_machine_failure(error))
+        except Exception as error:
+            logger.exception("The run of %s broke off.", self._name_of_job)
+            ending = failed(f"InternalServerError: {error!r}")
         self._settle(ending, started)
         shutil.rmtree(self._root, ignore_errors=True)
         self._plant.left(self._key)
