@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from luthier.accounts.service import TRUST_SECONDS, AccountService, digest
@@ -52,6 +54,41 @@ def test_a_key_is_read_once_while_it_is_trusted(
     monkeypatch.setattr("time.monotonic", lambda: 1e9 + TRUST_SECONDS)
     with pytest.raises(Exception, match="not found"):
         accounts.authenticate(secret)
+
+
+def test_a_key_revoked_elsewhere_is_refused_here_once_trust_has_run_out(
+    accounts: AccountService, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, secret = AccountService(KeyStore(platform.dynamodb, "luthier"), platform.clock), issue(accounts)
+    accounts.authenticate(secret)
+    [key], _ = elsewhere.list_keys("org_a")
+    elsewhere.revoke_key("org_a", key.id)
+    with pytest.raises(Unauthenticated):
+        elsewhere.authenticate(secret)
+    started = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: started + TRUST_SECONDS)
+    with pytest.raises(Unauthenticated):
+        accounts.authenticate(secret)
+    assert TRUST_SECONDS <= 30
+
+
+def test_a_rotated_key_lives_as_long_as_the_one_before_was_meant_to(
+    accounts: AccountService, platform: Platform
+) -> None:
+    issue(accounts, expires_at="2026-01-11T00:00:00Z")
+    [old], _ = accounts.list_keys("org_a")
+    platform.clock.advance(days=9)
+    new, _ = accounts.rotate_key("org_a", old.id, overlap_seconds=7 * 86_400)
+    assert new.expires_at == "2026-01-20T00:00:00Z"
+    assert accounts.get_key("org_a", old.id).expires_at == "2026-01-11T00:00:00Z"
+
+
+def test_a_use_that_cannot_be_noted_does_not_fail_the_request(
+    accounts: AccountService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = issue(accounts)
+    monkeypatch.setattr(KeyStore, "note_use", None)
+    assert accounts.authenticate(secret).organization_id == "org_a"
 
 
 def test_a_missing_scope_is_named(accounts: AccountService) -> None:

@@ -36,6 +36,17 @@ def test_the_secret_is_shown_once_and_kept_nowhere(api: Gateway) -> None:
     assert key["key"] not in stored
 
 
+def test_no_log_line_holds_a_key(api: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    secret = created(api)["key"]
+    client = Gateway(api.platform, secret)
+    client.get("/api/v1/fine-tuning/jobs")
+    client.post(KEYS, {"name": "n"})
+    said = str([vars(record) for record in caplog.records])
+    assert "/v1/organization/api_keys" in said
+    assert secret not in said
+    assert str(api.key) not in said
+
+
 def test_every_scope_can_be_given_and_no_other(api: Gateway) -> None:
     assert set(created(api, scopes=list(SCOPES))["scopes"]) == set(SCOPES)
     refused = api.post(KEYS, {"name": "n", "scopes": ["everything"]})
