@@ -17,6 +17,7 @@ FUNCTIONS = {
         "_build_persistence_save_dict": [],
     },
     "ministack.core.iam_actions": {
+        "extract_iam_action": ["service", "method", "path", "headers", "body", "query_params"],
         "extract_resource_arn": [
             "service", "method", "path", "headers", "body", "query_params", "region", "account_id",
         ],

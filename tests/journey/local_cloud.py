@@ -47,6 +47,8 @@ class LocalCloud:
         """Start it and wait until it is ready."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
         output = self.state_dir / "terminal.log"
+        output.touch()
+        before = output.stat().st_size
         with output.open("a", encoding="utf-8") as terminal:
             self._process = subprocess.Popen(
                 self.command("up"),
@@ -56,9 +58,8 @@ class LocalCloud:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        before = output.stat().st_size
         until = time.monotonic() + _START_SECONDS
-        while "Ready after" not in (said := output.read_text(encoding="utf-8")[before:]):
+        while "Ready after" not in (said := output.read_bytes()[before:].decode()):
             assert self._process.poll() is None, f"The cloud did not start:\n{said}"
             assert time.monotonic() < until, f"The cloud is not ready:\n{said}"
             time.sleep(0.1)
@@ -134,7 +135,7 @@ def wait_for(look: Callable[[], Any], seconds: float, what: str) -> Any:
     until = time.monotonic() + seconds
     while not (answer := look()):
         assert time.monotonic() < until, f"Not within {seconds:.0f} s: {what}. Last answer: {answer!r}"
-        time.sleep(0.2)
+        time.sleep(0.4)
     return answer
 
 
