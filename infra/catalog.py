@@ -56,6 +56,7 @@ class OnQueue:
 Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinutes
 
 TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
+TABLE_READ_MANY = Grant("table", ("dynamodb:BatchGetItem",))
 TABLE_WRITE = Grant("table", ("dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"))
 TABLE = (TABLE_READ, TABLE_WRITE)
 # Only what a client asks for is ever deleted; pipelines and events write.
@@ -352,7 +353,7 @@ EVENTS = (
     Function(
         "events",
         "deliver_webhook",
-        grants=(*TABLE, TAKE_DELIVERIES, SEND_DELIVERIES, SEND_GIVEN_UP),
+        grants=(*TABLE, TABLE_READ_MANY, TAKE_DELIVERIES, SEND_DELIVERIES, SEND_GIVEN_UP),
         # The slow lane waits for others most of its time: few calls with many messages each.
         triggers=(OnQueue("deliveries"), OnQueue("slow_deliveries", batch=50, window=1, concurrency=10)),
         env=("table", *WEBHOOKS, "webhook_dead_letters_url"),

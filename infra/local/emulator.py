@@ -93,6 +93,19 @@ def add_resource_arns(service: str, resource_arn: Callable[[str, bytes], str]) -
     iam_actions.extract_resource_arn = extract
 
 
+def authorize_batches_as_singles() -> None:
+    """Ask for `sqs:SendMessage` where a batch is sent, as AWS does: IAM knows no actions for batches."""
+    from ministack.core import iam_actions
+
+    original = iam_actions.extract_iam_action
+
+    def extract(service: str, *rest: Any) -> str | None:
+        action = original(service, *rest)
+        return action.removesuffix("Batch") if action and service == "sqs" else action
+
+    iam_actions.extract_iam_action = extract
+
+
 def add_task(resource: str, handler: TaskHandler) -> None:
     """Give Step Functions a service integration, called with the resource and the evaluated arguments."""
     from ministack.services import stepfunctions

@@ -56,6 +56,7 @@ class Launcher:
         self._sagemaker.install()
         emulator.know_account_in_conditions()
         emulator.add_archives()
+        emulator.authorize_batches_as_singles()
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()
         self._snapshots = Snapshots(
