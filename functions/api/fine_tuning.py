@@ -59,7 +59,7 @@ def list_jobs(
 
 @app.post(JOBS, security=WRITE, summary="Create a job", status_code=201)
 def create_job(
-    body: schema.CreateJob, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = 0
+    body: schema.CreateJob, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> schema.JobCreated:
     request = JobRequest(**body.model_dump())
     job = wiring.jobs().create(

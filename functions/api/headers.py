@@ -8,4 +8,4 @@ from luthier.wire import LONGEST_NAME
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_NAME)]
 # What the openai client counts up when it repeats a request by itself.
-RetryCount = Annotated[int, Header(alias="x-stainless-retry-count", ge=0, include_in_schema=False)]
+RetryCount = Annotated[int | None, Header(alias="x-stainless-retry-count", ge=0, include_in_schema=False)]

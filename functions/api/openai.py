@@ -9,12 +9,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
+from functions.api.headers import IdempotencyKey, RetryCount
 from functions.api.multipart import read_form
 from functions.api.validation import body_bytes
 from luthier import wiring
 from luthier.datasets import schema as files
 from luthier.datasets.content import CONTENT_TYPE
 from luthier.events.entity import catalogue
+from luthier.idempotency import Attempt
 from luthier.inference.schema import ChatRequest
 from luthier.models import schema as models
 from luthier.webhooks import schema as webhooks
@@ -39,14 +41,19 @@ handler = app.handle
 
 
 @app.post(FILES, security=WRITE_FILES, summary="Upload a file", openapi_extensions=files.UPLOAD_BODY)
-def upload_file() -> files.File:
+def upload_file(idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None) -> files.File:
     form = read_form(app.header("Content-Type") or "", body_bytes(app.current_event))
-    return files.File.of(wiring.datasets().upload(app.principal, **files.upload(form.fields, form.files)))
+    attempt = Attempt(idempotency_key, retry_count)
+    parts = files.upload(form.fields, form.files)
+    return files.File.of(wiring.datasets().upload(app.principal, **parts, attempt=attempt))
 
 
 @app.post(f"{FILES}/presigned", security=WRITE_FILES, summary="Begin an upload that goes straight to storage")
-def begin_upload(body: files.BeginUpload) -> files.UploadBegun:
-    dataset, url, headers = wiring.datasets().begin_upload(app.principal, **body.model_dump())
+def begin_upload(
+    body: files.BeginUpload, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
+) -> files.UploadBegun:
+    attempt = Attempt(idempotency_key, retry_count)
+    dataset, url, headers = wiring.datasets().begin_upload(app.principal, **body.model_dump(), attempt=attempt)
     return files.UploadBegun.of(dataset, url, headers)
 
 

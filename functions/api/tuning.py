@@ -19,7 +19,7 @@ handler = app.handle
 
 @app.post(JOBS, security=WRITE, summary="Start a fine-tune", status_code=201)
 def start_fine_tune(
-    body: schema.FineTune, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = 0
+    body: schema.FineTune, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> schema.FineTuneStarted:
     job = wiring.jobs().create(
         app.principal, body.request(), route=app.name, idempotency_key=idempotency_key, retry_count=retry_count

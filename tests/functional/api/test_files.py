@@ -19,9 +19,9 @@ def form(content: bytes, *, name: str = "train.jsonl", **fields: Any) -> tuple[b
     return sent.read(), sent.headers["content-type"]
 
 
-def upload(api: Gateway, content: bytes, **options: Any) -> Answer:
+def upload(api: Gateway, content: bytes, headers: dict[str, str] | None = None, **options: Any) -> Answer:
     body, content_type = form(content, **options)
-    return api.send("POST", "/v1/files", body, headers={"Content-Type": content_type})
+    return api.send("POST", "/v1/files", body, headers={"Content-Type": content_type} | (headers or {}))
 
 
 def test_an_upload_answers_openais_file_object(api: Gateway) -> None:
@@ -146,3 +146,33 @@ def test_another_organization_has_no_such_file(api: Gateway) -> None:
         assert other.get(f"/v1/files/{file['id']}{path}").status == 404
     assert other.delete(f"/v1/files/{file['id']}").status == 404
     assert json.loads(other.get("/v1/files").text)["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ({"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}),
+        ({"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}),
+    ],
+    ids=["key", "retry"],
+)
+def test_an_upload_that_is_sent_again_makes_one_file(
+    api: Gateway, first: dict[str, str], again: dict[str, str]
+) -> None:
+    made = [upload(api, rows(2), headers).json()["id"] for headers in (first, again)]
+    assert made == [made[0]] * 2
+    assert len(api.get("/v1/files").json()["data"]) == 1
+
+
+def test_a_key_that_was_used_for_another_file_is_refused(api: Gateway) -> None:
+    headers = {"Idempotency-Key": "k"}
+    upload(api, rows(2), headers)
+    other = upload(api, rows(3), headers)
+    assert (other.status, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+
+
+def test_an_announced_upload_that_is_sent_again_keeps_its_id(api: Gateway) -> None:
+    body, headers = {"filename": "a.jsonl", "bytes": 9, "purpose": "fine-tune"}, {"Idempotency-Key": "k"}
+    first, second = (api.post("/v1/files/presigned", body, headers=headers).json() for _ in range(2))
+    assert first["file"] == second["file"]
+    assert second["upload"]["url"].startswith("https://")

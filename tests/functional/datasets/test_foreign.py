@@ -52,6 +52,7 @@ def test_an_object_of_a_listed_bucket_is_copied_checked_and_listed_as_a_file(wor
     assert dataset.bytes == len(GOOD)
     world.s3.delete_object(Bucket=theirs, Key="tickets/train 1.jsonl")
     assert datasets.resolve(ACME, dataset.id, param="dataset") == dataset
+    assert datasets.resolve(ACME, "train 1.jsonl", param="dataset") == dataset
 
 
 @pytest.mark.parametrize("buckets", ["", "another", "."])

@@ -36,6 +36,26 @@ def fingerprint(body: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """How a client says that a create may be a repetition: by a key, or by counting (`x-stainless-retry-count`)."""
+
+    key: str | None = None
+    retries: int | None = None
+
+    @property
+    def can_repeat(self) -> bool:
+        return self.key is not None or self.retries is not None
+
+    def claim(self, principal: Principal, route: str, facts: dict[str, Any]) -> "Claim":
+        """What this attempt claims; `facts` are what makes two creates the same."""
+        return Claim(principal, route, fingerprint(facts), self.key, bool(self.retries))
+
+
+# A create whose client will not say that it repeats itself.
+ONCE = Attempt()
+
+
+@dataclass(frozen=True)
 class Claim:
     """One create of one principal on one route. `retry` = the client says that it repeats itself.
 

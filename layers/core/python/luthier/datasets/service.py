@@ -1,7 +1,8 @@
 """What can be done with datasets. Every verb looks only at the principal's organization."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from luthier import clock, ids, table
@@ -23,6 +24,7 @@ from luthier.datasets.foreign import FALLBACK_NAME, ForeignSources
 from luthier.datasets.report import Report, examine
 from luthier.datasets.store import DatasetStore, Page
 from luthier.events.entity import Event, event
+from luthier.idempotency import ONCE, Attempt, Claim
 from luthier.settings import Settings
 from luthier.webhooks.address import Destinations
 
@@ -63,40 +65,46 @@ class DatasetService:
         foreign: ForeignSources | None = None,
     ) -> None:
         self._store = store
+        self._claims = store.claims(now)
         self._content = DatasetContent(s3, settings.data_bucket)
         self._foreign = foreign or ForeignSources(s3, settings, Destinations(settings.webhook_private_networks))
         self._now = now
 
-    def upload(self, principal: Principal, *, filename: str, purpose: str, content: bytes) -> Dataset:
+    def upload(
+        self, principal: Principal, *, filename: str, purpose: str, content: bytes, attempt: Attempt = ONCE
+    ) -> Dataset:
         """Store a file and check it. A file with bad lines is stored too, with status `error` and its findings.
 
         Raises InvalidRequest, and PayloadTooLarge above DIRECT_BYTES.
         """
         if len(content) > DIRECT_BYTES:
             raise refusals.needs_presigned_upload(len(content), DIRECT_BYTES)
-        dataset = self._new(principal, filename, purpose, len(content))
-        try:
-            self._content.write(dataset, content)
-            dataset = self._judge(dataset, [content])
-            self._store.create(dataset, self._verdict(dataset))
-        except Exception:
-            self._content.remove(dataset)
-            raise
-        return dataset
+        facts = {"filename": filename, "purpose": purpose, "sha256": sha256(content).hexdigest()}
 
-    def begin_upload(self, principal: Principal, *, filename: str, bytes: int, purpose: str) -> PresignedUpload:
+        def make(claim: Claim | None) -> Dataset:
+            dataset = self._new(principal, filename, purpose, len(content))
+            return self._filled(dataset, lambda: self._content.write(dataset, content), [content], claim)
+
+        return self._once(principal, "files.upload", facts, attempt, make)
+
+    def begin_upload(
+        self, principal: Principal, *, filename: str, bytes: int, purpose: str, attempt: Attempt = ONCE
+    ) -> PresignedUpload:
         """Announce a file of `bytes` bytes. Raises InvalidRequest, and PayloadTooLarge above MAX_BYTES."""
         if bytes < 1:
             raise refusals.empty_upload()
         if bytes > MAX_BYTES:
             raise refusals.too_large(bytes, MAX_BYTES)
-        dataset = replace(
-            self._new(principal, filename, purpose, bytes),
-            status_details="The content is awaited: PUT it to the upload address, then complete the upload.",
-        )
-        url, headers = self._content.address(dataset)
-        self._store.create(dataset)
-        return PresignedUpload(dataset, url, headers)
+
+        def make(claim: Claim | None) -> Dataset:
+            awaited = "The content is awaited: PUT it to the upload address, then complete the upload."
+            dataset = replace(self._new(principal, filename, purpose, bytes), status_details=awaited)
+            self._store.create(dataset, claim=claim)
+            return dataset
+
+        facts = {"filename": filename, "purpose": purpose, "bytes": bytes}
+        dataset = self._once(principal, "files.begin", facts, attempt, make)
+        return PresignedUpload(dataset, *self._content.address(dataset))
 
     def complete_upload(self, principal: Principal, dataset_id: str) -> Dataset:
         """Check the content that was PUT. Safe to repeat. Raises NotFound, and Conflict while there is no content."""
@@ -186,14 +194,48 @@ class DatasetService:
     def _imported(self, principal: Principal, reference: str, param: str) -> Dataset:
         name = self._foreign.filename(reference)
         dataset = self._new(principal, name if _good_name(name) else FALLBACK_NAME, PURPOSES[0], 0)
-        try:
+
+        def fill() -> None:
             self._foreign.copy(reference, dataset, self._content, limit=MAX_BYTES, param=param)
-            dataset = self._judge(dataset, self._content.chunks(dataset) or ())
-            self._store.create(dataset)
+
+        return self._filled(dataset, fill)
+
+    def _filled(
+        self,
+        dataset: Dataset,
+        fill: Callable[[], None],
+        chunks: Iterable[bytes] | None = None,
+        claim: Claim | None = None,
+    ) -> Dataset:
+        """The dataset after `fill` has put its content into its place, checked. What fails leaves nothing behind."""
+        try:
+            fill()
+            judged = self._judge(dataset, chunks or self._content.chunks(dataset) or ())
+            self._store.create(judged, self._verdict(judged), claim)
         except Exception:
             self._content.remove(dataset)
             raise
-        return dataset
+        return judged
+
+    def _once(
+        self,
+        principal: Principal,
+        route: str,
+        facts: dict[str, Any],
+        attempt: Attempt,
+        make: Callable[[Claim | None], Dataset],
+    ) -> Dataset:
+        """What `make` makes, or what an equal request has made before."""
+        if not attempt.can_repeat:
+            return make(None)
+        claim = attempt.claim(principal, route, facts)
+        with self._claims.turn(claim) as earlier:
+            if earlier:
+                return self.get(principal, earlier)
+            try:
+                return make(claim)
+            except table.ConditionFailed:
+                return self.get(principal, self._claims.winner(claim))
 
     def report(self, principal: Principal, dataset_id: str) -> dict[str, Any]:
         """All that the check of a file said. Raises NotFound, and Conflict while the content is awaited."""

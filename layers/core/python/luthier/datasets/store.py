@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from luthier import table
+from luthier import clock, table
 from luthier.datasets.entity import UPLOADED, Dataset
 from luthier.events import outbox
 from luthier.events.entity import Event
+from luthier.idempotency import Claim, Claims
 
 _PAGE = 200
 
@@ -60,11 +61,19 @@ class DatasetStore:
                 break
         return Page(found[:limit], len(found) > limit)
 
-    def create(self, dataset: Dataset, verdict: Event | None = None) -> None:
-        """Write a new file; one whose content is awaited has no verdict and cannot be found by its name yet."""
+    def claims(self, now: clock.Clock) -> Claims:
+        """The idempotency claims that creates of files join."""
+        return Claims(self._client, self._table, now)
+
+    def create(self, dataset: Dataset, verdict: Event | None = None, claim: Claim | None = None) -> None:
+        """Write a new file; one whose content is awaited has no verdict and cannot be found by its name yet.
+
+        Raises table.ConditionFailed when the claim is taken: this create was made before.
+        """
+        claims = [claim.write(self._table, dataset.id, clock.parse(dataset.created_at))] if claim else []
         put = self._put(dataset) | {"ConditionExpression": "attribute_not_exists(pk)"}
         told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)] if verdict else []
-        table.transact(self._client, [{"Put": put}, *told])
+        table.transact(self._client, [*claims, {"Put": put}, *told])
 
     def finish(self, dataset: Dataset, verdict: Event) -> None:
         """Write the verdict over a file's content. Raises table.ConditionFailed when it has one or was deleted.

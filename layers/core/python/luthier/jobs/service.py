@@ -68,15 +68,15 @@ class JobService:
         *,
         route: str = "jobs",
         idempotency_key: str | None = None,
-        retry_count: int = 0,
+        retry_count: int | None = None,
     ) -> Job:
         """A new queued job, its pipeline started. Everything is checked before anything is written.
 
         route: where the client asked; the same key on two routes is two keys;
         retry_count: how often the client says it has sent this request before (`x-stainless-retry-count`).
         """
-        body = idempotency.fingerprint(asdict(request))
-        claim = idempotency.Claim(principal, f"{route}.create", body, idempotency_key, retry_count > 0)
+        attempt = idempotency.Attempt(idempotency_key, retry_count)
+        claim = attempt.claim(principal, f"{route}.create", asdict(request))
         with self._claims.turn(claim) as earlier:
             job = self.get(principal, earlier) if earlier else self._make(principal, request, claim)
         self._start(job)
