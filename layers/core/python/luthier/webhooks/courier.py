@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from luthier import clock, table
@@ -138,7 +139,8 @@ class Courier:
 
     def _retry(self, old: Delivery, new: Delivery) -> None:
         """By a delayed message where SQS delays so long, else by the sweeper."""
-        delay = round((clock.parse(new.next_attempt_at or "") - self._now()).total_seconds())
+        # Stored moments have whole seconds; nobody is tried earlier than promised for that.
+        delay = ceil((clock.parse(new.next_attempt_at or "") - self._now()).total_seconds())
         soon = delay <= LONGEST_DELAY
         self._store.save(old, new, travelling=soon)
         if soon:
