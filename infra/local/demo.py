@@ -35,6 +35,8 @@ _ANSWER_TOKENS = 24
 
 def run(options: Options) -> int:
     """Start the cloud unless it runs, do the main job, stop what was started. Returns the exit code."""
+    if options.base_model not in BASE_MODELS:
+        raise Refusal("The demo needs a base model: --base-model demo or tiny.")
     console = Console(highlight=False)
     began = time.monotonic()
     try:

@@ -217,9 +217,12 @@ def shield_functions_from_terminal() -> None:
 
 
 def end_functions() -> None:
-    """End the function workers; they would notice by themselves, but only after their current event."""
+    """End the function workers and let no schedule start another: nobody would answer their calls any more."""
     from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
 
+    stopping = {"errorType": "Runtime.ExitError", "errorMessage": "The local cloud is stopping."}
+    vars(lambda_svc)["_execute_function_warm"] = lambda func, event, request_id: {"body": stopping, "error": True}
     lambda_runtime.reset()
 
 
