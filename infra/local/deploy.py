@@ -19,6 +19,8 @@ _SOURCES = ("functions", "infra", "layers/core", "layers/deps", "training_contai
 _IGNORED_FOLDERS = {"node_modules", "__pycache__", "local"}
 # Where webhooks and dataset URLs may lead besides public addresses: receivers run on this machine too.
 _THIS_MACHINE = "127.0.0.0/8,::1/128"
+# Whoever creates it on this machine can try datasets at s3:// addresses.
+DATASETS_BUCKET = "datasets"
 ClientFactory = Callable[[str], Any]
 
 
@@ -78,6 +80,7 @@ def _cdk_command(options: Options) -> list[str]:
     return [
         str(CDK), "deploy", "--all", "--require-approval", "never", "--no-notices", "--progress", "events",
         "--context", "flavour=local", "--context", f"webhook_private_networks={_THIS_MACHINE}",
+        "--context", f"dataset_buckets={DATASETS_BUCKET}",
         "--output", str(options.state_dir / "cdk.out"), *hub,
     ]  # fmt: skip
 
