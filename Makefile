@@ -21,7 +21,7 @@ LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
 .PHONY: help demo local test check lint types unit infra container journey test-unit test-infra test-container \
-        test-journey synth deploy openapi errors images install clean benchmarks
+        test-journey synth deploy openapi errors events images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
@@ -32,6 +32,7 @@ help:
 	@echo "make deploy     deploy to the AWS account of your credentials"
 	@echo "make openapi    generate functions/api/openapi.json from the routes"
 	@echo "make errors     generate ERRORS.md from the table of codes"
+	@echo "make events     generate EVENTS.md from the catalogue of events"
 	@echo "make images     renew the pinned table of AWS's serving images"
 	@echo "make benchmarks the ratios of the README"
 	@echo "make install    install everything, run nothing"
@@ -93,6 +94,9 @@ deploy: $(PLATFORM) $(NODE_TOOLS)
 
 errors: $(PLATFORM)
 	@$(VENV)/python -m infra.build_errors
+
+events: $(PLATFORM)
+	@$(VENV)/python -m infra.build_events
 
 openapi: $(PLATFORM)
 	@$(VENV)/python -m functions.api.build_openapi

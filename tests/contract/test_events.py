@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from infra import build_events
 from luthier import table
 from luthier.events.entity import EventType, catalogue
 from tests.factories import Platform, metrics_line, principal
@@ -31,6 +32,10 @@ def test_every_event_says_when_and_has_an_example_that_its_schema_accepts(kind: 
     jsonschema.Draft202012Validator.check_schema(kind.data)
     jsonschema.validate(kind.example, kind.data)
     assert kind.follows is None or kind.follows in catalogue()
+
+
+def test_the_document_is_what_the_catalogue_says() -> None:
+    assert build_events.DOCUMENT.read_text(encoding="utf-8") == build_events.rendered(), "run `make events`"
 
 
 def test_every_event_that_the_code_reports_is_in_the_catalogue() -> None:
