@@ -83,3 +83,12 @@ def test_the_plain_header_is_the_hex_hmac_of_the_body_under_the_secret_as_writte
     headers = signed(BODY, secret)
     assert headers["X-Webhook-Signature"] == expected
     assert headers["X-Webhook-Event"] == "training.completed"
+
+
+def test_verifying_needs_nothing_but_the_standard_library() -> None:
+    import subprocess
+    import sys
+
+    check = "import luthier.client.webhooks, sys; print({'boto3', 'pydantic', 'httpx', 'asyncio'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
