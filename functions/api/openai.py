@@ -16,7 +16,7 @@ from luthier import wiring
 from luthier.datasets import schema as files
 from luthier.datasets.content import CONTENT_TYPE
 from luthier.events.entity import catalogue
-from luthier.idempotency import Attempt
+from luthier.idempotency import Repetition
 from luthier.inference.schema import ChatRequest
 from luthier.models import schema as models
 from luthier.webhooks import schema as webhooks
@@ -43,17 +43,17 @@ handler = app.handle
 @app.post(FILES, security=WRITE_FILES, summary="Upload a file", openapi_extensions=files.UPLOAD_BODY)
 def upload_file(idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None) -> files.File:
     form = read_form(app.header("Content-Type") or "", body_bytes(app.current_event))
-    attempt = Attempt(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count)
     parts = files.upload(form.fields, form.files)
-    return files.File.of(wiring.datasets().upload(app.principal, **parts, attempt=attempt))
+    return files.File.of(wiring.datasets().upload(app.principal, **parts, repetition=repetition))
 
 
 @app.post(f"{FILES}/presigned", security=WRITE_FILES, summary="Begin an upload that goes straight to storage")
 def begin_upload(
     body: files.BeginUpload, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> files.UploadBegun:
-    attempt = Attempt(idempotency_key, retry_count)
-    dataset, url, headers = wiring.datasets().begin_upload(app.principal, **body.model_dump(), attempt=attempt)
+    repetition = Repetition(idempotency_key, retry_count)
+    dataset, url, headers = wiring.datasets().begin_upload(app.principal, **body.model_dump(), repetition=repetition)
     return files.UploadBegun.of(dataset, url, headers)
 
 
@@ -109,8 +109,13 @@ def create_chat_completion(body: ChatRequest) -> dict[str, Any]:
 
 
 @app.post(ENDPOINTS, security=WRITE_WEBHOOKS, summary="Create a webhook endpoint")
-def create_webhook_endpoint(body: webhooks.CreateWebhookEndpoint) -> webhooks.WebhookEndpointWithSecret:
-    made = wiring.webhooks().create(app.principal, url=body.url, events=body.event_types, name=body.name)
+def create_webhook_endpoint(
+    body: webhooks.CreateWebhookEndpoint, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
+) -> webhooks.WebhookEndpointWithSecret:
+    repetition = Repetition(idempotency_key, retry_count)
+    made = wiring.webhooks().create(
+        app.principal, url=body.url, events=body.event_types, name=body.name, repetition=repetition
+    )
     return webhooks.WebhookEndpointWithSecret.revealing(made)
 
 

@@ -8,8 +8,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import tuning as error_shape
+from functions.api.headers import IdempotencyKey, RetryCount
 from luthier import wiring
 from luthier.events.entity import catalogue
+from luthier.idempotency import Repetition
 from luthier.webhooks import schema
 from luthier.wire import LONGEST_NAME
 
@@ -29,8 +31,12 @@ handler = app.handle
 
 
 @app.post(WEBHOOKS, security=WRITE, summary="Register an endpoint", status_code=201)
-def create_webhook(body: schema.CreateWebhook) -> schema.WebhookWithSecret:
-    return schema.WebhookWithSecret.revealing(wiring.webhooks().create(app.principal, **body.model_dump()))
+def create_webhook(
+    body: schema.CreateWebhook, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
+) -> schema.WebhookWithSecret:
+    repetition = Repetition(idempotency_key, retry_count)
+    made = wiring.webhooks().create(app.principal, **body.model_dump(), repetition=repetition)
+    return schema.WebhookWithSecret.revealing(made)
 
 
 @app.get(WEBHOOKS, security=READ, summary="List endpoints")

@@ -3,7 +3,6 @@
 import pytest
 
 from luthier import wiring
-from luthier.errors import InsufficientCredits, LuthierError, RateLimited
 from tests.contract import tuning_page as page
 from tests.contract.test_fine_tuning_page import assert_as_documented
 from tests.factories import metrics_line, rows
@@ -52,41 +51,52 @@ def test_the_status_of_an_ended_job_names_its_artifact_or_its_error(api: Gateway
 
 def test_a_wrong_key_is_answered_as_the_page_shows(api: Gateway) -> None:
     refused = curl(api, key="YOUR_API_KEY")
-    assert refused.status == 401
-    assert list(refused.json()["error"]) == list(page.ERROR["error"])
-    assert refused.json()["error"]["code"] == "UNAUTHORIZED"
+    assert_refused(refused, 401)
     assert refused.json()["error"]["details"] is None
 
 
-@pytest.mark.parametrize(
-    ("status", "raised"),
-    [
-        (402, InsufficientCredits("The balance is used up.", remedy="Add credits.")),
-        (429, RateLimited("Too many requests.", remedy="Wait.", retry_after=7)),
-        (500, ZeroDivisionError("a secret detail")),
-    ],
-)
-def test_every_status_of_the_page_has_its_error_body(
-    api: Gateway, monkeypatch: pytest.MonkeyPatch, status: int, raised: Exception
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise raised
-
-    monkeypatch.setattr(wiring.jobs(), "create", refuse)
-    refused = curl(api)
-    assert refused.status == status
+def assert_refused(refused: Answer, status: int) -> None:
+    assert refused.status == status, refused.text
     assert set(refused.json()) == {"error"}
     assert list(refused.json()["error"]) == list(page.ERROR["error"])
     assert refused.json()["error"]["code"] == page.CODES[status]
+
+
+def deployed_with(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"LUTHIER_{name}", value)
+    wiring.reset()
+
+
+def test_a_fine_tune_that_the_credits_do_not_cover_is_a_402(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed_with(monkeypatch, "BILLING", "on")
+    assert_refused(curl(api), 402)
+
+
+def test_too_many_requests_are_a_429_that_says_when_to_come_back(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed_with(monkeypatch, "KEY_REQUESTS_PER_MINUTE", "1")
+    first, second, third = (curl(api) for _ in range(3))
+    refused = third if second.status == 201 else second
+    assert first.status == 201
+    assert_refused(refused, 429)
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+
+
+def test_what_nobody_expected_is_a_500_without_a_word_of_its_inside(
+    api: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(wiring.jobs(), "create", fail)
+    refused = curl(api)
+    assert_refused(refused, 500)
     assert "secret" not in refused.text
-    if isinstance(raised, LuthierError) and raised.retry_after:
-        assert refused.headers["retry-after"] == "7"
+    assert refused.headers["x-request-id"] in refused.text
 
 
 def test_an_unknown_job_is_a_404_in_the_shape_of_the_page(api: Gateway) -> None:
-    refused = api.get(f"{JOBS}/job-uuid")
-    assert (refused.status, refused.json()["error"]["code"]) == (404, "NOT_FOUND")
-    assert list(refused.json()["error"]) == list(page.ERROR["error"])
+    assert_refused(api.get(f"{JOBS}/job-uuid"), 404)
 
 
 @pytest.mark.parametrize(

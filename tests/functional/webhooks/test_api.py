@@ -242,3 +242,16 @@ def test_the_openai_client_sends_a_test_event(client: openai.OpenAI) -> None:
         with pytest.raises(openai.UnprocessableEntityError) as refused:
             client.webhooks.test(made.id, event_type="fine_tuning.job.failed")
         assert refused.value.code == "endpoint_unreachable"
+
+
+@pytest.mark.parametrize("path", [WEBHOOKS, "/v1/webhook_endpoints"])
+def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_secret(api: Gateway, path: str) -> None:
+    body = {"url": PUBLIC, "events": ["*"]} if path == WEBHOOKS else {"url": PUBLIC, "event_types": ["*"], "name": "n"}
+    for pair in (
+        [{"Idempotency-Key": "k"}] * 2,
+        [{"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}],
+    ):
+        first, second = (api.post(path, body, headers=headers) for headers in pair)
+        assert first.status == second.status, second.text
+        assert first.json() == second.json()
+    assert len(api.get(WEBHOOKS).json()["webhooks"]) == 2

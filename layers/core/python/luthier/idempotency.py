@@ -11,15 +11,17 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.errors import Conflict, Unprocessable
+
+Made = TypeVar("Made")
 
 EXPLICIT_SECONDS = 24 * 3600
 IMPLICIT_SECONDS = 10 * 60
@@ -36,7 +38,7 @@ def fingerprint(body: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Repetition:
     """How a client says that a create may be a repetition: by a key, or by counting (`x-stainless-retry-count`)."""
 
     key: str | None = None
@@ -47,12 +49,12 @@ class Attempt:
         return self.key is not None or self.retries is not None
 
     def claim(self, principal: Principal, route: str, facts: dict[str, Any]) -> "Claim":
-        """What this attempt claims; `facts` are what makes two creates the same."""
+        """What this create claims; `facts` are what makes two creates the same."""
         return Claim(principal, route, fingerprint(facts), self.key, bool(self.retries))
 
 
 # A create whose client will not say that it repeats itself.
-ONCE = Attempt()
+ONCE = Repetition()
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,19 @@ class Claims:
     def write(self, claim: Claim, resource_id: str) -> dict[str, Any]:
         """The write that takes the claim, to be part of the create's transaction."""
         return claim.write(self._table, resource_id, self._now())
+
+    def once(self, claim: Claim, make: Callable[[], Made], find: Callable[[str], Made]) -> Made:
+        """What `make` makes, or what an equal create has made before it or meanwhile, by its id.
+
+        make: carries out the claim's write together with its own, and lets table.ConditionFailed through.
+        """
+        with self.turn(claim) as earlier:
+            if earlier:
+                return find(earlier)
+            try:
+                return make()
+            except table.ConditionFailed:
+                return find(self.winner(claim))
 
     @contextmanager
     def turn(self, claim: Claim) -> Iterator[str | None]:

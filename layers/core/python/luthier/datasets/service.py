@@ -24,7 +24,7 @@ from luthier.datasets.foreign import FALLBACK_NAME, ForeignSources
 from luthier.datasets.report import Report, examine
 from luthier.datasets.store import DatasetStore, Page
 from luthier.events.entity import Event, event
-from luthier.idempotency import ONCE, Attempt, Claim
+from luthier.idempotency import ONCE, Claim, Repetition
 from luthier.settings import Settings
 from luthier.webhooks.address import Destinations
 
@@ -71,7 +71,7 @@ class DatasetService:
         self._now = now
 
     def upload(
-        self, principal: Principal, *, filename: str, purpose: str, content: bytes, attempt: Attempt = ONCE
+        self, principal: Principal, *, filename: str, purpose: str, content: bytes, repetition: Repetition = ONCE
     ) -> Dataset:
         """Store a file and check it. A file with bad lines is stored too, with status `error` and its findings.
 
@@ -85,10 +85,10 @@ class DatasetService:
             dataset = self._new(principal, filename, purpose, len(content))
             return self._filled(dataset, lambda: self._content.write(dataset, content), [content], claim)
 
-        return self._once(principal, "files.upload", facts, attempt, make)
+        return self._once(principal, "files.upload", facts, repetition, make)
 
     def begin_upload(
-        self, principal: Principal, *, filename: str, bytes: int, purpose: str, attempt: Attempt = ONCE
+        self, principal: Principal, *, filename: str, bytes: int, purpose: str, repetition: Repetition = ONCE
     ) -> PresignedUpload:
         """Announce a file of `bytes` bytes. Raises InvalidRequest, and PayloadTooLarge above MAX_BYTES."""
         if bytes < 1:
@@ -103,7 +103,7 @@ class DatasetService:
             return dataset
 
         facts = {"filename": filename, "purpose": purpose, "bytes": bytes}
-        dataset = self._once(principal, "files.begin", facts, attempt, make)
+        dataset = self._once(principal, "files.begin", facts, repetition, make)
         return PresignedUpload(dataset, *self._content.address(dataset))
 
     def complete_upload(self, principal: Principal, dataset_id: str) -> Dataset:
@@ -222,20 +222,14 @@ class DatasetService:
         principal: Principal,
         route: str,
         facts: dict[str, Any],
-        attempt: Attempt,
+        repetition: Repetition,
         make: Callable[[Claim | None], Dataset],
     ) -> Dataset:
         """What `make` makes, or what an equal request has made before."""
-        if not attempt.can_repeat:
+        if not repetition.can_repeat:
             return make(None)
-        claim = attempt.claim(principal, route, facts)
-        with self._claims.turn(claim) as earlier:
-            if earlier:
-                return self.get(principal, earlier)
-            try:
-                return make(claim)
-            except table.ConditionFailed:
-                return self.get(principal, self._claims.winner(claim))
+        claim = repetition.claim(principal, route, facts)
+        return self._claims.once(claim, lambda: make(claim), lambda made: self.get(principal, made))
 
     def report(self, principal: Principal, dataset_id: str) -> dict[str, Any]:
         """All that the check of a file said. Raises NotFound, and Conflict while the content is awaited."""

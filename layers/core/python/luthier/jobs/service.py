@@ -75,10 +75,11 @@ class JobService:
         route: where the client asked; the same key on two routes is two keys;
         retry_count: how often the client says it has sent this request before (`x-stainless-retry-count`).
         """
-        attempt = idempotency.Attempt(idempotency_key, retry_count)
-        claim = attempt.claim(principal, f"{route}.create", asdict(request))
-        with self._claims.turn(claim) as earlier:
-            job = self.get(principal, earlier) if earlier else self._make(principal, request, claim)
+        repetition = idempotency.Repetition(idempotency_key, retry_count)
+        claim = repetition.claim(principal, f"{route}.create", asdict(request))
+        job = self._claims.once(
+            claim, lambda: self._make(principal, request, claim), lambda made: self.get(principal, made)
+        )
         self._start(job)
         return job
 
@@ -256,15 +257,13 @@ class JobService:
         return replace(job, key_id=principal.key_id, held_cents=self._credits.needed(job.expected_cost))
 
     def _make(self, principal: Principal, request: JobRequest, claim: idempotency.Claim) -> Job:
-        """The new job, or the one that an equal create has made meanwhile."""
+        """The new job. Raises table.ConditionFailed when an equal create has made it meanwhile."""
         job = self._queued_by(principal, self._draft(principal, request))
         for _ in range(_TRIES):
             try:
                 self._write_new(principal, job, claim)
             except CreditsMoved:
                 continue
-            except table.ConditionFailed:
-                return self.get(principal, self._claims.winner(claim))
             return job
         raise _busy("the organization's credits")
 

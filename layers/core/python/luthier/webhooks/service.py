@@ -8,6 +8,7 @@ from luthier import clock, ids, table
 from luthier.accounts.entity import Principal
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import catalogue, event
+from luthier.idempotency import ONCE, Repetition
 from luthier.webhooks import signing
 from luthier.webhooks.address import Destinations
 from luthier.webhooks.courier import attempt_of, draw
@@ -46,13 +47,26 @@ class WebhookService:
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
+        self._claims = store.claims(now)
         self._queues = queues
         self._sender = sender
         self._destinations = destinations
         self._now = now
 
-    def create(self, principal: Principal, *, url: str, events: list[str], name: str = "") -> Endpoint:
+    def create(
+        self, principal: Principal, *, url: str, events: list[str], name: str = "", repetition: Repetition = ONCE
+    ) -> Endpoint:
         """A new endpoint with a new secret; `["*"]` stands for every event. Raises InvalidRequest and Conflict."""
+        claim = repetition.claim(principal, "webhooks.create", {"url": url, "events": events, "name": name})
+
+        def make() -> Endpoint:
+            endpoint = self._draft(principal, url, events, name)
+            self._store.create(endpoint, claim)
+            return endpoint
+
+        return self._claims.once(claim, make, lambda made: self.get(principal, made))
+
+    def _draft(self, principal: Principal, url: str, events: list[str], name: str) -> Endpoint:
         self._destinations.target(url)
         known = self._store.endpoints(principal.organization_id)
         if sum(endpoint.id != CALLBACKS for endpoint in known) >= MOST_ENDPOINTS:
@@ -62,7 +76,7 @@ class WebhookService:
                 remedy="Delete one that is not needed any more.",
             )
         now = clock.iso(self._now())
-        endpoint = Endpoint(
+        return Endpoint(
             id=ids.new_id("we"),
             organization_id=principal.organization_id,
             name=name,
@@ -72,8 +86,6 @@ class WebhookService:
             created_at=now,
             updated_at=now,
         )
-        self._store.put(None, endpoint)
-        return endpoint
 
     def list(self, principal: Principal) -> list[Endpoint]:
         """The endpoints of an organization, oldest first."""

@@ -12,6 +12,7 @@ from typing import Any
 from luthier import clock, table
 from luthier.events import outbox
 from luthier.events.entity import Event
+from luthier.idempotency import Claim, Claims
 from luthier.webhooks.entity import PENDING, Delivery, Endpoint, Page
 
 NOUN = "DELIVERY"
@@ -44,6 +45,16 @@ class WebhookStore:
         """Write an endpoint in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
         item = table.key(new.organization_id, table.webhook(new.id)) | asdict(new)
         self._write(self._replacing(item, old), fact)
+
+    def claims(self, now: clock.Clock) -> Claims:
+        """The idempotency claims that creates of endpoints join."""
+        return Claims(self._client, self._table, now)
+
+    def create(self, endpoint: Endpoint, claim: Claim) -> None:
+        """Write a new endpoint. Raises table.ConditionFailed when the claim is taken."""
+        item = table.key(endpoint.organization_id, table.webhook(endpoint.id)) | asdict(endpoint)
+        taken = claim.write(self._table, endpoint.id, clock.parse(endpoint.created_at))
+        table.transact(self._client, [taken, {"Put": self._replacing(item, None)}])
 
     def remove(self, endpoint: Endpoint) -> None:
         key = table.encode(table.key(endpoint.organization_id, table.webhook(endpoint.id)))
