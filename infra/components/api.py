@@ -112,13 +112,15 @@ class Api(Construct):
         )
 
 
+# API Gateway's own words for it do not say what to do.
+_TOO_LARGE = "A request may carry 10 MB. Upload larger files through POST /v1/files/presigned."
+
+
 def refusal_body(code: str) -> str:
     """The one body of everything that API Gateway rejects before a function sees it."""
     # messageString comes with its own quotes.
-    return (
-        f'{{"error":{{"code":"{code}","message":$context.error.messageString,'
-        '"type":null,"param":null,"details":null}}'
-    )
+    message = f'"{_TOO_LARGE}"' if code == "payload_too_large" else "$context.error.messageString"
+    return f'{{"error":{{"code":"{code}","message":{message},"type":null,"param":null,"details":null}}}}'
 
 
 # Who, what, how long; no header and no query, which may carry a key.
