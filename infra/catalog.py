@@ -232,6 +232,8 @@ API = (
             BASE_MODELS_READ,
             BASE_MODELS_LIST,
             HUB_TOKEN_READ,
+            ARTIFACTS_READ,
+            ARTIFACTS_LIST,
             START_TRAINING,
             TRAINING_STOP,
         ),

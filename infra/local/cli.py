@@ -55,6 +55,8 @@ def _add_options(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("--wait-scale", type=float, default=standard.wait_scale,
         help="factor on the waits of the state machines (default: 0.05)")  # fmt: skip
     add("--hub-url", default="", help="hub that other base models are copied from (default: the template's)")
+    add("-c", "--context", action="append", default=[], metavar="KEY=VALUE",
+        help="a choice of the stack, as `cdk deploy -c` takes it: billing=on (may be repeated)")  # fmt: skip
     add("--verbose", action="store_true", help="log what the emulator does")
     return command
 
@@ -63,7 +65,7 @@ def _options(given: argparse.Namespace) -> Options:
     return Options(
         state_dir=given.state_dir, port=given.port, aws_port=given.aws_port, base_model=given.base_model,
         trainer_python=trainer_python_from_environment(), wait_scale=given.wait_scale, hub_url=given.hub_url,
-        verbose=given.verbose,
+        context=tuple(given.context), verbose=given.verbose,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def deploy(options: Options, client: ClientFactory, commands: Commands, say: Cal
 
     Raises Refusal with the last lines of the CDK's output when it fails; the rest is in the log.
     """
-    fingerprint = sources_fingerprint(options.hub_url)
+    fingerprint = sources_fingerprint(options)
     if _deployed(client) != fingerprint:
         say("Deploying the stack to this machine …")
         _run(commands, [str(PLATFORM_PYTHON), "-m", "infra.build_deps", "local"], options)
@@ -45,9 +45,9 @@ def outputs(client: ClientFactory) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
-def sources_fingerprint(hub_url: str) -> str:
+def sources_fingerprint(options: Options) -> str:
     """Changes whenever the template or the functions' code could."""
-    digest = hashlib.sha256(hub_url.encode())
+    digest = hashlib.sha256("\0".join((options.hub_url, *options.context)).encode())
     for path in _files():
         digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -81,6 +81,7 @@ def _cdk_command(options: Options) -> list[str]:
         str(CDK), "deploy", "--all", "--require-approval", "never", "--no-notices", "--progress", "events",
         "--context", "flavour=local", "--context", f"webhook_private_networks={_THIS_MACHINE}",
         "--context", f"dataset_buckets={DATASETS_BUCKET}",
+        *(part for choice in options.context for part in ("--context", choice)),
         "--output", str(options.state_dir / "cdk.out"), *hub,
     ]  # fmt: skip
 

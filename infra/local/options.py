@@ -23,6 +23,7 @@ class Options:
         trainer_python: the interpreter that runs training and serving children.
         wait_scale: Step Functions waits and retry pauses are multiplied by this.
         hub_url: where base models that are not seeded are copied from; empty: the template's default.
+        context: `key=value` choices of the stack, as `cdk deploy -c` takes them.
         verbose: log what the emulator does.
     """
 
@@ -33,6 +34,7 @@ class Options:
     trainer_python: Path = field(default_factory=lambda: REPOSITORY / ".venv-trainer" / "bin" / "python")
     wait_scale: float = 0.05
     hub_url: str = ""
+    context: tuple[str, ...] = ()
     verbose: bool = False
 
     def __post_init__(self) -> None:

@@ -138,3 +138,9 @@ def test_the_pages_own_dataset_is_read_once_the_operator_lists_its_bucket(
     started = api.stranger().send("POST", JOBS, page.FINE_TUNE, headers=JSON | {"X-API-Key": str(api.key)})
     assert started.status == 201, started.text
     assert api.get(f"{JOBS}/{started.json()['jobId']}").json()["dataset"].startswith("file-")
+
+
+@pytest.mark.parametrize("dataset", ["https://[::1", "s3://[x/y", "https://", "s3://", "https://%zz"])
+def test_an_address_that_cannot_be_read_is_a_400(api: Gateway, dataset: str) -> None:
+    refused = api.post("/v1/fine-tune", {"baseModel": "smollm2-135m-instruct", "dataset": dataset})
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, "dataset")

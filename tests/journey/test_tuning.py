@@ -38,3 +38,13 @@ def test_a_dataset_in_a_listed_bucket_is_trained_on_up_to_the_cap_and_beyond_onc
     customer.wait_for_step(job_id, reached + 1)
     customer.call("POST", f"{JOBS}/{job_id}/stop")
     assert settled(customer, job_id)["attempt"] == 2
+
+
+def test_a_job_can_be_stopped_and_paused_before_its_training_begins(
+    cloud: LocalCloud, completed: dict[str, Any], customer: Customer
+) -> None:
+    asked = {"baseModel": MODEL, "dataset": completed["trainingDataset"], "hyperparameters": LONG}
+    for verb, status in (("stop", "stopped"), ("pause", "paused")):
+        job_id = customer.call("POST", JOBS, json=asked)["jobId"]
+        customer.call("POST", f"{JOBS}/{job_id}/{verb}")
+        assert settled(customer, job_id)["status"] == status

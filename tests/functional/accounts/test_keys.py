@@ -107,3 +107,17 @@ def test_a_key_without_known_scopes_is_not_issued(accounts: AccountService, scop
     with pytest.raises(InvalidRequest) as refused:
         issue(accounts, scopes=scopes)
     assert refused.value.param == "scopes"
+
+
+def test_an_expiry_beyond_the_calendar_is_refused(accounts: AccountService) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        issue(accounts, expires_at="9999-12-31T23:59:59-14:00")
+    assert refused.value.param == "expires_at"
+
+
+def test_a_key_that_was_meant_for_ever_can_be_rotated(accounts: AccountService, platform: Platform) -> None:
+    wanted: dict = {"organization_id": "org_a", "user_id": "u", "name": "n", "scopes": ("admin",)}
+    key, _ = accounts.issue_key(**wanted, expires_at="9999-12-31T23:59:59Z")
+    platform.clock.advance(days=1)
+    renewed, _ = accounts.rotate_key("org_a", key.id, overlap_seconds=0)
+    assert renewed.expires_at == "9999-12-31T23:59:59Z"

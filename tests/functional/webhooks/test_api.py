@@ -255,3 +255,9 @@ def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_sec
         assert first.status == second.status, second.text
         assert first.json() == second.json()
     assert len(api.get(WEBHOOKS).json()["webhooks"]) == 2
+
+
+@pytest.mark.parametrize(("path", "field"), [("/v1/webhooks", "event"), ("/v1/webhook_endpoints", "event_type")])
+def test_a_test_event_has_one_type(api: Gateway, path: str, field: str) -> None:
+    endpoint = api.post(WEBHOOKS, {"url": PUBLIC, "events": ["*"]}).json()
+    assert api.post(f"{path}/{endpoint['id']}/test", {field: "*"}).status == 400

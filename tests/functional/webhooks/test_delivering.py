@@ -287,3 +287,14 @@ def test_during_the_overlap_of_a_rotation_requests_carry_both_signatures(world: 
     world.platform.clock.advance(hours=25)
     assert not fits(old)
     assert fits(new)
+
+
+def test_a_second_rotation_keeps_the_overlap_that_the_first_one_promised(world: World, receiver: Receiver) -> None:
+    endpoint = world.endpoint(receiver.url())
+    for _ in range(2):
+        rotated = world.service.rotate_secret(A, endpoint.id, overlap=timedelta(hours=24))
+    now = world.platform.clock()
+    assert endpoint.secrets[0]["secret"] in rotated.keys(now)
+    assert len(rotated.keys(now)) == 3
+    cut_off = world.service.rotate_secret(A, endpoint.id, overlap=timedelta(0))
+    assert len(cut_off.keys(now)) == 1

@@ -194,22 +194,28 @@ class AccountService:
         """The time as it is stored. Raises InvalidRequest for one that has passed, or is none."""
         try:
             moment = clock.parse(expires_at)
+            stored = clock.iso(moment)
             fault = None if moment > self._now() else "which has passed"
         except ValueError:
             fault = "which is no ISO 8601 timestamp"
+        except OverflowError:
+            fault = "which lies beyond the calendar"
         if fault:
             raise InvalidRequest(
                 f"expires_at is {expires_at}, {fault}.",
                 param="expires_at",
                 remedy="Send a future time such as 2030-01-01T00:00:00Z, or none for a key that does not expire.",
             )
-        return clock.iso(moment)
+        return stored
 
     def _renewed(self, key: ApiKey) -> str | None:
         """When the successor of a key expires: it lives as long as its predecessor was meant to."""
         if key.expires_at is None:
             return None
-        return clock.iso(self._now() + (clock.parse(key.expires_at) - clock.parse(key.created_at)))
+        try:
+            return clock.iso(self._now() + (clock.parse(key.expires_at) - clock.parse(key.created_at)))
+        except OverflowError:  # meant for ever, as 9999-12-31 is
+            return key.expires_at
 
     def _require_rotatable(self, key: ApiKey) -> None:
         if key.revoked_at or key.replaced_by or not self._is_valid(key):

@@ -53,8 +53,10 @@ class ForeignSources:
 
     @staticmethod
     def filename(reference: str) -> str:
-        """What the copy is called."""
-        return name_in(unquote(urlsplit(reference).path)) or FALLBACK_NAME
+        """What the copy is called; an address that cannot be read is refused where it is opened."""
+        with suppress(ValueError):
+            return name_in(unquote(urlsplit(reference).path)) or FALLBACK_NAME
+        return FALLBACK_NAME
 
     def copy(self, reference: str, dataset: Dataset, content: DatasetContent, *, limit: int, param: str) -> None:
         """Copy what the reference names into the dataset's place. Raises InvalidRequest and PayloadTooLarge."""

@@ -36,6 +36,9 @@ DISABLED_AFTER = timedelta(days=5)
 SLOW_FOR = timedelta(hours=1)
 _SHOWN_ATTEMPTS = 20
 
+# Each valid secret adds a signature to every request.
+_OLD_SECRETS = 4
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -78,9 +81,13 @@ class Endpoint:
         return replace(self, updated_at=now, version=self.version + 1, **changes)
 
     def rotated(self, now: datetime, secret: str, overlap: timedelta) -> "Endpoint":
-        """This endpoint with a new secret; the one before stays valid for `overlap`, older ones do not."""
+        """This endpoint with a new secret; the one before stays valid for `overlap`, older ones as long as promised.
+
+        Without an overlap every older secret ends at once: so a leaked one is cut off.
+        """
         ends = clock.iso(now + overlap)
-        old = [self.secrets[0] | {"expires_at": ends}] if overlap else []
+        promised = [entry for entry in self.secrets[1:] if clock.parse(entry["expires_at"]) > now]
+        old = [self.secrets[0] | {"expires_at": ends}, *promised][:_OLD_SECRETS] if overlap else []
         return self.changed(clock.iso(now), secrets=[{"secret": secret, "expires_at": None}, *old])
 
     def enabled(self, now: str) -> "Endpoint":

@@ -1,6 +1,6 @@
 """What people do with webhooks: register endpoints, test them, read what was sent, send it again."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -142,7 +142,7 @@ class WebhookService:
         endpoint = self.get(principal, endpoint_id)
         if endpoint.url is None:
             raise _fixed()
-        (event_type,) = _checked([event_type])
+        (event_type,) = _checked([event_type], catalogue())
         now = self._now()
         example = catalogue()[event_type].example
         fact = event(event_type, principal.organization_id, clock.iso(now), example)
@@ -237,8 +237,9 @@ class WebhookService:
         raise Conflict(f"Several requests changed {endpoint_id} at once.", remedy="Try again.", retry_after=1)
 
 
-def _checked(events: list[str]) -> list[str]:
-    known = [*catalogue(), EVERYTHING]
+def _checked(events: list[str], known: Container[str] | None = None) -> list[str]:
+    """The event types without repetition. Raises InvalidRequest for one that is not known; `*` is, by default."""
+    known = [*catalogue(), EVERYTHING] if known is None else known
     for name in events:
         if name not in known:
             raise InvalidRequest(
