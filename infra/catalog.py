@@ -160,31 +160,35 @@ _API_TIMEOUT = 29
 # checking an upload of the largest size has to fit into one request.
 _API_MEMORY = 1769
 
+# What creating, stopping and resuming a job takes, on whichever surface. A create may have to check a file whose upload
+# nobody completed or that lies elsewhere, and asks the hub about gated models; a stop looks for the last checkpoint.
+JOBS_VERBS = (
+    UPLOADS_READ,
+    UPLOADS_WRITE,
+    DATA_LIST,
+    FOREIGN_READ,
+    FOREIGN_LIST,
+    BASE_MODELS_READ,
+    BASE_MODELS_LIST,
+    HUB_TOKEN_READ,
+    ARTIFACTS_READ,
+    ARTIFACTS_LIST,
+    START_TRAINING,
+    TRAINING_STOP,
+)
+
 API = (
     Function(
         "api",
         "fine_tuning",
         routes=("/api/v1/fine-tuning/{proxy+}",),
-        # A create may have to check a file whose upload nobody completed or that lies elsewhere, and asks the hub about
-        # gated models.
         grants=(
             *WHOLE_TABLE,
-            UPLOADS_READ,
-            UPLOADS_WRITE,
-            DATA_LIST,
-            FOREIGN_READ,
-            FOREIGN_LIST,
-            BASE_MODELS_READ,
-            BASE_MODELS_LIST,
-            HUB_TOKEN_READ,
-            ARTIFACTS_READ,
-            ARTIFACTS_LIST,
-            START_TRAINING,
+            *JOBS_VERBS,
             ARTIFACTS_DELETE,
             JOB_DATA_DELETE,
             START_DEPLOYMENT,
             ENDPOINT_DESCRIBE,
-            TRAINING_STOP,
             TRAINING_LOGS_READ,
         ),
         env=JOB_STORES + HUB + MACHINES + ACCOUNTS + DATASET_SOURCES,
@@ -222,21 +226,7 @@ API = (
         "api",
         "tuning",
         routes=("/v1/fine-tune", "/v1/fine-tune/{proxy+}"),
-        grants=(
-            *WHOLE_TABLE,
-            UPLOADS_READ,
-            UPLOADS_WRITE,
-            DATA_LIST,
-            FOREIGN_READ,
-            FOREIGN_LIST,
-            BASE_MODELS_READ,
-            BASE_MODELS_LIST,
-            HUB_TOKEN_READ,
-            ARTIFACTS_READ,
-            ARTIFACTS_LIST,
-            START_TRAINING,
-            TRAINING_STOP,
-        ),
+        grants=(*WHOLE_TABLE, *JOBS_VERBS),
         env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,

@@ -239,6 +239,18 @@ def newest(
     return items[:limit], len(items) > limit
 
 
+def live_items(client: Any, name: str, noun: str) -> Iterator[tuple[str, str]]:
+    """(organization, id) of every item of a noun that has not come to rest, over all organizations."""
+    for item in query(
+        client,
+        TableName=name,
+        IndexName=LIVE.name,
+        KeyConditionExpression=f"{LIVE.partition_key} = :live",
+        ExpressionAttributeValues={":live": {"S": live(noun)}},
+    ):
+        yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
+
+
 def create(client: Any, name: str) -> None:
     """Make the table as the stack makes it, for tests that run without the stack."""
     keys = ["pk", "sk", *(k for index in INDEXES for k in (index.partition_key, index.sort_key))]

@@ -41,11 +41,4 @@ class DeploymentStore:
 
     def deploying(self) -> Iterator[tuple[str, str]]:
         """(organization, target) of every deployment that is coming up, over all organizations."""
-        for item in table.query(
-            self._client,
-            TableName=self._table,
-            IndexName=table.LIVE.name,
-            KeyConditionExpression=f"{table.LIVE.partition_key} = :live",
-            ExpressionAttributeValues={":live": {"S": table.live(NOUN)}},
-        ):
-            yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
+        return table.live_items(self._client, self._table, NOUN)

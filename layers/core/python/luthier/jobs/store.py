@@ -132,14 +132,7 @@ class JobStore:
 
     def live(self) -> Iterator[tuple[str, str]]:
         """(organization, job id) of every job that has not ended, over all organizations."""
-        for item in table.query(
-            self._client,
-            TableName=self._table,
-            IndexName=table.LIVE.name,
-            KeyConditionExpression=f"{table.LIVE.partition_key} = :live",
-            ExpressionAttributeValues={":live": {"S": table.live(NOUN)}},
-        ):
-            yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
+        return table.live_items(self._client, self._table, NOUN)
 
     def _put(self, job: Job) -> dict[str, Any]:
         org = job.organization_id
