@@ -52,7 +52,7 @@ $(PLATFORM): requirements.lock pyproject.toml
 
 $(NODE_TOOLS): infra/package-lock.json $(PLATFORM)
 	@echo "Installing the CDK command line …"
-	@cd infra && PATH="$$(dirname $$(cd .. && $(VENV)/python -m infra.node)):$$PATH" npm ci --silent
+	@$(VENV)/python -m infra.node npm ci --silent --prefix infra
 	@touch $@
 
 $(CLOUD): infra/local/requirements.lock $(PLATFORM)

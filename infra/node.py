@@ -1,4 +1,7 @@
-"""Finds the Node.js that the CDK library runs on: the one on PATH if recent enough, else the one from a wheel."""
+"""Finds the Node.js that the CDK library runs on: the one on PATH if recent enough, else the one from a wheel.
+
+`python -m infra.node` prints its path, `python -m infra.node npm …` runs npm on it.
+"""
 
 import importlib.util
 import os
@@ -38,8 +41,20 @@ def _major(node: str) -> int:
     return int(major) if major.isdigit() else 0
 
 
+def npm(arguments: list[str]) -> int:
+    """Run npm on the found Node, its own copy where it brings one; the exit status."""
+    node = find()
+    # The wheel's bin/npm is a copy that looks for its library in the wrong folder.
+    own = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    command = [str(node), str(own)] if own.exists() else ["npm"]
+    path = f"{node.parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run([*command, *arguments], env={**os.environ, "PATH": path}, check=False).returncode
+
+
 if __name__ == "__main__":
     try:
+        if sys.argv[1:2] == ["npm"]:
+            sys.exit(npm(sys.argv[2:]))
         print(find())
     except RuntimeError as error:
         sys.exit(str(error))
