@@ -149,3 +149,14 @@ def _faults(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield f"{path} is no {kind}"
             elif getattr(shape, "enum", None) and value not in shape.enum:
                 yield f"{path} is none of {shape.enum}"
+
+
+@pytest.mark.parametrize("name", ["training", "deployment"])
+def test_every_function_is_tried_again_unless_it_refused(name: str) -> None:
+    states = json.loads((PIPELINE / f"{name}.asl.json").read_text())["States"].values()
+    retries = [state["Retry"] for state in states if state.get("Resource", "").endswith("lambda:invoke")]
+    assert retries
+    for refused, anything in retries:
+        assert (refused["ErrorEquals"], refused["MaxAttempts"]) == (["StepFailed"], 0)
+        assert anything["ErrorEquals"] == ["States.ALL"]
+        assert anything["MaxAttempts"] > 0

@@ -121,3 +121,10 @@ def test_a_key_that_was_meant_for_ever_can_be_rotated(accounts: AccountService, 
     platform.clock.advance(days=1)
     renewed, _ = accounts.rotate_key("org_a", key.id, overlap_seconds=0)
     assert renewed.expires_at == "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-a", "a" * 65])
+def test_an_organization_whose_name_could_break_a_path_gets_no_key(accounts: AccountService, name: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        issue(accounts, organization_id=name)
+    assert refused.value.param == "organization_id"
