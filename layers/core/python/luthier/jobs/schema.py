@@ -40,8 +40,7 @@ class CreateJob(CamelRequest):
     hyperparameters: dict[str, Any] | None = Field(
         default=None,
         description="; ".join(
-            f"{row.wire}: {row.minimum:g} to {row.maximum:g}, default {row.default}"
-            for row in hyperparameters.HYPERPARAMETERS
+            f"{row.wire}: {row.rule}, default {row.default}" for row in hyperparameters.HYPERPARAMETERS
         ),
     )
     suffix: str | None = Field(
@@ -148,7 +147,7 @@ class FineTuningJob(CamelAnswer):
     training_dataset: str
     training_file: str
     validation_file: str | None
-    hyperparameters: dict[str, float | int | None]
+    hyperparameters: dict[str, hyperparameters.Value]
     result_model: str | None
     trained_tokens: int | None
     error: StatusReason | None

@@ -96,7 +96,7 @@ class FineTuneStatus(CamelAnswer):
     created_at: Moment
     training_method: str
     dataset: str
-    hyperparameters: dict[str, float | int | None]
+    hyperparameters: dict[str, hyperparameters.Value]
     webhook_url: str | None
     progress: Progress | None
     metrics: RunMetrics
