@@ -31,7 +31,8 @@ def test_an_upload_answers_openais_file_object(api: Gateway) -> None:
     assert {**file, "id": 0, "created_at": 0, "sha256": 0, "tokens": 0} == {
         "id": 0, "object": "file", "bytes": len(content), "created_at": 0, "filename": "träining.jsonl",
         "purpose": "fine-tune", "status": "processed", "status_details": None, "expires_at": None,
-        "format": "messages", "rows": 3, "tokens": 0, "bad_lines": 0, "findings_count": 0, "sha256": 0,
+        "format": "messages", "rows": 3, "tokens": 0, "bad_lines": 0, "findings_count": 0, "warnings_count": 0,
+        "sha256": 0,
     }  # fmt: skip
     assert isinstance(file["created_at"], int)
     assert api.get(f"/v1/files/{file['id']}").json() == file
@@ -56,7 +57,7 @@ def test_a_file_with_bad_lines_is_kept_with_a_report_of_every_line(api: Gateway)
     assert (file["status"], file["bad_lines"]) == ("error", 61)
     report = api.get(f"/v1/files/{file['id']}/report").json()
     assert [finding["line"] for finding in report["findings"]] == list(range(2, 63))
-    assert set(report["findings"][0]) == {"line", "code", "pointer", "message", "fix"}
+    assert set(report["findings"][0]) == {"line", "level", "code", "pointer", "message", "fix"}
     assert "s3_key" not in report
 
 

@@ -35,9 +35,27 @@ def test_a_file_with_bad_lines_is_kept_with_its_findings(world: World) -> None:
         "pointer": "/text",
         "message": "",
         "fix": "",
+        "level": "error",
     }
     assert dataset.status_details == "2 bad lines (no_trained_token 1, invalid_json 1)."
     assert world.service.get(ACME, dataset.id) == dataset
+
+
+def test_a_file_with_warnings_only_is_processed(world: World) -> None:
+    dataset = world.upload(content=b'{"text": "a"}\n{"text": "b"}\n{"text": "a"}\n')
+    assert (dataset.status, dataset.status_details, dataset.rows, dataset.bad_lines) == (PROCESSED, None, 3, 0)
+    assert (dataset.findings_count, dataset.warnings_count, dataset.counts) == (1, 1, {"duplicate_row": 1})
+    assert (dataset.findings[0]["line"], dataset.findings[0]["level"]) == (3, "warning")
+    assert world.service.resolve(ACME, dataset.id, param="file") == dataset
+
+
+def test_errors_are_shown_before_warnings_and_alone_make_the_verdict(world: World) -> None:
+    dataset = world.upload(content=b'{"text": "a"}\n' * (SHOWN_FINDINGS + 2) + b"{\n")
+    assert dataset.status_details == "1 bad line (invalid_json 1)."
+    assert (dataset.findings[0]["code"], dataset.findings[1]["code"]) == ("invalid_json", "duplicate_row")
+    assert (dataset.findings_count, dataset.warnings_count) == (SHOWN_FINDINGS + 2, SHOWN_FINDINGS + 1)
+    with pytest.raises(InvalidRequest, match=rf"Lines: {SHOWN_FINDINGS + 3}\.$"):
+        world.service.resolve(ACME, dataset.id, param="file")
 
 
 def test_an_empty_file_is_kept_with_its_finding(world: World) -> None:

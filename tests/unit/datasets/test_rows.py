@@ -5,23 +5,28 @@ from typing import Any
 
 import pytest
 
-from luthier.datasets.rows import FORMATS, MAX_FINDINGS_PER_ROW, BadRow, parse_row, read_rows
+from luthier.datasets.findings import WARNINGS, BadRow
+from luthier.datasets.formats import FORMATS, FORMATS_OF_METHOD, columns_of
+from luthier.datasets.rows import MAX_FINDINGS_PER_ROW, parse_row, read_rows
 
 GOOD: dict[str, dict[str, Any]] = {
     "messages": {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]},
     "prompt_completion": {"prompt": "2+2=", "completion": "4"},
     "input_output": {"input": "2+2=", "output": "4"},
     "text": {"text": "Once upon a time"},
+    "preference": {"prompt": "2+2=", "chosen": "4", "rejected": "5"},
+    "unpaired": {"prompt": "2+2=", "completion": "4", "label": True},
 }
 
 
-def findings(row: object) -> list[tuple[str, str]]:
+def findings(row: object, method: str | None = None) -> list[tuple[str, str]]:
     """(code, pointer) of every finding in one row, given as an object or as the raw line."""
     line = row if isinstance(row, bytes | str) else json.dumps(row)
     with pytest.raises(BadRow) as caught:
-        parse_row(line, 7)
+        parse_row(line, 7, method)
     for finding in caught.value.findings:
-        assert finding.line == 7
+        assert (finding.line, finding.level) == (7, "error")
+        assert finding.code not in WARNINGS
         assert finding.message.endswith(".")
         assert finding.fix.endswith(".")
     return [(finding.code, finding.pointer) for finding in caught.value.findings]
@@ -69,6 +74,10 @@ def test_a_byte_order_mark_and_a_carriage_return_do_no_harm() -> None:
         ('["a"]', "not_an_object"),
         ("null", "not_an_object"),
         ('{"text": "a", "text": "b"}', "duplicate_key"),
+        ('{"text": "a", "text" : "\\u0022\\u0022"}', "duplicate_key"),
+        ('{"text": "a", "meta": {"b": 1, "b": 1}}', "duplicate_key"),
+        ('{"text": "a", "meta": [{"b": 1, "b": ""}]}', "duplicate_key"),
+        ('{"text": "a", "n": 1e5, "n": 01}', "invalid_json"),
         ("{}", "unknown_format"),
         ('{"question": "a", "answer": "b"}', "unknown_format"),
         ('{"text": "a", "prompt": "b", "completion": "c"}', "ambiguous_format"),
@@ -85,7 +94,6 @@ def test_a_line_that_is_no_row_gets_one_finding_at_the_row(line: str | bytes, co
         ({"output": "a"}, "missing_key", "/input"),
         ({"instruction": "a", "input": "", "output": "b"}, "unknown_format", "/instruction"),
         ({"conversations": [{"from": "human", "value": "a"}]}, "unknown_format", "/conversations"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "unknown_format", "/chosen"),
         ({"prompt": "a", "completion": " \n"}, "no_trained_token", "/completion"),
         ({"input": 1, "output": "b"}, "wrong_type", "/input"),
         ({"text": ""}, "no_trained_token", "/text"),
@@ -109,7 +117,6 @@ def test_a_line_that_is_no_row_gets_one_finding_at_the_row(line: str | bytes, co
             "/messages/1/role",
         ),
         (conversation({"role": "user", "content": "a", "weight": 0}), "unsupported_key", "/messages/0/weight"),
-        (GOOD["messages"] | {"tools": [{"type": "function"}]}, "unsupported_key", "/tools"),
     ],
 )
 def test_a_fault_inside_a_row_is_pointed_at(row: object, code: str, pointer: str) -> None:
@@ -151,3 +158,44 @@ def test_reading_skips_blank_lines_and_stops_at_the_first_bad_one() -> None:
     assert [next(rows).texts, next(rows).texts] == [["a"], ["b"]]
     with pytest.raises(BadRow, match="line 4"):
         next(rows)
+
+
+@pytest.mark.parametrize("method", FORMATS_OF_METHOD)
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_method_takes_the_rows_of_its_formats_and_names_its_columns_for_others(method: str, form: str) -> None:
+    line = json.dumps(GOOD[form])
+    if form in FORMATS_OF_METHOD[method]:
+        assert parse_row(line, method=method).format == form
+        return
+    with pytest.raises(BadRow) as caught:
+        parse_row(line, method=method)
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.pointer) == ("wrong_columns", "")
+    assert finding.message.startswith(f"Method {method} takes rows with {columns_of(method)}; found ")
+    assert finding.message.endswith(f" (format {form}).")
+
+
+@pytest.mark.parametrize(
+    ("row", "method", "code", "pointer"),
+    [
+        ({"question": "a"}, "dpo", "wrong_columns", ""),
+        ({"prompt": "a", "chosen": "b"}, "orpo", "missing_key", "/rejected"),
+        ({"chosen": "a", "rejected": "b"}, "dpo", "missing_key", "/prompt"),
+        ({"prompt": "a", "completion": "b", "label": 1}, "kto", "wrong_type", "/label"),
+        ({"prompt": "a", "label": True}, "kto", "missing_key", "/completion"),
+        (GOOD["messages"] | GOOD["preference"], None, "ambiguous_format", ""),
+    ],
+)
+def test_columns_that_do_not_fit_are_told_apart(row: object, method: str | None, code: str, pointer: str) -> None:
+    assert findings(row, method) == [(code, pointer)]
+
+
+def test_a_method_picks_its_format_where_a_row_has_several() -> None:
+    line = json.dumps(GOOD["messages"] | GOOD["preference"])
+    assert parse_row(line, method="dpo").format == "preference"
+    assert parse_row(line, method="sft").format == "messages"
+
+
+def test_a_label_that_is_no_verdict_is_a_column_of_ones_own() -> None:
+    row = parse_row(json.dumps(GOOD["prompt_completion"] | {"label": "spam"}))
+    assert (row.format, row.ignored_keys) == ("prompt_completion", ["label"])

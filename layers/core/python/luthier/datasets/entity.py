@@ -17,7 +17,8 @@ class Dataset:
     """One file. `uploaded`: its content is awaited; `processed`: it can be trained on; `error`: see the findings.
 
     bytes: of the content (announced ones while it is awaited); tokens, longest_row_tokens: estimates;
-    findings: the first ones, each {line, code, pointer, message, fix}; counts: findings per code;
+    findings: the first ones, each {line, code, pointer, message, fix, level}; counts: findings per code;
+    findings_count: all of them; warnings_count: those that do not keep the file from being trained on;
     ignored_keys: keys that are not trained on, with their number of rows.
     """
 
@@ -38,6 +39,7 @@ class Dataset:
     tokens: int = 0
     longest_row_tokens: int = 0
     findings_count: int = 0
+    warnings_count: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
     ignored_keys: dict[str, int] = field(default_factory=dict)

@@ -149,7 +149,7 @@ def bad_lines(dataset: Dataset, param: str) -> InvalidRequest:
 
 
 def verdict(counts: Mapping[str, int], bad_lines: int) -> str:
-    """One sentence over a file's findings, most frequent first."""
+    """One sentence over a file's errors, most frequent first."""
     if "empty_file" in counts:
         return "The file has no rows."
     by_code = ", ".join(f"{code} {count}" for code, count in sorted(counts.items(), key=lambda item: -item[1]))
@@ -157,7 +157,7 @@ def verdict(counts: Mapping[str, int], bad_lines: int) -> str:
 
 
 def _places(dataset: Dataset) -> str:
-    lines = sorted({finding["line"] for finding in dataset.findings if finding["line"]})
+    lines = sorted({f["line"] for f in dataset.findings if f["line"] and f.get("level") != "warning"})
     if not lines:
         return ""
     more = ", …" if dataset.bad_lines > min(len(lines), _NAMED_LINES) else ""

@@ -1,16 +1,23 @@
 """Reads a training file as it streams by and says all that is wrong with it.
 
-Memory stays small whatever the file: one line and the kept findings. Standard library only.
+Memory stays small whatever the file: one line, the kept findings, and a hash per row.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from luthier.datasets.rows import BadRow, Finding, Row, parse_row
+from luthier.datasets.cautions import cautions, secrets
+from luthier.datasets.findings import WARNINGS, BadRow, Fault, Finding
+from luthier.datasets.identities import identity
+from luthier.datasets.lines import MAX_LINE_BYTES, LineCutter
+from luthier.datasets.plain_rows import Reader, can_be_own_key, own_keys_of, reader
+from luthier.datasets.row_hashes import RowHashes
+from luthier.datasets.rows import Row, parse_row
+from luthier.datasets.secret_patterns import places_to_look
 
 KEPT_PER_CODE = 1_000
-MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_IGNORED_KEYS = 50
 MAX_KEY_CHARACTERS = 80
 # The rule of thumb of byte-pair tokenizers on prose; the trainer reports the true count.
@@ -18,31 +25,64 @@ BYTES_PER_TOKEN = 4
 # What a chat template adds around each text.
 TOKENS_PER_TEXT = 4
 
+# From a row to (tokens, trained tokens, tokens cut off), the first two within the longest sequence. Raises Fault for a
+# row that its template refuses.
+TokenCounter = Callable[[Row], tuple[int, int, int]]
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# After so many rows that are not plain, one after the other, no further one is expected.
+_PATIENCE = 64
 
 
 class Report:
     """Feed it the file in chunks of any size, then close it.
 
-    rows: lines that can be trained on; bad_lines: lines with a finding; counts: exact number of findings per code;
-    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates; ignored_keys:
-    keys beside the format's, with the number of rows that have them; bytes, sha256 (hex): of the file as it came.
+    method: one of FORMATS_OF_METHOD, whose columns the rows must have; against: the hashes of the training file, for
+    one that must not repeat it; count_tokens: counts exactly, where a tokenizer is at hand.
+
+    rows: lines that can be trained on; bad_lines: lines with an error; counts: exact number of findings per code;
+    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates unless there is
+    a `count_tokens`, and only then trained_tokens, truncated_rows and truncated_tokens are counted; ignored_keys:
+    keys beside the format's, with the number of rows that have them; bytes, sha256 (hex): of the file as it came;
+    hashes: of its rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        method: str | None = None,
+        against: RowHashes | None = None,
+        count_tokens: TokenCounter | None = None,
+        hashes: RowHashes | None = None,
+    ) -> None:
         self.format: str | None = None
         self.bytes = self.lines = self.blank_lines = self.rows = 0
         self.bad_lines = self.characters = self.tokens = self.longest_row_tokens = 0
+        self.trained_tokens = self.truncated_rows = self.truncated_tokens = 0
         self.counts: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.ignored_keys: Counter[str] = Counter()
+        self.hashes = RowHashes() if hashes is None else hashes
+        self._method, self._against, self._count_tokens = method, against, count_tokens
         self._digest = hashlib.sha256()
-        self._pieces: list[bytes] = []
-        self._pending = 0
+        self._cutter = LineCutter()
+        self._read: Reader | None = None
+        self._own_keys: tuple[str, ...] = ()
+        self._has_more = False
+        self._patience = _PATIENCE
+        self._labels: set[bool] = set()
 
     @property
     def ok(self) -> bool:
-        return not self.counts
+        """Whether the file can be trained on; it may have warnings."""
+        return not self.errors
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """The counts of the codes that keep the file from being trained on."""
+        return {code: count for code, count in self.counts.items() if code not in WARNINGS}
+
+    @property
+    def warnings(self) -> int:
+        return self.counts.total() - sum(self.errors.values())
 
     @property
     def sha256(self) -> str:
@@ -52,85 +92,165 @@ class Report:
         """Take the next bytes of the file; they may end anywhere, even inside a character."""
         self._digest.update(chunk)
         self.bytes += len(chunk)
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            self._keep(chunk[start:end])
-            self._end_line()
-            start = end + 1
-        self._keep(chunk[start:])
+        for block, length in self._cutter.feed(chunk):
+            self._block(block, length)
 
     def close(self) -> "Report":
         """Take the last line, which may lack its line break, and judge the file as a whole."""
-        if self._pending:
-            self._end_line()
+        for block, length in self._cutter.close():
+            self._block(block, length)
         if not self.lines - self.blank_lines:
-            fix = "Write one JSON object per line."
-            self._add(Finding(0, "empty_file", "", "The file has no rows.", fix))
+            self._add(Fault("empty_file", "", "The file has no rows.", "Write one JSON object per line."), line=0)
+        if len(self._labels) == 1:
+            label = str(*self._labels).lower()
+            text = f"Every row has the label {label}; the method learns from the difference to the other."
+            self._add(Fault("one_label", "", text, "Add rows with the other label."), line=0)
         return self
 
-    def _keep(self, piece: bytes) -> None:
-        if self._pending <= MAX_LINE_BYTES:
-            self._pieces.append(piece)
-        self._pending += len(piece)
-
-    def _end_line(self) -> None:
-        line, length = b"".join(self._pieces), self._pending
-        self._pieces, self._pending = [], 0
-        self.lines += 1
-        before = self.counts.total()
+    def _block(self, block: bytes, length: int) -> None:
         if length > MAX_LINE_BYTES:
-            message = f"The line is {length} bytes long; the limit is {MAX_LINE_BYTES}."
-            self._add(Finding(self.lines, "line_too_long", "", message, "Split the row, or check the line breaks."))
-        elif self.lines == 1 and line.startswith(_UTF_16_MARKS):
-            self._add(Finding(1, "invalid_utf8", "", "The file is encoded as UTF-16.", "Save the file as UTF-8."))
-        else:
-            self._line(line)
-        self.bad_lines += self.counts.total() > before
+            self.lines += 1
+            text = f"The line is {length} bytes long; the limit is {MAX_LINE_BYTES}."
+            self._refuse([Fault("line_too_long", "", text, "Split the row, or check the line breaks.")])
+            return
+        self._lines(block, [*places_to_look(block), length])
+
+    def _lines(self, block: bytes, places: list[int]) -> None:
+        """Judge the lines of a block; `places` is where to look for secrets, and the block's end.
+
+        Plain rows are counted right here, because for short rows the calls would cost more than the work.
+        """
+        start = place = rows = characters = tokens = longest = 0
+        number = self.lines
+        while (end := block.find(b"\n", start)) >= 0:
+            line, start = block[start:end], end + 1
+            number += 1
+            plain = self._read(line) if self._read else None
+            if plain is None or places[place] < end:
+                self.lines = number
+                self._line(line)
+                while places[place] < end:
+                    place += 1
+                continue
+            row_hash, text, size, texts, row = plain
+            rows += 1
+            characters += len(text)
+            estimate = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * texts
+            tokens += estimate
+            if estimate > longest:
+                longest = estimate
+            self._note_repetition(row_hash, number)
+            if self._has_more:
+                self._note_more(row)
+            self._patience = _PATIENCE
+        self.lines = number
+        self._count(rows, characters, tokens, longest)
+
+    def _note_more(self, row: Any) -> None:
+        """Note what few files have: columns of their own, and labels."""
+        self._note_ignored(own_keys_of(row, self._own_keys))
+        if self.format == "unpaired":
+            self._labels.add(row.label)
 
     def _line(self, line: bytes) -> None:
         if not line.strip():
             self.blank_lines += 1
-            return
-        try:
-            row = parse_row(line, self.lines)
-        except BadRow as bad:
-            for finding in bad.findings:
-                self._add(finding)
+        elif self.lines == 1 and line.startswith(_UTF_16_MARKS):
+            self._refuse([Fault("invalid_utf8", "", "The file is encoded as UTF-16.", "Save the file as UTF-8.")])
         else:
-            self._row(row)
+            try:
+                self._row(parse_row(line, self.lines, self._method))
+            except BadRow as bad:
+                self.bad_lines += 1
+                self._keep(bad.findings)
+            except Fault as fault:
+                self._refuse([fault])
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Read plain rows fast once the format is known, as long as the file has them."""
+        self._patience -= 1
+        if self._patience < 0 or self._count_tokens:
+            self._read = None
+        elif self._read is None and self.format:
+            self._own_keys = tuple(filter(can_be_own_key, self.ignored_keys))
+            self._read = reader(self.format, self._own_keys)
+            self._has_more = bool(self._own_keys) or self.format == "unpaired"
 
     def _row(self, row: Row) -> None:
-        self.format = self.format or row.format
-        if row.format != self.format:
+        if self.format and row.format != self.format:
             message = f"The row has the format {row.format}, the file began with {self.format}."
             fix = f"Rewrite the row as {self.format}, or put it into a file of its own."
-            self._add(Finding(self.lines, "mixed_formats", "", message, fix))
+            self._refuse([Fault("mixed_formats", "", message, fix)])
             return
-        self.rows += 1
-        self._note_ignored(row)
+        self.format = row.format
         texts = row.texts
-        size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
-        tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
-        self.characters += sum(map(len, texts))
-        self.tokens += tokens
-        self.longest_row_tokens = max(self.longest_row_tokens, tokens)
+        if self._count_tokens:
+            tokens, trained, truncated = self._count_tokens(row)
+            self._note_tokens(trained, truncated)
+        else:
+            size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+            tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
+        self._count(1, sum(map(len, texts)), tokens, tokens)
+        self._note_repetition(identity(row), self.lines)
+        self._note_ignored(row.ignored_keys)
+        if row.format == "unpaired":
+            self._labels.add(row.fields["label"])
+        for fault in (*cautions(row), *secrets(row)):
+            self._add(fault)
 
-    def _note_ignored(self, row: Row) -> None:
-        for key in row.ignored_keys:
+    def _note_tokens(self, trained: int, truncated: int) -> None:
+        """Count what is trained on and what is cut off. Raises Fault when nothing is left to train on."""
+        self.truncated_rows += truncated > 0
+        self.truncated_tokens += truncated
+        self.trained_tokens += trained
+        if not trained:
+            text = "No token of the row is trained on, within the longest sequence."
+            raise Fault("no_trained_token", "", text, "Shorten what comes before the reply, or drop the line.")
+
+    def _count(self, rows: int, characters: int, tokens: int, longest: int) -> None:
+        self.rows += rows
+        self.characters += characters
+        self.tokens += tokens
+        self.longest_row_tokens = max(self.longest_row_tokens, longest)
+
+    def _note_repetition(self, row_hash: int, line: int) -> None:
+        if first := self.hashes.add(row_hash, line):
+            self._add(Fault("duplicate_row", "", f"The row repeats line {first}.", "Drop one of the two."), line)
+        if self._against is not None and (first := self._against.line_of(row_hash)):
+            text = f"The row is also line {first} of the training file: what it measures was learned by heart."
+            self._add(Fault("overlap", "", text, "Drop the row from one of the two files."), line)
+
+    def _note_ignored(self, keys: Iterable[str]) -> None:
+        for key in keys:
             name = key[:MAX_KEY_CHARACTERS].encode("utf-8", "replace").decode() or "(empty)"
             # Bounded, because a file whose every row has keys of its own must not fill the memory.
             if len(self.ignored_keys) < MAX_IGNORED_KEYS or name in self.ignored_keys:
                 self.ignored_keys[name] += 1
 
-    def _add(self, finding: Finding) -> None:
-        self.counts[finding.code] += 1
-        if self.counts[finding.code] <= KEPT_PER_CODE:
-            self.findings.append(finding)
+    def _refuse(self, faults: list[Fault]) -> None:
+        self.bad_lines += 1
+        for fault in faults:
+            self._add(fault)
+
+    def _add(self, fault: Fault, line: int | None = None) -> None:
+        self._keep([fault.at(self.lines if line is None else line)])
+
+    def _keep(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            self.counts[finding.code] += 1
+            if self.counts[finding.code] <= KEPT_PER_CODE:
+                self.findings.append(finding)
 
 
-def examine(chunks: Iterable[bytes]) -> Report:
+def examine(
+    chunks: Iterable[bytes],
+    method: str | None = None,
+    against: RowHashes | None = None,
+    count_tokens: TokenCounter | None = None,
+) -> Report:
     """The report over a whole file: an open binary file, an S3 body's chunks, or a list of byte strings."""
-    report = Report()
+    report = Report(method, against, count_tokens)
     for chunk in chunks:
         report.feed(chunk)
     return report.close()

@@ -50,7 +50,10 @@ class BeginUpload(Request):
 
 
 class File(Answer):
-    """OpenAI's file object. `created_at` is in Unix seconds; `tokens` is an estimate; null until it is checked."""
+    """OpenAI's file object. `created_at` is in Unix seconds; `tokens` is an estimate; null until it is checked.
+
+    `findings_count` counts errors and warnings; a file with warnings only is `processed`.
+    """
 
     id: str
     object: Literal["file"] = "file"
@@ -66,6 +69,7 @@ class File(Answer):
     tokens: int
     bad_lines: int
     findings_count: int
+    warnings_count: int
     sha256: str | None
 
     @classmethod
@@ -94,9 +98,13 @@ class FileDeleted(Answer):
 
 
 class Finding(Answer):
-    """One fault: its line (from 1), where in the row, what is wrong and what to do."""
+    """One fault: its line (from 1; 0: the whole file), where in the row, what is wrong and what to do.
+
+    An `error` keeps the file from being trained on, a `warning` does not.
+    """
 
     line: int
+    level: Literal["error", "warning"] = "error"
     code: str
     pointer: str
     message: str
@@ -104,7 +112,10 @@ class Finding(Answer):
 
 
 class FileReport(Answer):
-    """All that the check of a file said. `counts` holds every fault by code, `findings` at most 1,000 of each code."""
+    """All that the check of a file said. `counts` holds every fault by code, `findings` at most 1,000 of each code.
+
+    Errors come first, each level in the order of the lines.
+    """
 
     id: str
     object: Literal["file.report"] = "file.report"
@@ -121,6 +132,7 @@ class FileReport(Answer):
     sha256: str | None
     ignored_keys: dict[str, int]
     findings_count: int
+    warnings_count: int
     counts: dict[str, int]
     findings: list[Finding]
 

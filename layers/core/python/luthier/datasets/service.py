@@ -263,7 +263,9 @@ class DatasetService:
 
     def _judge(self, dataset: Dataset, chunks: Iterable[bytes]) -> Dataset:
         report = examine(chunks)
-        findings = [asdict(finding) for finding in report.findings]
+        report.hashes.close()
+        # Errors first: what is shown of many findings must say why the file cannot be trained on.
+        findings = [asdict(finding) for finding in sorted(report.findings, key=lambda finding: finding.level)]
         if len(findings) > SHOWN_FINDINGS:
             self._content.write_findings(dataset, findings)
         return _judged(dataset, report, findings[:SHOWN_FINDINGS])
@@ -319,10 +321,11 @@ def _judged(dataset: Dataset, report: Report, findings: list[dict[str, Any]]) ->
         tokens=report.tokens,
         longest_row_tokens=report.longest_row_tokens,
         findings_count=report.counts.total(),
+        warnings_count=report.warnings,
         counts=dict(report.counts),
         findings=findings,
         ignored_keys=dict(report.ignored_keys),
-        status_details=None if report.ok else refusals.verdict(report.counts, report.bad_lines),
+        status_details=None if report.ok else refusals.verdict(report.errors, report.bad_lines),
     )
 
 

@@ -1,0 +1,84 @@
+"""What a conversation must be: roles, contents, weights, and the tool calls of `tool_calls`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from luthier.datasets.findings import Fault
+from luthier.datasets.texts import brief, check_text, wrong_type
+from luthier.datasets.tool_calls import check_calls, check_order
+
+ROLES = ("system", "user", "assistant", "tool")
+# Names that other tools give to the roles.
+ROLE_HINTS = {"human": "user", "customer": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant",
+              "ai": "assistant", "developer": "system", "function": "tool"}  # fmt: skip
+_PLAIN = {"role", "content"}
+
+
+def check_messages(fields: dict[str, Any]) -> Iterator[Fault]:
+    """The faults of a conversation to learn from, and of its tools."""
+    messages = fields["messages"]
+    yield from check_conversation(messages, "/messages")
+    if isinstance(messages, list) and messages:
+        replies = [m for m in messages if isinstance(m, dict) and m.get("role") == "assistant"]
+        if not replies:
+            fix = "Add the reply to learn as a message with role 'assistant'."
+            yield Fault("no_trained_token", "/messages", "No assistant message: nothing would be trained.", fix)
+        elif not any(is_trained(message) for message in replies):
+            message = "Every assistant message has weight 0: nothing would be trained."
+            yield Fault("no_trained_token", "/messages", message, "Give the replies to learn weight 1.")
+
+
+def check_conversation(messages: Any, pointer: str) -> Iterator[Fault]:
+    """The faults of a list of messages, wherever in a row it lies."""
+    if not isinstance(messages, list):
+        yield wrong_type(pointer, "a list of messages", messages)
+    elif not messages:
+        yield Fault("empty_messages", pointer, "The conversation is empty.", "Add messages or drop the line.")
+    else:
+        for index, message in enumerate(messages):
+            yield from _check_message(message, f"{pointer}/{index}", index)
+        yield from check_order(messages, pointer)
+
+
+def is_trained(message: dict[str, Any]) -> bool:
+    """Whether an assistant message carries loss: `weight` is OpenAI's, 0 or 1, and 1 where it is missing."""
+    return message.get("weight") != 0
+
+
+def _check_message(message: Any, pointer: str, index: int) -> Iterator[Fault]:
+    if not isinstance(message, dict):
+        yield wrong_type(pointer, "an object with role and content", message)
+        return
+    role = message.get("role")
+    yield from _check_role(role, f"{pointer}/role", index)
+    if message.keys() - _PLAIN:
+        yield from _check_weight(message, pointer)
+        yield from check_calls(message, pointer)
+    if message.get("content") is not None:
+        trained = role == "assistant" and is_trained(message) and not message.get("tool_calls")
+        yield from check_text(message["content"], f"{pointer}/content", trained=trained)
+    elif role != "assistant" or not message.get("tool_calls"):
+        fix = "Add 'content' as a string."
+        yield Fault("missing_content", f"{pointer}/content", "The message has no content.", fix)
+
+
+def _check_role(role: Any, pointer: str, index: int) -> Iterator[Fault]:
+    if role not in ROLES:
+        hint = ROLE_HINTS.get(role) if isinstance(role, str) else None
+        fix = f"Write {hint!r}." if hint else f"Use one of {', '.join(ROLES)}."
+        yield Fault("unknown_role", pointer, f"The role {brief(role)} is not known.", fix)
+    elif role == "system" and index > 0:
+        fix = "Move the system message to the front, or fold it into a user message."
+        yield Fault("misplaced_system", pointer, "A system message must be the first message.", fix)
+
+
+def _check_weight(message: dict[str, Any], pointer: str) -> Iterator[Fault]:
+    weight = message.get("weight")
+    if message.get("role") != "assistant":
+        if weight not in (None, 1):
+            text = "Only assistant messages are trained, so only they have a weight."
+            yield Fault("unsupported_key", f"{pointer}/weight", text, "Remove 'weight'.")
+    elif weight not in (None, 0, 1) or isinstance(weight, bool):
+        text = f"The weight {brief(weight)} is neither 0 nor 1."
+        fix = "Write 1 to train the message, 0 to leave it out of the loss."
+        yield Fault("unsupported_weight", f"{pointer}/weight", text, fix)
