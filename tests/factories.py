@@ -28,6 +28,7 @@ from luthier.executions import Executions
 from luthier.idempotency import Claims
 from luthier.inference.invoke import Invoker
 from luthier.inference.service import InferenceService
+from luthier.jobs.draft import JobDrafts
 from luthier.jobs.entity import Job, JobRequest, Step
 from luthier.jobs.logs import JobLogs
 from luthier.jobs.pipeline import TrainingPipeline
@@ -90,7 +91,11 @@ CARD = {
     "seconds": 10,
     "parameters": 135_000_000,
     "trainable_parameters": 900_000,
-    "files": [{"path": "adapter_model.safetensors", "size": 3_000_000, "sha256": "0" * 64}],
+    "serving": {"kind": "adapter", "path": "."},
+    "files": [
+        {"path": "adapter_config.json", "size": 700, "sha256": "0" * 64},
+        {"path": "adapter_model.safetensors", "size": 3_000_000, "sha256": "0" * 64},
+    ],
 }
 
 
@@ -144,18 +149,18 @@ class Platform:
             self.usage,
             self.clock,
         )
+        gate = HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings)
+        destinations = Destinations(settings.webhook_private_networks)
+        drafts = JobDrafts(self.datasets, self.models, self.calibration, gate, destinations, self.clock)
         self.jobs = JobService(
             self.job_store,
-            self.datasets,
+            drafts,
             self.runs,
             self.pipeline,
             self.storage,
             JobLogs(self.logs),
             claims,
-            self.calibration,
-            HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings),
             self.credits,
-            Destinations(settings.webhook_private_networks),
             self.clock,
         )
         self.runtime = FakeEndpointRuntime()
@@ -215,10 +220,10 @@ class Platform:
         """A job that has yielded a model."""
         return self.complete(self.launched(who, **request))
 
-    def complete(self, job: Job) -> Job:
-        """End a launched job well."""
+    def complete(self, job: Job, **card: Any) -> Job:
+        """End a launched job well; `card`: what its model card says otherwise."""
         self.training_job(job, "Completed", BillableTimeInSeconds=3600)
-        self.put_artifact(f"{job.organization_id}/jobs/{job.id}/m/model_card.json", json.dumps(CARD))
+        self.put_artifact(f"{job.organization_id}/jobs/{job.id}/m/model_card.json", json.dumps(CARD | card))
         self.pipeline.register_model(self.step(job))
         return self.pipeline.settle(self.step(job))
 

@@ -10,7 +10,31 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 # The modules of the `luthier` package that the trainer imports. The others stay out, or every change of theirs would
 # make a new image of several gigabytes.
-LUTHIER = ("__init__.py", "datasets/__init__.py", "datasets/report.py", "datasets/rows.py")
+LUTHIER = (
+    "__init__.py",
+    "errors.py",
+    "datasets/__init__.py",
+    "datasets/cautions.py",
+    "datasets/findings.py",
+    "datasets/formats.py",
+    "datasets/identities.py",
+    "datasets/json_objects.py",
+    "datasets/lines.py",
+    "datasets/mending.py",
+    "datasets/messages.py",
+    "datasets/plain_rows.py",
+    "datasets/preferences.py",
+    "datasets/repair.py",
+    "datasets/report.py",
+    "datasets/row_hashes.py",
+    "datasets/rows.py",
+    "datasets/secret_patterns.py",
+    "datasets/texts.py",
+    "datasets/tool_calls.py",
+    "jobs/__init__.py",
+    "jobs/auto.py",
+    "jobs/hyperparameters.py",
+)
 
 # The build context is the repository, for the sake of those modules.
 _CONTEXT = [

@@ -70,7 +70,8 @@ def test_get_job(api: Gateway, running: Job) -> None:
     given = page.CREATE["hyperparameters"]
     assert {key: shown["hyperparameters"][key] for key in given} == given
     extras = list(shown)[len(page.JOB) :]
-    assert extras == ["phase", "statusReason", "progress", "cost", "resumable", "attempt", "hardware", "method"]
+    state = ["phase", "statusReason", "progress", "cost", "resumable", "attempt", "hardware", "method"]
+    assert extras == [*state, "autoHyperparameters", "startFrom", "exports", "evaluation", "ended"]
 
 
 def test_list_jobs(api: Gateway, running: Job) -> None:

@@ -103,7 +103,9 @@ def test_an_unknown_job_is_a_404_in_the_shape_of_the_page(api: Gateway) -> None:
     ("field", "value"),
     [
         ("dataset", "file-none"),
-        ("trainingMethod", "kto"),
+        ("exports", "onnx"),
+        ("evaluation", {"maxExamples": 0}),
+        ("evaluation", {"tasks": []}),
         ("trainingMethod", "magic"),
         ("webhookUrl", "http://app.yourdomain.com"),
         ("webhookUrl", "not an address"),

@@ -49,6 +49,6 @@ def test_the_dockerfile_copies_only_what_is_in_the_context(context: Path) -> Non
 
 def _imports_of_luthier(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("luthier."):
-            assert node.module
-            yield node.module
+        if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("luthier."):
+            package = (PACKAGE / module.replace(".", "/")).is_dir()
+            yield from (f"{module}.{name.name}" for name in node.names) if package else [module]

@@ -102,7 +102,7 @@ def test_a_broken_dataset_names_every_bad_line(api: Gateway) -> None:
 def test_every_hyperparameter_is_shown_with_what_the_job_will_use(api: Gateway) -> None:
     created = api.post(JOBS, request(api, hyperparameters={"epochs": 2, "loraRank": 4}))
     shown = api.get(f"{JOBS}/{created.json()['id']}").json()["hyperparameters"]
-    assert list(shown) == [row.wire for row in HYPERPARAMETERS]
+    assert list(shown) == [row.wire for row in HYPERPARAMETERS if "sft" in row.methods]
     assert (shown["epochs"], shown["loraRank"], shown["loraAlpha"]) == (2, 4, 8)
 
 

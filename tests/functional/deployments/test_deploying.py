@@ -4,6 +4,7 @@ import pytest
 
 from luthier.deployments.entity import Deployment
 from luthier.errors import Conflict, NotFound
+from luthier.jobs.hyperparameters import HYPERPARAMETERS
 from tests.factories import BASE_MODEL, MODEL_URI, Platform, principal
 
 A, B = principal("org_a"), principal("org_b")
@@ -112,3 +113,28 @@ def test_a_deployment_whose_endpoint_is_gone_is_brought_up_again(platform: Platf
         platform.sagemaker.serving.clear()
     again = platform.deployments.deploy_model(A, BASE_MODEL)
     assert (again.status, again.attempt) == ("deploying", made.attempt + 1)
+
+
+@pytest.mark.parametrize(("path", "below"), [(".", ""), ("exports/merged", "/exports/merged")])
+def test_what_the_engine_takes_no_adapters_of_is_served_as_a_model_of_its_own(
+    platform: Platform, path: str, below: str
+) -> None:
+    job = platform.complete(platform.launched(A), serving={"kind": "model", "path": path})
+    made = platform.deployed(A, job.result_model or "")
+    container = platform.sagemaker.serving[("model", made.endpoint_name)]["PrimaryContainer"]
+    assert (
+        container["ModelDataSource"]["S3DataSource"]["S3Uri"] == f"s3://luthier-artifacts/org_a/jobs/{job.id}/m{below}/"
+    )
+    assert "AdditionalModelDataSources" not in container
+    assert "OPTION_ENABLE_LORA" not in container["Environment"]
+    platform.inference.chat(A, {"model": job.result_model, "messages": [{"role": "user", "content": "Hi"}]})
+    assert platform.runtime.asked[-1]["model"] == "lmi"
+
+
+def test_the_engine_takes_adapters_of_every_rank_that_can_be_trained(platform: Platform) -> None:
+    made = platform.deployed(A, platform.completed(A).result_model or "")
+    environment = platform.sagemaker.serving[("model", made.endpoint_name)]["PrimaryContainer"]["Environment"]
+    ranks = next(row for row in HYPERPARAMETERS if row.name == "lora_rank")
+    assert int(environment["OPTION_MAX_LORA_RANK"]) == ranks.maximum
+    # vLLM's LoRAConfig refuses any other.
+    assert ranks.maximum in (8, 16, 32, 64, 128, 256, 320, 512)

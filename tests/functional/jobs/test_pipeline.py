@@ -6,18 +6,29 @@ import pytest
 
 from luthier import clock
 from luthier.errors import Conflict, NotFound
+from luthier.jobs.entity import Job
+from luthier.jobs.hyperparameters import HYPERPARAMETERS
 from tests.factories import MODEL_URI, Platform, metrics_line, principal
 
 A = principal()
 
 
 def test_the_config_that_the_container_reads_is_complete(platform: Platform) -> None:
-    job = platform.launched(A, hyperparameters={"epochs": 2, "loraRank": 4}, suffix="v1")
+    asked = {"epochs": 2, "loraRank": 4, "targetModules": ["q_proj", "v_proj"]}
+    wish = {"generate": False, "max_examples": 5, "max_new_tokens": 8}
+    more = {"exports": ["merged", "onnx", "merged"], "evaluation": wish}
+    job = platform.launched(A, hyperparameters=asked, suffix="v1", **more)
     key = f"org_a/jobs/{job.id}/1/config/job.json"
     config = json.loads(platform.s3.get_object(Bucket="luthier-data", Key=key)["Body"].read())
-    assert config["hyperparameters"]["epochs"] == 2
-    assert config["adapter"]["rank"] == 4
+    rows = {row.name for row in HYPERPARAMETERS} - {"seed", "beta"}
+    assert set(config["hyperparameters"]) == rows
+    named = ("epochs", "lora_rank", "lora_alpha", "target_modules")
+    assert [config["hyperparameters"][name] for name in named] == [2, 4, 8, ["q_proj", "v_proj"]]
+    assert (config["seed"], config["method"], config["start_from"]) == (42, "sft", None)
+    assert config["evaluation"] == wish | {"tasks": []}
+    assert config["exports"] == ["merged", "onnx"]
     assert config["base_model"]["id"] == "smollm2-135m-instruct"
+    assert "auto" not in json.dumps(config)
 
 
 def test_rows_are_copied_so_that_a_deleted_file_does_not_matter(platform: Platform) -> None:
@@ -96,6 +107,71 @@ def test_a_failed_run_says_why_and_whether_it_can_resume(platform: Platform) -> 
     failed = platform.pipeline.settle(platform.step(job))
     assert failed.status_reason == {"code": "nan_loss", "message": "NaN", "hint": "Lower it."}
     assert failed.resumable == {"value": True, "reason": None, "from_checkpoint": 100}
+
+
+def fails(platform: Platform, job: Job, reason: str, **said: object) -> dict:
+    """The status reason of a run that left these words in its failure.json."""
+    path = f"org_a/jobs/{job.id}/checkpoints/1/failure.json"
+    platform.put_artifact(path, json.dumps({"attempt": job.attempt, "code": "nan_loss"} | said))
+    platform.training_job(job, "Failed", FailureReason=reason)
+    return platform.pipeline.settle(platform.step(job)).status_reason or {}
+
+
+NAN = 'AlgorithmError: {"code": "nan_loss", "message": "NaN", "hint": "Lower it."}'
+
+
+def test_a_failed_run_shows_its_evidence_and_a_change_to_try(platform: Platform) -> None:
+    change = {"hyperparameters": {"learning_rate": 1e-4, "warmup_steps": 20, "unheard_of": 1}}
+    lines = [f"line {number}" for number in range(30)]
+    reason = fails(platform, platform.launched(A), NAN, evidence=lines, suggestion=change)
+    assert reason["evidence"] == lines[-20:]
+    assert reason["suggestion"] == {"hyperparameters": {"learningRate": 1e-4, "warmupSteps": 20}}
+    assert (reason["code"], reason["message"], reason["hint"]) == ("nan_loss", "NaN", "Lower it.")
+
+
+def test_the_runs_own_account_replaces_a_garbled_reason(platform: Platform) -> None:
+    reason = fails(platform, platform.launched(A), "AlgorithmError: ", message="NaN at step 3", hint="h")
+    assert (reason["code"], reason["message"], reason["hint"]) == ("nan_loss", "NaN at step 3", "h")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"attempt": 7, "evidence": ["x"]}, {"code": "oom", "evidence": ["x"]}, {"evidence": "x", "suggestion": [1]}],
+)
+def test_what_another_attempt_or_another_failure_said_is_left_out(platform: Platform, said: dict) -> None:
+    assert set(fails(platform, platform.launched(A), NAN, **said)) == {"code", "message", "hint"}
+
+
+def test_how_a_run_ended_is_shown_and_a_planned_end_still_yields_its_model(platform: Platform) -> None:
+    job = platform.launched(A)
+    result = {"attempt": 1, "ended": "early_stopped", "step": 7, "total_steps": 10}
+    platform.put_artifact(f"org_a/jobs/{job.id}/checkpoints/1/result.json", json.dumps(result))
+    completed = platform.complete(job)
+    assert (completed.status, completed.ended, completed.status_reason) == ("completed", "early_stopped", None)
+
+
+def test_lines_without_a_step_tell_of_a_phase_only(platform: Platform) -> None:
+    job = platform.launched(A)
+    seen = platform.watcher.metrics_written(platform.write_metrics(job, {"phase": "preparing"}))
+    assert seen is not None
+    assert (seen.phase, seen.progress, platform.jobs.metrics(A, job.id)[1]) == ("preparing", None, None)
+    more = metrics_line(3) | {"phase": "evaluating", "gradient_norm": 1.5, "rewards": {"margin": 0.1}}
+    seen = platform.watcher.metrics_written(platform.write_metrics(job, {"phase": "preparing"}, more))
+    assert seen is not None
+    assert (seen.phase, (seen.progress or {})["step"]) == ("evaluating", 3)
+
+
+def test_full_weights_and_exports_get_room_on_the_volume(platform: Platform) -> None:
+    asked = {"base_model": "meta-llama/Llama-3.2-3B-Instruct"}
+
+    def volume(**more: object) -> int:
+        job = platform.job(A, **asked, **more)
+        plan = platform.pipeline.plan_launch(platform.step(job), model_uri=MODEL_URI, max_runtime_seconds=9)
+        return plan["volume_gb"]
+
+    plain = volume()
+    assert volume(exports=["merged", "onnx"]) == plain + 19
+    assert volume(hyperparameters={"adapter": "full"}) == plain + 90
 
 
 def test_a_restart_from_scratch_does_not_see_old_checkpoints(platform: Platform) -> None:

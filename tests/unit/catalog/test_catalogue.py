@@ -5,6 +5,7 @@ import pytest
 
 from luthier.catalog import service as catalog
 from luthier.errors import InvalidRequest
+from luthier.jobs.hyperparameters import METHODS
 
 CONTEXT_LENGTHS = {
     "google/gemma-4-E2B-it": 128_000,
@@ -74,7 +75,44 @@ def test_every_instance_type_is_one_that_sagemaker_trains_on() -> None:
 def test_every_base_model_fits_on_its_default_hardware() -> None:
     for model in (*catalog.base_models(), catalog.find_base_model("tiny-llama-test")):
         for method in model.methods:
-            assert catalog.choose_hardware(model, method) in catalog.fitting_hardware(model)
+            assert catalog.choose_hardware(model, method).id == model.default_hardware[method]
+
+
+def test_every_base_model_takes_every_method() -> None:
+    assert {model.methods for model in catalog.base_models()} == {METHODS}
+
+
+def test_preferences_take_more_memory_and_full_weights_much_more() -> None:
+    model = catalog.find_base_model("llama-3.1-8b")
+
+    def smallest(method: str, adapter: str) -> str:
+        return catalog.fitting_hardware(model, method, adapter)[0].id
+
+    assert smallest("sft", "lora") == smallest("sft", "qlora") == smallest("dpo", "qlora") == "gpu-l4-24gb"
+    assert smallest("dpo", "lora") == "gpu-l40s-48gb"
+    assert smallest("sft", "full") == "gpu-l40s-48gb-x4"
+
+
+def test_a_default_that_cannot_do_gives_way_to_the_cheapest_that_can() -> None:
+    small, large = catalog.find_base_model("smollm2-135m-instruct"), catalog.find_base_model("llama-3.1-8b")
+    assert catalog.choose_hardware(small, "sft", adapter="full").id == "cpu-4vcpu-16gb"
+    assert catalog.choose_hardware(small, "sft", adapter="qlora").id == "gpu-l4-24gb"
+    assert catalog.choose_hardware(large, "sft", adapter="full").id == "gpu-l40s-48gb-x4"
+
+
+def test_four_bit_weights_are_refused_without_a_gpu() -> None:
+    with pytest.raises(InvalidRequest, match="no GPU") as caught:
+        catalog.choose_hardware(
+            catalog.find_base_model("smollm2-135m-instruct"), "sft", "cpu-4vcpu-16gb", adapter="qlora"
+        )
+    assert (caught.value.code, caught.value.param) == ("gpu_required", "hardware")
+    assert "gpu-l4-24gb" in caught.value.details["fits"]
+
+
+def test_full_weights_that_no_hardware_holds_are_refused_naming_the_adapters_that_do() -> None:
+    with pytest.raises(InvalidRequest, match="GB with adapter full") as caught:
+        catalog.choose_hardware(catalog.find_base_model("llama-3.1-70b"), "sft", adapter="full")
+    assert (caught.value.param, caught.value.details) == ("hyperparameters.adapter", {"fits": ["lora", "qlora"]})
 
 
 def test_every_base_model_is_pinned_to_a_commit() -> None:
@@ -144,7 +182,7 @@ def test_unknown_hardware_and_unknown_methods_are_refused_with_the_choices() -> 
     assert "gpu-l40s-48gb" in unknown.value.details["available"]
     with pytest.raises(InvalidRequest, match="magic") as method:
         catalog.choose_hardware(model, "magic")
-    assert (method.value.param, method.value.details) == ("method", {"methods": ["sft"]})
+    assert (method.value.param, method.value.details) == ("method", {"methods": list(METHODS)})
 
 
 def test_fitting_hardware_comes_cheapest_first() -> None:

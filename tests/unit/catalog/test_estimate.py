@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from luthier.catalog import service as catalog
 from luthier.catalog.entity import Estimate
-from luthier.catalog.estimate import lora_flops_per_token
+from luthier.catalog.estimate import flops_per_token
 from luthier.errors import InvalidRequest
 
 MODELS = st.sampled_from([model.id for model in catalog.base_models()])
@@ -31,8 +31,8 @@ def test_the_documented_example_costs_tens_of_dollars_and_takes_hours() -> None:
 def test_flops_per_token_agree_with_published_figures() -> None:
     """33.5 GFLOP per token for Llama 3.1 8B and 295 for 70B, rank 16, rows of 4,096 tokens, attention included."""
     small, large = catalog.find_base_model("llama-3.1-8b"), catalog.find_base_model("llama-3.1-70b")
-    assert lora_flops_per_token(small, 4096, 16) / 1e9 == pytest.approx(33.5, rel=0.02)
-    assert lora_flops_per_token(large, 4096, 16) / 1e9 == pytest.approx(295, rel=0.02)
+    assert flops_per_token(small, 4096, 16) / 1e9 == pytest.approx(33.5, rel=0.02)
+    assert flops_per_token(large, 4096, 16) / 1e9 == pytest.approx(295, rel=0.02)
 
 
 def test_what_was_assumed_is_stated() -> None:
@@ -87,3 +87,28 @@ def test_more_examples_or_epochs_never_cost_less(model_id: str, examples: int, e
 
 def test_an_estimate_can_be_shown() -> None:
     assert set(dataclasses.asdict(price())) == {"cost", "seconds", "tokens", "currency", "hardware", "basis"}
+
+
+def test_methods_and_adapters_differ_by_their_passes_over_the_weights() -> None:
+    """In weights per token: 4 for an adapter, 6 for full weights, 2 more for each pass of a reference model."""
+    model = catalog.find_base_model("llama-3.1-8b")
+
+    def passes(method: str, adapter: str) -> float:
+        return flops_per_token(model, 1, 1, method=method, adapter=adapter) / model.active_parameters
+
+    assert [passes(method, "lora") for method in ("sft", "orpo", "dpo", "kto")] == pytest.approx(
+        [4, 4, 6, 10], rel=0.01
+    )
+    assert passes("sft", "full") == pytest.approx(6, rel=0.01)
+
+
+def test_a_pair_of_answers_is_two_sequences() -> None:
+    assert price(method="dpo", examples=100, epochs=1).tokens == 2 * 100 * 256
+    measured = price(method="orpo", examples=100, epochs=1, tokens_per_example=300.0)
+    assert measured.tokens == 100 * 400
+    assert price(method="kto", examples=100, epochs=1, tokens_per_example=300.0).tokens == 100 * 300
+
+
+def test_four_bit_weights_take_longer() -> None:
+    seconds = [price(adapter=adapter).seconds - price().basis["startup_seconds"] for adapter in ("qlora", "lora")]
+    assert seconds[0] / seconds[1] == pytest.approx(1.39, rel=0.01)

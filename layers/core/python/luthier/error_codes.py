@@ -36,6 +36,13 @@ ERRORS = (
     ErrorCode(400, "unknown_hardware", "No hardware has this id.", "Choose one that the message lists."),
     ErrorCode(400, "hardware_unavailable", "SageMaker has no such instance.", "Take the nearest, which is named."),
     ErrorCode(400, "hardware_too_small", "The base model does not fit into its memory.", "Choose one that fits."),
+    ErrorCode(400, "gpu_required", "4-bit weights and TensorRT engines need a GPU.", "Choose hardware with a GPU."),
+    ErrorCode(
+        400,
+        "cannot_continue",
+        "The model holds no adapter of the base model as it is now, or the wishes contradict its shape.",
+        "Leave the named field out, or train from the base model.",
+    ),
     ErrorCode(400, "unsupported_method", "The base model cannot be trained this way.", "Choose a listed method."),
     ErrorCode(400, "unknown_hyperparameter", "No hyperparameter has this name.", "Check its spelling."),
     ErrorCode(

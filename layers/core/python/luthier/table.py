@@ -134,8 +134,8 @@ def base_model_staging(model_id: str, revision: str) -> Item:
     return {"pk": f"BASE#{model_id}", "sk": f"STAGING#{revision}"}
 
 
-def calibration(base_model: str, hardware: str) -> Item:
-    return {"pk": f"CALIBRATION#{base_model}", "sk": f"HARDWARE#{hardware}"}
+def calibration(base_model: str, hardware: str, workload: str) -> Item:
+    return {"pk": f"CALIBRATION#{base_model}", "sk": f"HARDWARE#{hardware}#{workload}"}
 
 
 ORGANIZATION, CREDITS = "ORGANIZATION", "CREDITS"

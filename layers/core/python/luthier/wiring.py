@@ -180,25 +180,15 @@ def _calibration() -> "Calibration":
 def jobs() -> "JobService":
     from luthier.catalog.gate import HubGate
     from luthier.idempotency import Claims
+    from luthier.jobs.draft import JobDrafts
     from luthier.jobs.logs import JobLogs
     from luthier.jobs.service import JobService
 
     claims = Claims(client("dynamodb"), settings().table)
     logs = JobLogs(client("logs"))
     gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
-    return JobService(
-        _job_store(),
-        datasets(),
-        _runs(),
-        training_pipeline(),
-        _job_storage(),
-        logs,
-        claims,
-        _calibration(),
-        gate,
-        credits(),
-        destinations(),
-    )
+    drafts = JobDrafts(datasets(), models(), _calibration(), gate, destinations())
+    return JobService(_job_store(), drafts, _runs(), training_pipeline(), _job_storage(), logs, claims, credits())
 
 
 @cache

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.catalog import estimate as formula
+from luthier.catalog import memory
 from luthier.catalog.entity import BaseModel, Estimate, Hardware, Instance
 from luthier.errors import InvalidRequest
 
@@ -57,31 +58,44 @@ def find_hardware(hardware_id: str, *, param: str = "hardware") -> Hardware:
     )
 
 
-def fitting_hardware(base_model: BaseModel) -> tuple[Hardware, ...]:
-    """What a base model can be trained on, cheapest first."""
-    fitting = (row for row in hardware() if row.available and _fits(base_model, row))
+def fitting_hardware(base_model: BaseModel, method: str = "sft", adapter: str = "lora") -> tuple[Hardware, ...]:
+    """What a base model can be trained on by a method, cheapest first; empty where nothing is large enough."""
+    fitting = (row for row in hardware() if row.available and _fits(base_model, row, method, adapter))
     return tuple(sorted(fitting, key=lambda row: row.cost_per_hour))
 
 
 def choose_hardware(
-    base_model: BaseModel, method: str, requested: str | None = None, *, param: str = "hardware"
+    base_model: BaseModel,
+    method: str,
+    requested: str | None = None,
+    *,
+    adapter: str = "lora",
+    param: str = "hardware",
 ) -> Hardware:
-    """The requested hardware, or the base model's default for the method.
+    """The requested hardware; else the base model's default for the method, or the cheapest where that cannot do.
 
-    Raises InvalidRequest when the method is not supported, or when the requested row is unknown, not available or
-    too small; the last three name what fits.
+    adapter: lora, qlora or full, by which the memory goes. Raises InvalidRequest when the method is not supported,
+    when no hardware holds the run, or when the requested row is unknown, not available, without a GPU for 4-bit
+    weights or too small; all name what fits.
     """
-    _require_method(base_model, method)
+    require_method(base_model, method)
+    fitting = fitting_hardware(base_model, method, adapter)
+    if not fitting:
+        raise _nothing_fits(base_model, method, adapter)
     if requested is None:
-        return find_hardware(base_model.default_hardware[method])
+        default = find_hardware(base_model.default_hardware[method])
+        return default if default in fitting else fitting[0]
     row = find_hardware(requested, param=param)
+    if row in fitting:
+        return row
     if not row.available:
-        message = f"{param}: {row.id} is not available: SageMaker has no such instance."
-        raise _misfit(message, "hardware_unavailable", base_model, param, row.nearest)
-    if not _fits(base_model, row):
-        message = f"{param}: {row.id} ({row.memory_gb} GB) is too small for {base_model.id}."
-        raise _misfit(message, "hardware_too_small", base_model, param, None)
-    return row
+        code, message = "hardware_unavailable", f"{param}: {row.id} is not available: SageMaker has no such instance."
+    elif adapter == "qlora" and not row.gpu_count:
+        code, message = "gpu_required", f"{param}: {row.id} has no GPU, which adapter qlora needs."
+    else:
+        what = f"{base_model.id} with method {method} and adapter {adapter}"
+        code, message = "hardware_too_small", f"{param}: {row.id} ({row.memory_gb} GB) is too small for {what}."
+    raise _misfit(message, code, base_model, param, row.nearest, fitting)
 
 
 def serving_hardware(base_model: BaseModel) -> Hardware:
@@ -94,6 +108,7 @@ def estimate(
     hardware: Hardware,
     *,
     method: str,
+    adapter: str = "lora",
     examples: int,
     epochs: int,
     tokens_per_example: float | None = None,
@@ -104,14 +119,16 @@ def estimate(
     """Expected time and cost of a run over `examples` rows.
 
     tokens_per_example: of the dataset, when there is one; calibration: tokens per second that finished jobs of the
-    same base model and hardware reached. Raises InvalidRequest.
+    same base model, hardware, method and adapter reached. Raises InvalidRequest.
     """
-    _require_method(base_model, method)
+    require_method(base_model, method)
     if examples < 1:
         raise InvalidRequest(f"{param} must be at least 1.", param=param, remedy="Give the number of training rows.")
     return formula.estimate(
         base_model,
         hardware,
+        method=method,
+        adapter=adapter,
         examples=examples,
         tokens_per_example=tokens_per_example,
         epochs=epochs,
@@ -125,7 +142,8 @@ def startup_cost(base_model: BaseModel, hardware: Hardware) -> float:
     return formula.startup_seconds(base_model) * hardware.dearest_per_hour / 3600
 
 
-def _require_method(base_model: BaseModel, method: str) -> None:
+def require_method(base_model: BaseModel, method: str) -> None:
+    """Raise InvalidRequest when the base model is not trained this way."""
     if method not in base_model.methods:
         raise InvalidRequest(
             f"method: {base_model.id} cannot be trained with {_quoted(method)}.",
@@ -136,15 +154,18 @@ def _require_method(base_model: BaseModel, method: str) -> None:
         )
 
 
-def _fits(base_model: BaseModel, row: Hardware) -> bool:
-    if not row.gpu_count and base_model.parameters > _CPU_PARAMETERS:
+def _fits(base_model: BaseModel, row: Hardware, method: str, adapter: str) -> bool:
+    on_gpu = row.gpu_count > 0
+    if not on_gpu and (adapter == "qlora" or base_model.parameters > _CPU_PARAMETERS):
         return False
-    needed = formula.required_memory_gb(base_model, on_gpu=row.gpu_count > 0)
+    needed = memory.required_gb(base_model, on_gpu=on_gpu, method=method, adapter=adapter)
     return needed <= row.memory_gb * _USABLE_MEMORY
 
 
-def _misfit(message: str, code: str, base_model: BaseModel, param: str, nearest: str | None) -> InvalidRequest:
-    fits = [row.id for row in fitting_hardware(base_model)]
+def _misfit(
+    message: str, code: str, base_model: BaseModel, param: str, nearest: str | None, fitting: tuple[Hardware, ...]
+) -> InvalidRequest:
+    fits = [row.id for row in fitting]
     # The row that is nearest in general may be too small for this model.
     nearest = nearest if nearest in fits else fits[0]
     return InvalidRequest(
@@ -153,6 +174,18 @@ def _misfit(message: str, code: str, base_model: BaseModel, param: str, nearest:
         param=param,
         details={"fits": fits, "nearest": nearest},
         remedy=f"The nearest is {nearest}; {base_model.id} fits on {', '.join(fits)}.",
+    )
+
+
+def _nothing_fits(base_model: BaseModel, method: str, adapter: str) -> InvalidRequest:
+    needed = memory.required_gb(base_model, on_gpu=True, method=method, adapter=adapter)
+    fits = [other for other in ("lora", "qlora") if fitting_hardware(base_model, method, other)]
+    return InvalidRequest(
+        f"hyperparameters.adapter: {base_model.id} takes {needed:.0f} GB with adapter {adapter}, more than there is.",
+        code="hardware_too_small",
+        param="hyperparameters.adapter",
+        details={"fits": fits},
+        remedy=f"Train it with adapter {' or '.join(fits)}.",
     )
 
 

@@ -1,4 +1,8 @@
-"""SageMaker endpoints: one per deployment, with AWS's vLLM container, base model and adapter mounted from S3."""
+"""SageMaker endpoints: one per deployment, with AWS's vLLM container, weights mounted from S3.
+
+An adapter is served over its base model. Full weights are served as a model of their own, and so is DoRA, of which
+vLLM takes no adapters.
+"""
 
 import json
 from typing import Any
@@ -7,6 +11,7 @@ from luthier.catalog import service as catalog
 from luthier.deployments.entity import ADAPTER_CHANNEL, Deployment
 from luthier.errors import Conflict, Unavailable
 from luthier.inference.invoke import Invoker
+from luthier.jobs.hyperparameters import MAX_LORA_RANK
 from luthier.settings import Settings
 
 _PROBE = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, "temperature": 0}
@@ -102,7 +107,7 @@ def _container(deployment: Deployment, model_uri: str, image: str) -> dict[str, 
     """The container as LMI (vLLM) reads it: OPTION_* become engine arguments."""
     container: dict[str, Any] = {
         "Image": image,
-        "ModelDataSource": {"S3DataSource": _prefix(model_uri)},
+        "ModelDataSource": {"S3DataSource": _prefix(deployment.own_model_uri or model_uri)},
         "Environment": {"HF_MODEL_ID": "/opt/ml/model", "OPTION_ROLLING_BATCH": "disable"},
     }
     if deployment.adapter_uri:
@@ -110,7 +115,7 @@ def _container(deployment: Deployment, model_uri: str, image: str) -> dict[str, 
         container["AdditionalModelDataSources"] = [source]
         container["Environment"] |= {
             "OPTION_ENABLE_LORA": "true",
-            "OPTION_MAX_LORA_RANK": "256",
+            "OPTION_MAX_LORA_RANK": str(MAX_LORA_RANK),
             # A directory of adapters, each named by its folder: here the one that SageMaker mounts by its channel.
             "OPTION_ADAPTERS": "/opt/ml/additional-model-data-sources",
         }

@@ -13,7 +13,8 @@ ADAPTER_CHANNEL = "adapter"
 class Deployment:
     """One target (a model id, or a base model's id) of one organization; a retry is a new attempt of it.
 
-    `adapter_uri` is None for a base model. Timestamps are ISO 8601 UTC; `version` counts writes.
+    `adapter_uri` is what is served over the base model, `own_model_uri` what is served in its place; both are None for
+    a base model. Timestamps are ISO 8601 UTC; `version` counts writes.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Deployment:
     status_reason: dict[str, Any] | None = None
     attempt: int = 1
     ready_at: str | None = None
+    own_model_uri: str | None = None
     version: int = 1
 
     @property

@@ -12,6 +12,7 @@ from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.executions import Executions
 from luthier.jobs import entity as jobs
 from luthier.jobs.service import JobService
+from luthier.models.entity import OWN_MODEL
 from luthier.models.service import ModelService
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class DeploymentService:
         model = self._models.find(principal.organization_id, name)
         base = catalog.find_base_model(model.base_model if model else self._base_model(name))
         target = model.id if model else base.id
+        own = model is not None and model.serving["kind"] == OWN_MODEL
         now = clock.iso(self._now())
         return Deployment(
             id=id_of(principal.organization_id, target),
@@ -85,7 +87,8 @@ class DeploymentService:
             target=target,
             model_name=model.name if model else base.id,
             base_model=base.id,
-            adapter_uri=model.artifact_uri if model else None,
+            adapter_uri=model.served_uri if model and not own else None,
+            own_model_uri=model.served_uri if model and own else None,
             hardware=catalog.serving_hardware(base).id,
             created_at=now,
             updated_at=now,

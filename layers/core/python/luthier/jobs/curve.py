@@ -16,8 +16,14 @@ class Curve:
     progress: dict[str, Any]
 
     @classmethod
-    def of(cls, lines: list[dict[str, Any]]) -> "Curve":
-        """After a resume steps repeat: the last line of a step wins, and a later None never hides a value."""
+    def of(cls, lines: list[dict[str, Any]]) -> "Curve | None":
+        """After a resume steps repeat: the last line of a step wins, and a later None never hides a value.
+
+        Lines without a step tell of a phase only; None where there are no others.
+        """
+        lines = [line for line in lines if isinstance(line.get("step"), int)]
+        if not lines:
+            return None
         merged: dict[int, dict[str, Any]] = {}
         for line in lines:
             known = {name: value for name, value in line.items() if value is not None}

@@ -8,7 +8,7 @@ restart and resume open the next attempt: failed | stopped | paused → queued
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 QUEUED, PREPARING, RUNNING = "queued", "preparing", "running"
 STOPPING, STOPPED, FAILED, COMPLETED = "stopping", "stopped", "failed", "completed"
@@ -59,9 +59,17 @@ class Step:
         return cls(payload["organization_id"], payload["job_id"], payload["attempt"])
 
 
+Export = Literal["merged", "pytorch", "gguf-f16", "gguf-q8_0", "onnx", "tensorrt"]
+# Judged on held-out rows that have a reference answer; `tasks` are lm-eval's.
+EVALUATION: dict[str, Any] = {"generate": True, "max_examples": 100, "max_new_tokens": 256, "tasks": []}
+
+
 @dataclass(frozen=True)
 class JobRequest:
-    """What a client asks for. `training_dataset` and `validation_file` are file ids, names or paths."""
+    """What a client asks for. `training_dataset` and `validation_file` are file ids, names or paths.
+
+    base_model: a base model, or a finished model of the organization whose adapter is trained on.
+    """
 
     name: str
     base_model: str
@@ -73,6 +81,9 @@ class JobRequest:
     suffix: str | None = None
     hardware: str | None = None
     method: str = "sft"
+    # Kinds of file that the run leaves beside the adapter, and what of EVALUATION is asked for otherwise.
+    exports: list[str] = field(default_factory=list)
+    evaluation: dict[str, Any] | None = None
     # In the currency of the estimate; None = no cap.
     max_cost: float | None = None
     webhook_url: str | None = None
@@ -80,7 +91,12 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """One job. Timestamps are ISO 8601 UTC; money is in `cost["currency"]`; `version` counts writes."""
+    """One job. Timestamps are ISO 8601 UTC; money is in `cost["currency"]`; `version` counts writes.
+
+    base_model: of the catalogue, also where the job goes on from another model; start_from: that model as
+    {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; ended: how the last finished run says
+    that it ended: completed, early_stopped, max_seconds, max_cost or stopped.
+    """
 
     id: str
     organization_id: str
@@ -97,6 +113,10 @@ class Job:
     validation_file: str | None = None
     suffix: str | None = None
     method: str = "sft"
+    auto: list[str] = field(default_factory=list)
+    start_from: dict[str, Any] | None = None
+    exports: list[str] = field(default_factory=list)
+    evaluation: dict[str, Any] = field(default_factory=lambda: dict(EVALUATION))
     hardware: str = ""
     # The key that queued this attempt; it counts against that key's limit while it lives.
     key_id: str = ""
@@ -106,6 +126,7 @@ class Job:
     phase: str | None = None
     status_reason: dict[str, Any] | None = None
     result_model: str | None = None
+    ended: str | None = None
     trained_tokens: int | None = None
     metrics: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
@@ -181,6 +202,7 @@ class Job:
             training_job_name=None,
             phase=None,
             status_reason=None,
+            ended=None,
             resumable=None,
             started_at=None,
             finished_at=None,

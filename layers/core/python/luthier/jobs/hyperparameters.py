@@ -15,6 +15,8 @@ SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup")
 # The linear layers of a block, and all that the serving engine takes adapters for.
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ALL_LINEAR = "all-linear"
+# The highest that the serving engine is started with; vLLM takes 8, 16, 32, 64, 128, 256, 320 and 512.
+MAX_LORA_RANK = 256
 AUTO = "auto"
 
 Value = bool | int | float | str | list[str] | None
@@ -109,7 +111,7 @@ HYPERPARAMETERS = (
         methods=PREFERENCE_METHODS,
     ),
     _choice("adapter", "lora", ADAPTERS, "What is trained: an adapter, one on 4-bit (NF4) weights, or all weights."),
-    _int("lora_rank", 16, 1, 256, "Rank of the adapter.", auto=True, **_LORA),
+    _int("lora_rank", 16, 1, MAX_LORA_RANK, "Rank of the adapter.", auto=True, **_LORA),
     _int("lora_alpha", None, 1, 1024, "Scale of the adapter; twice the rank by default.", **_LORA),
     _float("lora_dropout", 0.0, 0.0, 0.9, "Dropout on the adapter's input.", **_LORA),
     _int("lora_layers", None, 1, 1_000, "Adapt only the last N layers; all by default.", **_LORA),
@@ -143,6 +145,7 @@ HYPERPARAMETERS = (
     _int("seed", 42, 0, 2**31 - 1, "Seed of data order and initialisation."),
 )
 _BY_WIRE = {row.wire: row for row in HYPERPARAMETERS}
+_BY_NAME = {row.name: row for row in HYPERPARAMETERS}
 
 
 def resolve(given: dict[str, Any] | None, *, longest: int, method: str = "sft") -> dict[str, Any]:
@@ -180,6 +183,11 @@ def with_alpha(resolved: dict[str, Any]) -> dict[str, Any]:
 def to_wire(resolved: dict[str, Any]) -> dict[str, Any]:
     """The resolved hyperparameters under their wire names."""
     return {row.wire: resolved[row.name] for row in HYPERPARAMETERS if row.name in resolved}
+
+
+def wire_of(name: str) -> str:
+    """The wire name of a row."""
+    return _BY_NAME[name].wire
 
 
 def _row(wire: str) -> Hyperparameter:

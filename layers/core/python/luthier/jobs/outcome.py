@@ -6,6 +6,7 @@ from typing import Any
 
 from luthier.jobs import entity
 from luthier.jobs.entity import Job
+from luthier.jobs.hyperparameters import to_wire
 
 COMPLETED, RUNNING, STOPPED, FAILED, NO_CAPACITY = "completed", "running", "stopped", "failed", "no_capacity"
 PAUSED = "paused"
@@ -33,6 +34,7 @@ _BY_STATUS = {
 }
 
 
+_EVIDENCE_LINES, _EVIDENCE_CHARACTERS = 20, 500
 _KILLED = {
     "code": "killed",
     "message": "The container was killed (exit code 137), most likely because the machine's memory ran out.",
@@ -42,7 +44,7 @@ _KILLED = {
 
 @dataclass(frozen=True)
 class Ending:
-    """The terminal status of an attempt and why: `{code, message, hint}`, None after success."""
+    """The terminal status of an attempt and why: `{code, message, hint}` and what `explained` adds, or None."""
 
     status: str
     reason: dict[str, Any] | None
@@ -90,13 +92,31 @@ def ending(
     return Ending(entity.FAILED, {"code": "interrupted", "message": message, "hint": "Restart the job."})
 
 
+def explained(reason: dict[str, Any], said: dict[str, Any] | None) -> dict[str, Any]:
+    """A failed run's reason with what its failure.json adds: evidence lines, and a change of the config to try.
+
+    said: the container's own account, which also stands in for a FailureReason that SageMaker has garbled.
+    """
+    if not said or reason["code"] not in (said.get("code"), "training_failed"):
+        return reason
+    told = {name: said[name] for name in ("code", "message", "hint") if isinstance(said.get(name), str)}
+    more: dict[str, Any] = {}
+    if isinstance(evidence := said.get("evidence"), list) and evidence:
+        more["evidence"] = [str(line)[:_EVIDENCE_CHARACTERS] for line in evidence[-_EVIDENCE_LINES:]]
+    suggestion = said.get("suggestion")
+    changes = suggestion.get("hyperparameters") if isinstance(suggestion, dict) else None
+    if isinstance(changes, dict) and (shown := to_wire(changes)):
+        more["suggestion"] = {"hyperparameters": shown}
+    return reason | told | more
+
+
 def facts(job: Job) -> dict[str, Any]:
     """What the event of an attempt's end says of it."""
     return {
         "jobId": job.id,
         "baseModel": job.base_model,
         "artifact": job.result_model,
-        "reason": job.status_reason,
+        "reason": job.status_reason and {name: job.status_reason.get(name) for name in ("code", "message", "hint")},
         "resumable": job.resumable,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from luthier import clock, table
 from luthier.catalog import service as catalog
-from luthier.catalog.calibration import Calibration
+from luthier.catalog.calibration import Calibration, workload
 from luthier.credits.service import CreditService
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, NotFound
@@ -26,6 +26,9 @@ _TRIES = 8
 _ESTIMATE_FACTOR = 5
 _LEAST_SECONDS, _MOST_SECONDS = 2 * 3600, 5 * 24 * 3600
 _VOLUME_GB = 50
+# In sizes of the 16-bit weights. ONNX holds 32 bits; a checkpoint of full weights 2 + 4 + 8 bytes per parameter, twice.
+_EXPORT_COPIES = {"onnx": 2}
+_CHECKPOINT_COPIES = 14
 
 
 class TrainingPipeline:
@@ -78,7 +81,7 @@ class TrainingPipeline:
         return self._storage.launch(job, model_uri) | {
             "training_job_name": job.training_job_name,
             "instance_type": kinds[(job.launch - 1) % len(kinds)],
-            "volume_gb": _VOLUME_GB + 2 * catalog.find_base_model(job.base_model).parameters // 10**9,
+            "volume_gb": _volume_gb(job),
             "max_runtime_seconds": max_runtime_seconds,
         }
 
@@ -107,7 +110,8 @@ class TrainingPipeline:
         """Learn the speed of this run, unless it continues another whose tokens it counts too."""
         if job.attempt == 1 and card.get("seconds") and card.get("trained_tokens"):
             model = catalog.find_base_model(job.base_model).id
-            self._calibration.record(model, job.hardware, tokens=card["trained_tokens"], seconds=card["seconds"])
+            kind = workload(job.method, job.hyperparameters.get("adapter", "lora"))
+            self._calibration.record(model, job.hardware, kind, tokens=card["trained_tokens"], seconds=card["seconds"])
 
     def settle(self, step: Step, *, error: dict[str, Any] | None = None) -> Job:
         """End the attempt: status, reason, cost and what can be resumed. The last word, from any path."""
@@ -136,8 +140,14 @@ class TrainingPipeline:
     def _settled(self, job: Job, described: dict[str, Any] | None, error: dict[str, Any] | None) -> tuple[Job, Event]:
         model = self._models.of_job(job)
         cost = job.cost | {"accrued": round(job.cost["accrued"] + _billed(job, described), 4)}
-        capped = self._reached_cap(job) or (cost["cap"] is not None and cost["accrued"] >= cost["cap"])
+        ended = self._ended(job) if described else None
+        capped = (ended == "max_cost" and cost["cap"] is not None) or (
+            cost["cap"] is not None and cost["accrued"] >= cost["cap"]
+        )
         end = outcome.ending(job, described, error, registered=model is not None, capped=capped)
+        reason = end.reason
+        if reason and (described or {}).get("TrainingJobStatus") == "Failed":
+            reason = outcome.explained(reason, self._storage.failure(job))
         now = clock.iso(self._now())
         new = job.become(
             end.status,
@@ -145,7 +155,8 @@ class TrainingPipeline:
             phase=None,
             held_cents=0,
             finished_at=None if end.status == entity.PAUSED else now,
-            status_reason=end.reason,
+            status_reason=reason,
+            ended=ended,
             result_model=model.name if model else job.result_model,
             trained_tokens=model.trained_tokens if model else job.trained_tokens,
             metrics=model.metrics if model else job.metrics,
@@ -156,8 +167,11 @@ class TrainingPipeline:
 
     def _reached_cap(self, job: Job) -> bool:
         """Whether the container ended this attempt because the next step would have broken the cap."""
-        result = self._storage.result(job) if job.budget_left is not None else None
-        return result is not None and (result["attempt"], result["ended"]) == (job.attempt, "max_cost")
+        return job.budget_left is not None and self._ended(job) == "max_cost"
+
+    def _ended(self, job: Job) -> str | None:
+        """How the container says that this attempt ended; None if it says nothing."""
+        return (self._storage.result(job) or {}).get("ended")
 
     def _resumable(self, job: Job) -> dict[str, Any]:
         step = self._storage.last_checkpoint(job)
@@ -203,6 +217,15 @@ def _billed(job: Job, described: dict[str, Any] | None) -> float:
 
 def _billed_seconds(described: dict[str, Any] | None) -> int:
     return (described or {}).get("BillableTimeInSeconds", 0)
+
+
+def _volume_gb(job: Job) -> int:
+    """Room for the weights, the exports, and two checkpoints: adapters are small, full weights carry AdamW's state."""
+    weights = 2 * catalog.find_base_model(job.base_model).parameters / 10**9
+    copies = 1 + sum(_EXPORT_COPIES.get(kind, 1) for kind in job.exports)
+    if job.hyperparameters.get("adapter") == "full":
+        copies += _CHECKPOINT_COPIES
+    return _VOLUME_GB + int(weights * copies)
 
 
 def _wait_for_capacity(job: Job, now: str) -> Job:

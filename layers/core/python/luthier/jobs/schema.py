@@ -14,7 +14,8 @@ from luthier.catalog.entity import Estimate
 from luthier.deployments.entity import Deployment
 from luthier.jobs import hyperparameters
 from luthier.jobs.curve import Curve
-from luthier.jobs.entity import PAUSED, PAUSING, SHOWN, STOPPED, Job
+from luthier.jobs.entity import EVALUATION, PAUSED, PAUSING, SHOWN, STOPPED, Export, Job
+from luthier.jobs.hyperparameters import METHODS
 from luthier.jobs.listing import Page
 from luthier.jobs.store import Counts
 from luthier.wire import LONGEST_NAME, CamelAnswer, CamelRequest
@@ -27,12 +28,26 @@ _DEPLOY_MESSAGES = {
 Status = Literal["queued", "running", "completed", "failed", "stopped"]
 _FIVE = SHOWN | {PAUSING: STOPPED, PAUSED: STOPPED}
 Reference = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+Exports = list[Export]
+EXPORTED = "Formats in which the model is left beside its adapter."
+AUTO_RESOLVED = 'The hyperparameters that "auto" stood for; their values are among the others.'
+CONTINUED = "The model whose adapter the job goes on from."
+ENDED = "How the run ended: completed, early_stopped, max_seconds, max_cost or stopped; null until it says so."
+BASE_MODEL = "An id of GET base-models, or a finished model of your own, whose adapter is trained on."
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class Evaluation(CamelRequest):
+    """What is judged at the end, besides the loss: answers to held-out rows against their references."""
+
+    generate: bool = True
+    max_examples: int = Field(default=EVALUATION["max_examples"], ge=1, le=10_000)
+    max_new_tokens: int = Field(default=EVALUATION["max_new_tokens"], ge=1, le=4_096)
 
 
 class CreateJob(CamelRequest):
     name: str = Field(min_length=1, max_length=200, description="Human-readable job name.")
-    base_model: Reference = Field(description="Base model to fine-tune: an id of GET base-models.")
+    base_model: Reference = Field(description=BASE_MODEL)
     training_dataset: Reference = Field(description="Id, path or filename of an uploaded training file.")
     # Lists read it for every job, so it stays short.
     description: str | None = Field(default=None, max_length=512)
@@ -50,7 +65,9 @@ class CreateJob(CamelRequest):
         description="Appended to the name of the resulting model; the job's short id by default.",
     )
     hardware: str | None = Field(default=None, description="An id of GET hardware; by default the base model's.")
-    method: str = Field(default="sft", description="How to train.")
+    method: str = Field(default="sft", description=f"How to train: {', '.join(METHODS)}.")
+    exports: Exports = Field(default=[], description=EXPORTED)
+    evaluation: Evaluation | None = None
     max_cost: float | None = Field(
         default=None, gt=0, description="The run pauses before it costs more, in the currency of the estimate."
     )
@@ -102,10 +119,16 @@ class JobPage(CamelAnswer):
         return cls(count=page.count, limit=page.limit, offset=page.offset, jobs=[JobRow.of(row) for row in page.rows])
 
 
+class Suggestion(CamelAnswer):
+    hyperparameters: dict[str, hyperparameters.Value]
+
+
 class StatusReason(CamelAnswer):
     code: str
     message: str
     hint: str | None = None
+    evidence: list[str] | None = Field(default=None, description="What the run had said just before.")
+    suggestion: Suggestion | None = Field(default=None, description="What to change, if the run could tell.")
 
 
 class JobLoss(CamelAnswer):
@@ -136,6 +159,12 @@ class Resumable(CamelAnswer):
     from_checkpoint: str | int | None = None
 
 
+class EvaluationPlan(CamelAnswer):
+    generate: bool
+    max_examples: int
+    max_new_tokens: int
+
+
 class FineTuningJob(CamelAnswer):
     id: str
     name: str
@@ -164,13 +193,18 @@ class FineTuningJob(CamelAnswer):
     attempt: int
     hardware: str
     method: str
+    auto_hyperparameters: list[str] = Field(description=AUTO_RESOLVED)
+    start_from: str | None = Field(description=CONTINUED)
+    exports: list[str]
+    evaluation: EvaluationPlan
+    ended: str | None = Field(description=ENDED)
 
     @classmethod
     def of(cls, job: Job) -> Self:
         return cls.model_validate(
             _facts(job)
+            | resolved(job)
             | {
-                "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
                 "error": job.status_reason if job.status == "failed" else None,
                 "metrics": _whole_epoch(job.metrics or {}),
             }
@@ -302,6 +336,16 @@ class CostEstimate(CamelAnswer):
             hardware=estimate.hardware.id,
             basis=estimate.basis,
         )
+
+
+def resolved(job: Job) -> dict[str, Any]:
+    """What a job trains with and from, as both surfaces show it."""
+    return {
+        "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
+        "auto_hyperparameters": [hyperparameters.wire_of(name) for name in job.auto],
+        "start_from": job.start_from["model"] if job.start_from else None,
+        "evaluation": job.evaluation,
+    }
 
 
 def _facts(job: Job) -> dict[str, Any]:

@@ -5,18 +5,15 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from luthier import clock, idempotency, ids, table
+from luthier import clock, idempotency, table
 from luthier.accounts.entity import Principal
-from luthier.catalog import service as catalog
-from luthier.catalog.calibration import Calibration
 from luthier.catalog.entity import Estimate
-from luthier.catalog.gate import HubGate
 from luthier.credits.service import CreditService, CreditsMoved
-from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.events.entity import Event, event
-from luthier.jobs import budget, entity, hyperparameters, listing, outcome
+from luthier.jobs import budget, entity, listing, outcome
 from luthier.jobs.curve import Curve
+from luthier.jobs.draft import JobDrafts
 from luthier.jobs.entity import Job, JobRequest, Step
 from luthier.jobs.listing import Page
 from luthier.jobs.logs import MAX_LINES, JobLogs, LogLine
@@ -24,7 +21,6 @@ from luthier.jobs.pipeline import TrainingPipeline
 from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import Counts, JobStore
-from luthier.webhooks.address import Destinations
 
 logger = logging.getLogger(__name__)
 _TRIES = 5
@@ -36,29 +32,23 @@ class JobService:
     def __init__(
         self,
         store: JobStore,
-        datasets: DatasetService,
+        drafts: JobDrafts,
         runs: Runs,
         pipeline: TrainingPipeline,
         storage: JobStorage,
         logs: JobLogs,
         claims: idempotency.Claims,
-        calibration: Calibration,
-        gate: HubGate,
         credits: CreditService,
-        destinations: Destinations,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
-        self._datasets = datasets
+        self._drafts = drafts
         self._runs = runs
         self._pipeline = pipeline
         self._storage = storage
         self._logs = logs
         self._claims = claims
-        self._calibration = calibration
-        self._gate = gate
         self._credits = credits
-        self._destinations = destinations
         self._now = now
 
     def create(
@@ -111,7 +101,7 @@ class JobService:
         """The job and its loss curve as the trainer has written it so far; None before the first step."""
         job = self.get(principal, job_id)
         lines = self._storage.metrics(job)
-        return job, Curve.of(lines) if lines else None
+        return job, Curve.of(lines)
 
     def delete(self, principal: Principal, job_id: str) -> None:
         """Remove an ended job with its rows, logs of progress and checkpoints. Its model stays."""
@@ -199,58 +189,7 @@ class JobService:
         self, principal: Principal, *, base_model: str, dataset_size: int, hardware: str | None = None
     ) -> Estimate:
         """Price and time of a run over `dataset_size` examples with default hyperparameters."""
-        model = catalog.find_base_model(base_model)
-        row = catalog.choose_hardware(model, "sft", hardware)
-        epochs = hyperparameters.resolve({}, longest=model.max_sequence_length)["epochs"]
-        speed = self._calibration.tokens_per_second(model.id, row.id)
-        return catalog.estimate(model, row, method="sft", examples=dataset_size, epochs=epochs, calibration=speed)
-
-    def _draft(self, principal: Principal, request: JobRequest) -> Job:
-        model = catalog.find_base_model(request.base_model)
-        resolved = hyperparameters.resolve(request.hyperparameters, longest=model.max_sequence_length)
-        hardware = catalog.choose_hardware(model, request.method, request.hardware)
-        self._gate.check(model)
-        if request.webhook_url:
-            self._destinations.target(request.webhook_url, param="webhookUrl")
-        train = self._datasets.resolve(principal, request.training_dataset, param="trainingDataset")
-        validation = (
-            self._datasets.resolve(principal, request.validation_file, param="validationFile")
-            if request.validation_file
-            else None
-        )
-        price = catalog.estimate(
-            model,
-            hardware,
-            method=request.method,
-            examples=train.rows,
-            tokens_per_example=train.tokens / train.rows,
-            epochs=resolved["epochs"],
-            lora_rank=resolved["lora_rank"],
-            calibration=self._calibration.tokens_per_second(model.id, hardware.id),
-        )
-        now = clock.iso(self._now())
-        job = Job(
-            id=ids.new_id("ftjob"),
-            organization_id=principal.organization_id,
-            owner=principal.user_id,
-            name=request.name,
-            description=request.description,
-            base_model=request.base_model,
-            training_dataset=train.id,
-            training_file=train.filename,
-            validation_dataset=validation.id if validation else None,
-            validation_file=validation.filename if validation else None,
-            hyperparameters=resolved,
-            suffix=request.suffix,
-            hardware=hardware.id,
-            method=request.method,
-            cost={"estimate": price.cost, "accrued": 0.0, "cap": request.max_cost, "currency": price.currency},
-            webhook_url=request.webhook_url,
-            created_at=now,
-            updated_at=now,
-        )
-        budget.require_room(job)
-        return job
+        return self._drafts.estimate(base_model, dataset_size, hardware)
 
     def _queued_by(self, principal: Principal, job: Job) -> Job:
         """The job as one that this caller brings to life: counted for the key, paid by a hold."""
@@ -258,7 +197,7 @@ class JobService:
 
     def _make(self, principal: Principal, request: JobRequest, claim: idempotency.Claim) -> Job:
         """The new job. Raises table.ConditionFailed when an equal create has made it meanwhile."""
-        job = self._queued_by(principal, self._draft(principal, request))
+        job = self._queued_by(principal, self._drafts.draw(principal, request))
         for _ in range(_TRIES):
             try:
                 self._write_new(principal, job, claim)

@@ -37,6 +37,8 @@ class JobStorage:
         channels = {"config": f"{data}/config/", "model": model_uri, "train": f"{data}/train/"}
         if job.validation_dataset:
             channels["validation"] = f"{data}/validation/"
+        if job.start_from:
+            channels["adapter"] = f"{job.start_from['artifact_uri'].rstrip('/')}/"
         return {
             "job_config_uri": f"{data}/config/job.json",
             "channels": [_channel(name, uri) for name, uri in channels.items()],
@@ -67,12 +69,23 @@ class JobStorage:
         return list(_whole_lines(answer["Body"].read()))
 
     def result(self, job: Job) -> dict[str, Any] | None:
-        """How the container says that its run ended: {attempt, ended, step, total_steps}; None if it does not."""
+        """How this attempt's run says that it ended: {attempt, ended, step, total_steps}; None if it does not."""
+        return self._said(job, "result.json")
+
+    def failure(self, job: Job) -> dict[str, Any] | None:
+        """Why this attempt's run says that it failed: {attempt, code, message, hint, evidence, suggestion, …}; None
+        if it does not.
+        """
+        return self._said(job, "failure.json")
+
+    def _said(self, job: Job, name: str) -> dict[str, Any] | None:
+        """A file of the container beside its checkpoints, unless an earlier attempt has left it."""
         try:
-            answer = self._s3.get_object(Bucket=self._settings.artifacts_bucket, Key=f"{_series(job)}/result.json")
-        except self._s3.exceptions.NoSuchKey:
+            answer = self._s3.get_object(Bucket=self._settings.artifacts_bucket, Key=f"{_series(job)}/{name}")
+            said = json.loads(answer["Body"].read())
+        except (self._s3.exceptions.NoSuchKey, ValueError):
             return None
-        return json.loads(answer["Body"].read())
+        return said if isinstance(said, dict) and said.get("attempt") == job.attempt else None
 
     def remove(self, job: Job) -> None:
         """Delete the job's rows, configs, metrics and checkpoints, and its output unless that became a model."""
@@ -130,18 +143,10 @@ def _config(job: Job, base_model_id: str, revision: str, price_per_second: float
         "method": job.method,
         "seed": given["seed"],
         "base_model": {"id": base_model_id, "revision": revision},
-        "adapter": {
-            "type": "lora",
-            "rank": given["lora_rank"],
-            "alpha": given["lora_alpha"],
-            "dropout": given["lora_dropout"],
-            "target_modules": "all-linear",
-            "layers": given["lora_layers"],
-        },
-        "hyperparameters": {
-            name: given[name]
-            for name in ("epochs", "learning_rate", "batch_size", "warmup_steps", "max_sequence_length")
-        },
+        "start_from": {"model": job.start_from["model"]} if job.start_from else None,
+        "hyperparameters": {name: value for name, value in given.items() if name != "seed"},
+        "evaluation": job.evaluation,
+        "exports": job.exports,
         "limits": {"max_seconds": None, "max_cost": budget.container_cap(job), "price_per_second": price_per_second},
         "names": {"model": f"{job.base_model}-{job.suffix}" if job.suffix else job.id},
     }

@@ -7,7 +7,22 @@ from pydantic import Field
 from luthier import clock
 from luthier.jobs import hyperparameters
 from luthier.jobs.entity import Job, JobRequest
-from luthier.jobs.schema import Cost, Moment, Progress, Reference, Resumable, StatusReason
+from luthier.jobs.schema import (
+    AUTO_RESOLVED,
+    CONTINUED,
+    ENDED,
+    EXPORTED,
+    Cost,
+    Evaluation,
+    EvaluationPlan,
+    Exports,
+    Moment,
+    Progress,
+    Reference,
+    Resumable,
+    StatusReason,
+    resolved,
+)
 from luthier.wire import CamelAnswer, CamelRequest
 
 LONGEST_URL = 2_048
@@ -16,16 +31,18 @@ Method = Literal["sft", "dpo", "orpo", "kto"]
 
 
 class FineTune(CamelRequest):
-    base_model: Reference = Field(description="Base model to fine-tune: an id, alias or hub id.")
+    base_model: Reference = Field(description="An id, alias or hub id of a base model, or your own finished model.")
     dataset: str = Field(
         min_length=1,
         max_length=LONGEST_URL,
         description="An uploaded file's id or name, or the s3:// or https:// address of a JSONL file.",
     )
-    training_method: Method = Field(default="sft", description="How to train; not every base model takes every method.")
+    training_method: Method = Field(default="sft", description="How to train; each method has its own columns.")
     hyperparameters: dict[str, Any] | None = Field(
         default=None, description="learningRate, epochs, batchSize and those of POST /api/v1/fine-tuning/jobs."
     )
+    exports: Exports = Field(default=[], description=EXPORTED)
+    evaluation: Evaluation | None = None
     webhook_url: str | None = Field(
         default=None,
         max_length=LONGEST_URL,
@@ -45,6 +62,8 @@ class FineTune(CamelRequest):
             training_dataset=self.dataset,
             hyperparameters=self.hyperparameters,
             method=self.training_method,
+            exports=list(self.exports),
+            evaluation=self.evaluation.model_dump() if self.evaluation else None,
             suffix=self.suffix,
             max_cost=self.max_cost,
             webhook_url=self.webhook_url,
@@ -107,6 +126,11 @@ class FineTuneStatus(CamelAnswer):
     cost: Cost
     resumable: Resumable | None
     attempt: int
+    auto_hyperparameters: list[str] = Field(description=AUTO_RESOLVED)
+    start_from: str | None = Field(description=CONTINUED)
+    exports: list[str]
+    evaluation: EvaluationPlan
+    ended: str | None = Field(description=ENDED)
     started_at: Moment | None
     completed_at: Moment | None
     updated_at: Moment
@@ -115,12 +139,12 @@ class FineTuneStatus(CamelAnswer):
     def of(cls, job: Job) -> Self:
         return cls.model_validate(
             vars(job)
+            | resolved(job)
             | {
                 "job_id": job.id,
                 "status": job.shown_status,
                 "training_method": job.method,
                 "dataset": job.training_dataset,
-                "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
                 "metrics": RunMetrics.of(job),
                 "artifact": job.result_model,
                 "error": job.status_reason if job.status == "failed" else None,

@@ -69,10 +69,12 @@ class JobWatcher:
         lines = self._storage.metrics(job) if job and job.is_live else []
         if job is None or not lines:
             return None
-        summary = Curve.of(lines)
+        phase, summary = lines[-1].get("phase", "training"), Curve.of(lines)
+        if summary is None:
+            return self._update(job, phase=phase)
         return self._update(
             job,
-            phase=lines[-1].get("phase", "training"),
+            phase=phase,
             metrics=summary.latest,
             trained_tokens=summary.trained_tokens,
             progress=summary.progress,

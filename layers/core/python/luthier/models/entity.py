@@ -3,12 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+ADAPTER, OWN_MODEL = "adapter", "model"
+_AS_ADAPTER = {"kind": ADAPTER, "path": "."}
+
 
 @dataclass(frozen=True)
 class Model:
     """A fine-tuned model. `name` is its first public name; all of `names` resolve to it.
 
-    `artifact_uri` is the S3 prefix of the adapter; `bytes` is its size; `files` are `{path, size, sha256}`.
+    `artifact_uri` is the S3 prefix of the run's model folder; `bytes` is its size; `files` are `{path, size, sha256}`.
+    serving: `{kind, path}` inside it: an `adapter` over the base model, or a `model` of its own, as full weights and
+    DoRA are served; hyperparameters: as the job had them; start_from: the public name of the model it was trained from.
     """
 
     id: str
@@ -31,7 +36,22 @@ class Model:
     trainable_parameters: int | None = None
     bytes: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    base_revision: str | None = None
+    start_from: str | None = None
+    serving: dict[str, str] = field(default_factory=lambda: dict(_AS_ADAPTER))
     version: int = 1
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the folder holds an adapter, whatever is served."""
+        return any(file["path"] == "adapter_config.json" for file in self.files)
+
+    @property
+    def served_uri(self) -> str:
+        """S3 prefix of what is served: the adapter, or the model of its own."""
+        path = self.serving.get("path", ".")
+        return self.artifact_uri if path == "." else f"{self.artifact_uri.rstrip('/')}/{path}"
 
 
 def public_names(base_model: str, organization_id: str, suffix: str | None, short_id: str) -> list[str]:

@@ -81,6 +81,10 @@ class ModelService:
             trainable_parameters=card.get("trainable_parameters"),
             bytes=sum(file["size"] for file in files),
             files=files,
+            hyperparameters=job.hyperparameters,
+            base_revision=card.get("base_model", {}).get("revision"),
+            start_from=job.start_from["model"] if job.start_from else None,
+            **({"serving": card["serving"]} if "serving" in card else {}),
         )
 
 

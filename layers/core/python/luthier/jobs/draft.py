@@ -1,0 +1,148 @@
+"""A job before it exists: everything that is asked for checked, priced, and resolved to what will run."""
+
+from typing import Any
+
+from luthier import clock, ids
+from luthier.accounts.entity import Principal
+from luthier.catalog import service as catalog
+from luthier.catalog.calibration import Calibration, workload
+from luthier.catalog.entity import BaseModel, Estimate, Hardware
+from luthier.catalog.gate import HubGate
+from luthier.datasets.entity import Dataset
+from luthier.datasets.service import DatasetService
+from luthier.errors import InvalidRequest
+from luthier.jobs import auto, budget, columns, continuation, hyperparameters
+from luthier.jobs.entity import EVALUATION, Job, JobRequest
+from luthier.models.entity import Model
+from luthier.models.service import ModelService
+from luthier.webhooks.address import Destinations
+
+
+class JobDrafts:
+    def __init__(
+        self,
+        datasets: DatasetService,
+        models: ModelService,
+        calibration: Calibration,
+        gate: HubGate,
+        destinations: Destinations,
+        now: clock.Clock = clock.now,
+    ) -> None:
+        self._datasets = datasets
+        self._models = models
+        self._calibration = calibration
+        self._gate = gate
+        self._destinations = destinations
+        self._now = now
+
+    def draw(self, principal: Principal, request: JobRequest) -> Job:
+        """The job that a request asks for, written nowhere. Raises InvalidRequest naming the first wrong field."""
+        base, earlier = self._origin(principal, request.base_model)
+        catalog.require_method(base, request.method)
+        given = continuation.continued(earlier, base, request.hyperparameters) if earlier else request.hyperparameters
+        asked = hyperparameters.resolve(given, longest=base.max_sequence_length, method=request.method)
+        hardware = catalog.choose_hardware(base, request.method, request.hardware, adapter=asked["adapter"])
+        _require_gpu_for(request.exports, hardware)
+        self._gate.check(base)
+        if request.webhook_url:
+            self._destinations.target(request.webhook_url, param="webhookUrl")
+        train, validation = self._files(principal, request)
+        resolved = _resolved(asked, request.method, base, train, validation)
+        price = self._price(base, hardware, request.method, resolved, train.rows, train.tokens / train.rows)
+        now = clock.iso(self._now())
+        job = Job(
+            id=ids.new_id("ftjob"),
+            organization_id=principal.organization_id,
+            owner=principal.user_id,
+            name=request.name,
+            description=request.description,
+            base_model=earlier.base_model if earlier else request.base_model,
+            training_dataset=train.id,
+            training_file=train.filename,
+            validation_dataset=validation.id if validation else None,
+            validation_file=validation.filename if validation else None,
+            hyperparameters=resolved,
+            auto=auto.named(asked),
+            start_from=continuation.start_from(earlier) if earlier else None,
+            exports=list(dict.fromkeys(request.exports)),
+            evaluation=EVALUATION | (request.evaluation or {}),
+            suffix=request.suffix,
+            hardware=hardware.id,
+            method=request.method,
+            cost={"estimate": price.cost, "accrued": 0.0, "cap": request.max_cost, "currency": price.currency},
+            webhook_url=request.webhook_url,
+            created_at=now,
+            updated_at=now,
+        )
+        budget.require_room(job)
+        return job
+
+    def estimate(self, base_model: str, dataset_size: int, hardware: str | None = None) -> Estimate:
+        """Price and time of a run over `dataset_size` examples with default hyperparameters."""
+        model = catalog.find_base_model(base_model)
+        row = catalog.choose_hardware(model, "sft", hardware)
+        resolved = hyperparameters.resolve({}, longest=model.max_sequence_length)
+        return self._price(model, row, "sft", resolved, dataset_size)
+
+    def _origin(self, principal: Principal, name: str) -> tuple[BaseModel, Model | None]:
+        """The base model behind a name, and the organization's own model where the name is one of that."""
+        try:
+            return catalog.find_base_model(name), None
+        except InvalidRequest:
+            earlier = self._models.find(principal.organization_id, name)
+            if earlier is None:
+                raise
+            return catalog.find_base_model(earlier.base_model), earlier
+
+    def _files(self, principal: Principal, request: JobRequest) -> tuple[Dataset, Dataset | None]:
+        train = self._file(principal, request.training_dataset, request.method, "trainingDataset")
+        if not request.validation_file:
+            return train, None
+        return train, self._file(principal, request.validation_file, request.method, "validationFile")
+
+    def _file(self, principal: Principal, reference: str, method: str, param: str) -> Dataset:
+        dataset = self._datasets.resolve(principal, reference, param=param)
+        columns.require(dataset, method, param=param)
+        return dataset
+
+    def _price(
+        self,
+        base: BaseModel,
+        hardware: Hardware,
+        method: str,
+        resolved: dict[str, Any],
+        rows: int,
+        tokens_per_row: float | None = None,
+    ) -> Estimate:
+        return catalog.estimate(
+            base,
+            hardware,
+            method=method,
+            adapter=resolved["adapter"],
+            examples=rows,
+            tokens_per_example=tokens_per_row,
+            epochs=resolved["epochs"],
+            lora_rank=resolved.get("lora_rank", 0),
+            calibration=self._calibration.tokens_per_second(
+                base.id, hardware.id, workload(method, resolved["adapter"])
+            ),
+        )
+
+
+def _resolved(
+    asked: dict[str, Any], method: str, base: BaseModel, train: Dataset, validation: Dataset | None
+) -> dict[str, Any]:
+    """What was asked for, with a value in place of every "auto"; nothing is held out beside a validation file."""
+    if validation and asked["validation_share"] == hyperparameters.AUTO:
+        asked = asked | {"validation_share": 0.0}
+    return auto.resolve(asked, method=method, parameters=base.parameters, rows=train.rows, tokens=train.tokens)
+
+
+def _require_gpu_for(exports: list[str], hardware: Hardware) -> None:
+    if "tensorrt" in exports and not hardware.gpu_count:
+        raise InvalidRequest(
+            f"exports: tensorrt engines are built on a GPU, and {hardware.id} has none.",
+            code="gpu_required",
+            param="exports",
+            remedy="Choose hardware with a GPU, or leave tensorrt out.",
+        )
