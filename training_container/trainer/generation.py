@@ -7,6 +7,9 @@ from typing import Any
 from trainer import device, templates
 from trainer.chat import DEFAULT_MAX_TOKENS, Answer, BadRequest, ChatRequest
 
+# The model's own sampling defaults would only cause warnings.
+GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+
 
 class Generator:
     """`prepare` checks one request against the model; `answer` runs prepared requests that sample alike."""
@@ -41,23 +44,20 @@ class Generator:
 
     def answer(self, prompts: Sequence["Prompt"]) -> list[Answer]:
         """One answer per prompt. All of them sample with the first one's temperature, top_p and seed."""
-        import torch
         from transformers import set_seed
 
         first = prompts[0].request
         if first.seed is not None:
             set_seed(first.seed % 2**32)
-        batch = self._tokenizer.pad({"input_ids": [prompt.ids for prompt in prompts]}, return_tensors="pt")
-        with torch.inference_mode():
-            output = self._model.generate(
-                **batch.to(self._model.device),
-                **_sampling(first),
-                max_new_tokens=max(prompt.room for prompt in prompts),
-                stopping_criteria=[self._finished(prompts, batch["input_ids"].shape[1])],
-                eos_token_id=self._ends,
-                pad_token_id=self._tokenizer.pad_token_id,
-            )
-        rows = output[:, batch["input_ids"].shape[1] :].tolist()
+        batch = [prompt.ids for prompt in prompts]
+        rows = generate(
+            self._model,
+            self._tokenizer,
+            batch,
+            max_new_tokens=max(prompt.room for prompt in prompts),
+            stopping_criteria=[self._finished(prompts, max(map(len, batch)))],
+            **_sampling(first),
+        )
         return [self._read(prompt, row) for prompt, row in zip(prompts, rows, strict=True)]
 
     def _finished(self, prompts: Sequence["Prompt"], start: int) -> Any:
@@ -80,7 +80,7 @@ class Generator:
 
     def _read(self, prompt: "Prompt", row: list[int]) -> Answer:
         ids = row[: prompt.room]
-        end = next((index for index, token in enumerate(ids) if token in self._ends), None)
+        end = _end(ids, self._ends)
         text = self._decode(ids[:end])
         cut = min((text.find(stop) for stop in prompt.request.stop if stop in text), default=None)
         reason = "length" if end is None and cut is None else "stop"
@@ -115,8 +115,7 @@ def load(base_model: Path, adapter: Path | None) -> Generator:
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.chat_template = tokenizer.chat_template or templates.PLAIN_TEMPLATE
-    loading = device.detect().loading_arguments
-    model = AutoModelForCausalLM.from_pretrained(base_model, use_safetensors=True, **loading)
+    model = AutoModelForCausalLM.from_pretrained(base_model, use_safetensors=True, dtype=device.detect().weights)
     if adapter:
         from peft import PeftModel
 
@@ -124,15 +123,51 @@ def load(base_model: Path, adapter: Path | None) -> Generator:
     return Generator(model.eval(), tokenizer)
 
 
-def _sampling(request: ChatRequest) -> dict[str, Any]:
-    if request.temperature == 0:
-        # The model's own sampling defaults would only cause warnings.
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    # top_p 0 means the single most likely token, which generate spells as a very small value.
-    return {"do_sample": True, "temperature": request.temperature, "top_p": max(request.top_p, 1e-6), "top_k": 0}
+def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **settings: Any) -> list[list[int]]:
+    """The new token ids of each prompt; one that ends early is filled up with padding behind its end token.
+
+    `settings` are those of transformers' generate.
+    """
+    import torch
+
+    ends = _end_tokens(model, tokenizer)
+    # Several models bring no padding token; what it is does not matter behind the mask.
+    pad = next(iter(ends), 0) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            **settings,
+            # A recipe that checkpoints activations has switched the cache off in the model's own settings.
+            use_cache=True,
+            eos_token_id=ends,
+            pad_token_id=pad,
+        )
+    return output[:, width:].tolist()
+
+
+def greedy_answers(model: Any, tokenizer: Any, prompts: Sequence[list[int]], max_new_tokens: int) -> list[str]:
+    """The text each prompt is most plainly answered with, up to the end token or `max_new_tokens`."""
+    ends = _end_tokens(model, tokenizer)
+    rows = generate(model, tokenizer, prompts, max_new_tokens=max_new_tokens, **GREEDY)
+    return [tokenizer.decode(row[: _end(row, ends)], skip_special_tokens=True) for row in rows]
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
     configured = model.generation_config.eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
     return sorted({token for token in [*ends, tokenizer.eos_token_id] if token is not None})
+
+
+def _end(ids: Sequence[int], ends: Sequence[int]) -> int | None:
+    return next((index for index, token in enumerate(ids) if token in ends), None)
+
+
+def _sampling(request: ChatRequest) -> dict[str, Any]:
+    if request.temperature == 0:
+        return GREEDY
+    # top_p 0 means the single most likely token, which generate spells as a very small value.
+    return {"do_sample": True, "temperature": request.temperature, "top_p": max(request.top_p, 1e-6), "top_k": 0}

@@ -1,0 +1,129 @@
+"""Judge a finished model beside its base: `python -m trainer.evaluate --model FOLDER --base FOLDER --data FILE`.
+
+With --root it reads SageMaker's channels instead: model/ (the finished model), base/, validation/, train/ (optional, to
+leave out what the model was trained on) and tasks/ (optional, lm-eval task files), and writes model/evaluation.json.
+Exit codes: 0 done, 1 the user's fault, 2 ours, 3 stopped by SIGTERM.
+"""
+
+import argparse
+import json
+import math
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from trainer import device, failures, files, log
+from trainer.failures import Failure
+from trainer.folders import Folders
+
+
+def main() -> int:
+    given = _arguments()
+    try:
+        signal.signal(signal.SIGTERM, _stop)
+        evaluate(given)
+    except BaseException as error:
+        if given.root:
+            return failures.report(error, Folders(given.root.resolve()))
+        failure = failures.classify(error)
+        log.error(failure.message, code=failure.code, hint=failure.hint)
+        return failure.exit_code
+    return 0
+
+
+def _stop(*_: object) -> None:
+    raise Failure("interrupted", "The evaluation was stopped.", "Start it again: it begins anew.")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, help="folder of SageMaker's layout, which sets all other paths")
+    parser.add_argument("--model", type=Path, help="folder of the finished model: an adapter or full weights")
+    parser.add_argument("--base", type=Path, help="folder of its base model")
+    parser.add_argument("--data", type=Path, help="held-out rows: a .jsonl file or a folder of them")
+    parser.add_argument("--train", type=Path, help="rows of the training, which are left out; file or folder")
+    parser.add_argument("--tasks", type=Path, help="folder of lm-eval task files")
+    parser.add_argument("--task", action="append", help="a task of that folder (default: all), repeatable")
+    parser.add_argument("--output", type=Path, help="the table, as JSON; the answers go beside it, as JSONL")
+    parser.add_argument("--max-examples", type=int, default=100, help="answers generated (default 100, 0 for none)")
+    parser.add_argument("--max-new-tokens", type=int, default=256, help="longest answer (default 256 tokens)")
+    parser.add_argument(
+        "--max-seconds", type=float, default=math.inf, help="stop after that time with what is judged by then"
+    )
+    # SageMaker appends the word "train" to whatever the image starts.
+    parser.add_argument("command", nargs="?", choices=["train"], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.root:
+        _lay_out(given)
+    return given
+
+
+def _lay_out(given: argparse.Namespace) -> None:
+    """SageMaker's channels, for each path that is not given."""
+    inputs, folders = given.root / "input" / "data", Folders(given.root)
+    channels = {"model": "model", "base": "base", "data": "validation", "train": "train", "tasks": "tasks"}
+    for name, channel in channels.items():
+        if getattr(given, name) is None and ((inputs / channel).is_dir() or name not in ("train", "tasks")):
+            setattr(given, name, inputs / channel)
+    given.output = given.output or folders.model / "evaluation.json"
+
+
+def evaluate(given: argparse.Namespace) -> None:
+    """Raises Failure and others."""
+    started = time.monotonic()
+    needed = ["model", "base", "data", "output", *(["tasks"] if given.task else [])]
+    if absent := [f"--{name}" for name in needed if not getattr(given, name)]:
+        raise Failure("bad_config", f"{', '.join(absent)} or --root is missing.", "Name the folders to compare.")
+    log.info("evaluating", model=given.model, base=given.base, data=given.data)
+    device.prepare_environment()
+    log.capture_libraries()
+    log.capture_transformers()
+    from trainer.evaluation import comparison, held_out, report, task_files, tasks, versions
+
+    rows = held_out.read(given.data, given.train)
+    known = sorted(task_files.read_tasks(given.tasks)) if given.tasks else []
+    chosen = tasks.find(given.task or known, given.tasks)
+    models = versions.of_folders(given.model, given.base)
+    tokenizer = _tokenizer(given.model)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset, leaks = rows.tokenize(tokenizer, _max_length(given.model, models.context), Path(folder) / "tokens")
+        table, records = comparison.evaluate(
+            models,
+            tokenizer,
+            dataset=dataset,
+            rows=rows.rows(),
+            max_examples=given.max_examples,
+            max_new_tokens=given.max_new_tokens,
+            lm_eval_tasks=chosen,
+            leaked=rows.leaked,
+            leaked_examples=leaks,
+            deadline=lambda reserve: time.monotonic() - started + reserve > given.max_seconds,
+        )
+    report.write_records(given.output.with_suffix(".jsonl"), records)
+    files.write_json(given.output, table)
+    log.info(report.sentence(table), evaluation=table)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise Failure("bad_base_model", f"The tokenizer in {folder} cannot be loaded: {error}") from error
+
+
+def _max_length(folder: Path, context: int) -> int:
+    """Where the run cut its rows, so that the loss is of the same tokens; the whole context if no card tells."""
+    try:
+        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+        return int(card["hyperparameters"]["max_sequence_length"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return context
+
+
+if __name__ == "__main__":
+    sys.exit(main())
