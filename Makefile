@@ -62,11 +62,12 @@ $(CLOUD): infra/local/requirements.lock $(PLATFORM)
 	@touch $@
 
 # pip, not uv: pip takes a CPU build of PyTorch from where this machine keeps one.
-$(TRAINER): training_container/requirements.txt training_container/requirements-test.txt training_container/requirements-demo.txt $(PLATFORM)
+$(TRAINER): $(wildcard training_container/requirements*.txt) $(PLATFORM)
 	@echo "Installing the trainer (PyTorch; a few minutes the first time) …"
 	@$(PYTHON) -m venv .venv-trainer
 	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check \
-	  -r training_container/requirements.txt -r training_container/requirements-test.txt
+	  -r training_container/requirements.txt -r training_container/requirements-eval.txt \
+	  -r training_container/requirements-test.txt
 	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check --no-deps \
 	  -r training_container/requirements-demo.txt
 	@touch $@

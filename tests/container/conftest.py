@@ -61,6 +61,17 @@ def make_root(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRoot:
     return make
 
 
+TRAINING = {
+    "epochs": 4,
+    "learning_rate": 0.02,
+    "batch_size": 8,
+    "max_sequence_length": 256,
+    "lora_rank": 8,
+    "lora_alpha": 16,
+    "validation_share": 0,
+}
+
+
 def job_config(**changes: Any) -> dict[str, Any]:
     """33 rows in steps of 8: 5 steps per epoch, 20 in all."""
     return {
@@ -71,8 +82,9 @@ def job_config(**changes: Any) -> dict[str, Any]:
         "method": "sft",
         "seed": 42,
         "base_model": {"id": "luthier/tiny", "revision": "main"},
-        "adapter": {"type": "lora", "rank": 8, "alpha": 16, "target_modules": "all-linear", "layers": None},
-        "hyperparameters": {"epochs": 4, "learning_rate": 0.02, "batch_size": 8, "max_sequence_length": 256},
+        "hyperparameters": TRAINING | changes.pop("hyperparameters", {}),
+        # Untuned, the tiny model rambles on to the last token it may write.
+        "evaluation": {"max_new_tokens": 24},
         "limits": {"max_seconds": None, "max_cost": None, "price_per_second": 0.0},
         "names": {"model": "tiny-test"},
         **changes,

@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["trainer.recipes.sft", "trainer.serve", "trainer.generation", "peft"])
+_context.set_forkserver_preload(
+    [
+        *("trainer.recipes.sft", "trainer.recipes.dpo", "trainer.recipes.kto", "trainer.recipes.orpo"),
+        *("trainer.serve", "trainer.generation", "trainer.evaluation.comparison", "trainer.exports", "peft"),
+    ]
+)
 
 
 @dataclass

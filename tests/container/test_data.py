@@ -1,22 +1,17 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trainer import data
+from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, UNPAIRED, fill, settings
+from trainer import data, split
 from trainer.failures import Failure
 from trainer.templates import PLAIN_TEMPLATE
 
-CONVERSATION = {
-    "messages": [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "My parcel is late."},
-        {"role": "assistant", "content": "Sorry! Which order?"},
-        {"role": "user", "content": "Order 5518."},
-        {"role": "assistant", "content": "It comes on Tuesday."},
-    ]
-}
 MARKED = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['role'] == 'assistant' %}"
     "{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}{% else %}{{ message['content'] }}<|im_end|>"
@@ -30,28 +25,31 @@ FORGETFUL = (
 )
 
 
-def read(folder: Path, tokenizer: Any, *rows: dict[str, Any], max_length: int = 512) -> data.Examples:
-    (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    examples = data.read(folder, tokenizer, max_length)
-    assert examples is not None
-    return examples
+def read(folder: Path, tokenizer: Any, *rows: dict[str, Any], method: str = "sft", **changes: Any) -> data.Examples:
+    train, validation = data.load(fill(folder, list(rows)), tokenizer, settings(method, **changes))
+    assert validation is None
+    return train
+
+
+def numbered(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [{"prompt": f"Say {number}.", "completion": f"It is {number}."} for number in range(start, start + count)]
 
 
 def trained(examples: data.Examples, tokenizer: Any) -> list[str]:
-    return [tokenizer.decode([label for label in labels if label >= 0]) for labels in examples.labels]
+    return [tokenizer.decode([label for label in labels if label >= 0]) for labels in examples.dataset["labels"]]
 
 
 def test_only_what_the_assistant_says_is_trained_in_every_turn(tmp_path: Path, tokenizer: Any) -> None:
     examples = read(tmp_path, tokenizer, CONVERSATION)
     assert trained(examples, tokenizer) == ["Sorry! Which order?<|im_end|>It comes on Tuesday.<|im_end|>"]
-    assert tokenizer.decode(examples.input_ids[0]).startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    assert tokenizer.decode(examples.dataset[0]["input_ids"]).startswith("<|im_start|>system\nBe brief.<|im_end|>")
 
 
 def test_marks_in_the_template_decide_what_is_trained(tmp_path: Path, tokenizer: Any) -> None:
     unmarked = read(tmp_path, tokenizer, CONVERSATION)
     tokenizer.chat_template = MARKED
     marked = read(tmp_path, tokenizer, CONVERSATION)
-    assert marked.labels[0].tolist() == unmarked.labels[0].tolist()
+    assert marked.dataset[0] == unmarked.dataset[0]
 
 
 def test_a_template_that_rewrites_earlier_turns_gives_one_example_per_turn(tmp_path: Path, tokenizer: Any) -> None:
@@ -68,7 +66,9 @@ def test_a_template_that_rewrites_earlier_turns_gives_one_example_per_turn(tmp_p
 def test_pairs_are_rendered_as_a_conversation(tmp_path: Path, tokenizer: Any, asked: str, answered: str) -> None:
     examples = read(tmp_path, tokenizer, {asked: "2+2?", answered: "4"})
     assert trained(examples, tokenizer) == ["4<|im_end|>"]
-    assert tokenizer.decode(examples.input_ids[0]).startswith("<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant")
+    assert tokenizer.decode(examples.dataset[0]["input_ids"]).startswith(
+        "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant"
+    )
 
 
 def test_plain_text_is_trained_as_a_whole_and_taught_to_end(tmp_path: Path, tokenizer: Any) -> None:
@@ -79,7 +79,7 @@ def test_plain_text_is_trained_as_a_whole_and_taught_to_end(tmp_path: Path, toke
 def test_pairs_work_without_a_chat_template(tmp_path: Path, tokenizer: Any) -> None:
     tokenizer.chat_template = None
     examples = read(tmp_path, tokenizer, {"prompt": "2+2=", "completion": "4"})
-    assert tokenizer.decode(examples.input_ids[0]) == "2+2=4<|im_end|>"
+    assert tokenizer.decode(examples.dataset[0]["input_ids"]) == "2+2=4<|im_end|>"
     assert tokenizer.chat_template == PLAIN_TEMPLATE
 
 
@@ -99,14 +99,16 @@ def test_a_row_that_the_template_refuses_is_named(tmp_path: Path, tokenizer: Any
 def test_long_rows_are_cut_and_counted_and_dropped_when_no_answer_is_left(tmp_path: Path, tokenizer: Any) -> None:
     long_answer = {"prompt": "Go on.", "completion": "and on " * 50}
     long_question = {"prompt": "Go on. " * 50, "completion": "No."}
-    examples = read(tmp_path, tokenizer, long_answer, long_question, {"prompt": "a", "completion": "b"}, max_length=40)
+    examples = read(
+        tmp_path, tokenizer, long_answer, long_question, {"prompt": "a", "completion": "b"}, max_sequence_length=40
+    )
     assert (examples.truncated, examples.dropped, len(examples)) == (2, 1, 2)
-    assert max(len(ids) for ids in examples.input_ids) == 40
+    assert max(len(ids) for ids in examples.dataset["input_ids"]) == examples.longest == 40
 
 
 def test_a_file_whose_answers_are_all_out_of_reach_is_refused(tmp_path: Path, tokenizer: Any) -> None:
     with pytest.raises(Failure, match="max_sequence_length 40") as caught:
-        read(tmp_path, tokenizer, {"prompt": "Go on. " * 50, "completion": "No."}, max_length=40)
+        read(tmp_path, tokenizer, {"prompt": "Go on. " * 50, "completion": "No."}, max_sequence_length=40)
     assert caught.value.code == "bad_dataset"
 
 
@@ -115,5 +117,261 @@ def test_formats_must_not_be_mixed(tmp_path: Path, tokenizer: Any) -> None:
         read(tmp_path, tokenizer, CONVERSATION, {"prompt": "a", "completion": "b"})
 
 
-def test_a_channel_without_files_is_none(tmp_path: Path, tokenizer: Any) -> None:
-    assert data.read(tmp_path / "validation", tokenizer, 512) is None
+def test_a_job_without_training_rows_is_refused(tmp_path: Path, tokenizer: Any) -> None:
+    with pytest.raises(Failure, match="train channel") as caught:
+        data.load(fill(tmp_path, None), tokenizer, settings())
+    assert caught.value.code == "bad_dataset"
+
+
+def test_the_files_of_a_channel_must_agree(tmp_path: Path, tokenizer: Any) -> None:
+    folders = fill(tmp_path, numbered(1))
+    (folders.train / "more.jsonl").write_text(json.dumps(CONVERSATION))
+    with pytest.raises(Failure, match=r"more.jsonl has the format messages, train.jsonl has the format prompt_comple"):
+        data.load(folders, tokenizer, settings())
+
+
+@pytest.mark.parametrize(
+    ("method", "row", "found"),
+    [("dpo", UNPAIRED, "unpaired"), ("sft", PREFERENCE, "preference"), ("kto", CONVERSATION, "messages")],
+)
+def test_columns_of_another_method_are_refused_by_name(
+    tmp_path: Path, tokenizer: Any, method: str, row: dict[str, Any], found: str
+) -> None:
+    with pytest.raises(Failure, match=f"train.jsonl line 1: Method {method} takes rows with .*{found}") as caught:
+        read(tmp_path, tokenizer, row, method=method)
+    assert caught.value.code == "bad_dataset"
+
+
+def test_warnings_of_the_validator_do_not_stop_a_run(tmp_path: Path, tokenizer: Any) -> None:
+    assert len(read(tmp_path, tokenizer, *numbered(2), *numbered(2))) == 4
+
+
+def test_rows_that_the_template_shows_nothing_of_are_refused_by_line(tmp_path: Path, tokenizer: Any) -> None:
+    # Shows only what follows the thinking, as templates of reasoning models do.
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{{ message['content'] }}<|im_end|>",
+        "{{ message['content'].split('</think>')[-1] }}{% if message['role'] == 'user' %}<|im_end|>{% endif %}",
+    )
+    empty = {"prompt": "a", "completion": "<think>hm</think>"}
+    with pytest.raises(Failure, match=r"Rows without a token to train on: train.jsonl line 2, train.jsonl line 4\.$"):
+        read(tmp_path, tokenizer, *numbered(1), empty, *numbered(1), empty)
+
+
+def test_too_many_cut_rows_stop_the_run_with_counts(tmp_path: Path, tokenizer: Any) -> None:
+    long = {"prompt": "Go on. " * 50, "completion": "No."}
+    asked = {"max_sequence_length": 40, "max_truncated_share": 0.3}
+    assert read(tmp_path / "few", tokenizer, *numbered(7), long, long, long, **asked).truncated == 3
+    with pytest.raises(Failure, match="3 of 9 rows of train are longer than max_sequence_length 40; 3 of") as caught:
+        read(tmp_path / "many", tokenizer, *numbered(6), long, long, long, **asked)
+    assert "max_truncated_share 0.3" in caught.value.hint
+
+
+@pytest.mark.parametrize("method", ["dpo", "orpo"])
+@pytest.mark.parametrize("given", [PREFERENCE, CHAT_PREFERENCE])
+def test_preferences_become_a_prompt_and_two_answers(
+    tmp_path: Path, tokenizer: Any, method: str, given: dict[str, Any]
+) -> None:
+    examples = read(tmp_path, tokenizer, given, method=method)
+    (example,) = examples.dataset
+    assert list(example) == ["prompt_ids", "chosen_ids", "rejected_ids"]
+    assert tokenizer.decode(example["prompt_ids"]).endswith("2+2?<|im_end|>\n<|im_start|>assistant\n")
+    assert tokenizer.decode(example["chosen_ids"]) == "4<|im_end|>"
+    assert tokenizer.decode(example["rejected_ids"]) == "5, I think<|im_end|>"
+    prompt, chosen, rejected = map(len, example.values())
+    assert (examples.tokens, examples.trained) == (2 * prompt + chosen + rejected, chosen + rejected)
+    assert examples.longest == prompt + rejected
+
+
+def test_unpaired_rows_become_a_prompt_a_completion_and_a_label(tmp_path: Path, tokenizer: Any) -> None:
+    examples = read(tmp_path, tokenizer, UNPAIRED, {**UNPAIRED, "label": True}, method="kto")
+    assert list(examples.dataset[0]) == ["prompt_ids", "completion_ids", "label"]
+    assert tokenizer.decode(examples.dataset[0]["completion_ids"]) == "5, I think<|im_end|>"
+    assert list(examples.dataset["label"]) == [False, True]
+
+
+def test_the_trainers_collators_take_the_columns_as_they_are(tmp_path: Path, tokenizer: Any) -> None:
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
+    from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
+
+    pairs = read(tmp_path / "dpo", tokenizer, PREFERENCE, CHAT_PREFERENCE, method="dpo")
+    batch = DataCollatorForPreference(pad_token_id=0)([pairs.dataset[index] for index in range(2)])
+    assert batch["completion_mask"].sum() == pairs.trained
+    assert batch["attention_mask"].sum() == pairs.tokens
+    single = read(tmp_path / "kto", tokenizer, UNPAIRED, {**UNPAIRED, "label": True}, method="kto")
+    batch = DataCollatorForUnpairedPreference(pad_token_id=0)([single.dataset[index] for index in range(2)])
+    assert batch["completion_mask"].sum() == single.trained
+
+
+def test_a_token_that_reaches_from_the_prompt_into_one_answer_belongs_to_the_answers(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    tokenizer.chat_template = None
+    # "ticket" is one token of this tokenizer, "tic" and what follows are others.
+    examples = read(tmp_path, tokenizer, {"prompt": "the tic", "chosen": "ket", "rejected": "!"}, method="dpo")
+    (example,) = examples.dataset
+    texts = [tokenizer.decode(example["prompt_ids"] + example[name]) for name in ("chosen_ids", "rejected_ids")]
+    assert texts == ["the ticket<|im_end|>", "the tic!<|im_end|>"]
+    assert example["chosen_ids"][:1] != example["rejected_ids"][:1]
+
+
+def test_long_answers_of_preferences_are_cut_and_those_out_of_reach_dropped(tmp_path: Path, tokenizer: Any) -> None:
+    long = {"prompt": "Say.", "chosen": "and on " * 50, "rejected": "No."}
+    late = {"prompt": "Say. " * 50, "chosen": "Yes.", "rejected": "No."}
+    alike = {"prompt": "Say.", "chosen": "and on " * 50 + "A", "rejected": "and on " * 50 + "B"}
+    examples = read(tmp_path, tokenizer, long, late, alike, method="dpo", max_sequence_length=40)
+    assert (examples.truncated, examples.dropped, len(examples)) == (3, 2, 1)
+    assert len(examples.dataset[0]["prompt_ids"]) + len(examples.dataset[0]["chosen_ids"]) == 40
+
+
+def test_rows_are_held_out_when_there_is_no_validation_file(tmp_path: Path, tokenizer: Any) -> None:
+    rows = numbered(60)
+    train, validation = data.load(fill(tmp_path, rows), tokenizer, settings())
+    assert validation is not None
+    assert (train.rows, validation.rows) == (54, 6)
+    held_out = [row.fields for row in data.held_out(fill(tmp_path, rows), settings())]
+    assert [tokenizer.decode(ids) for ids in validation.dataset["input_ids"]] == [
+        f"<|im_start|>user\n{row['prompt']}<|im_end|>\n<|im_start|>assistant\n{row['completion']}<|im_end|>\n"
+        for row in held_out
+    ]
+    assert held_out == [row for row in rows if row in held_out]
+
+
+def test_the_held_out_rows_depend_on_content_and_seed_only(tmp_path: Path) -> None:
+    def held_out(name: str, rows: list[dict[str, Any]], seed: int = 42) -> list[str]:
+        folders = fill(tmp_path / name, rows)
+        return sorted(row.fields["prompt"] for row in data.held_out(folders, settings(seed=seed)))
+
+    rows = numbered(100)
+    spelled = [{"note": "kept apart", "completion": row["completion"], "prompt": row["prompt"]} for row in rows]
+    first = held_out("first", rows)
+    assert held_out("turned", rows[::-1]) == held_out("spelled", spelled) == first
+    assert held_out("seeded", rows, seed=43) != first
+
+
+def test_equal_rows_stay_on_one_side(tmp_path: Path) -> None:
+    rows = numbered(40) * 5
+    folders = fill(tmp_path, rows)
+    held_out = [row.fields["prompt"] for row in data.held_out(folders, settings())]
+    assert 0 < len(held_out) <= 20
+    assert all(held_out.count(prompt) == 5 for prompt in held_out)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "count"),
+    [(49, "auto", 0), (50, "auto", 5), (5_000, "auto", 500), (50_000, "auto", 1_000), (10, 0.25, 2), (60, 0.0, 0)],
+)
+def test_the_held_out_share_follows_the_number_of_rows(rows: int, share: float | str, count: int) -> None:
+    assert split.held_out_rows(rows, share) == count
+
+
+def test_validation_rows_that_are_also_trained_on_are_counted(
+    tmp_path: Path, tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = fill(tmp_path, numbered(10), validation=numbered(5, start=7))
+    train, validation = data.load(folders, tokenizer, settings())
+    assert validation is not None
+    assert (train.rows, validation.rows, validation.overlap) == (10, 5, 3)
+    warning = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (warning["level"], warning["overlap"]) == ("warning", 3)
+    assert next(row.fields["prompt"] for row in data.held_out(folders, settings())) == "Say 7."
+
+
+def test_tokenized_rows_are_used_again_after_a_restart(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.chat_template = None
+    folders = fill(tmp_path, numbered(60))
+    first = data.load(folders, tokenizer, settings())
+    monkeypatch.setattr(data.encoding, "encode_rendered", None)
+    tokenizer.chat_template = None
+    again = data.load(folders, tokenizer, settings())
+    assert again == first
+    assert [list(part.dataset) for part in again if part] == [list(part.dataset) for part in first if part]
+    assert tokenizer.chat_template == PLAIN_TEMPLATE
+
+
+@pytest.mark.parametrize("change", ["rows", "length", "template", "seed", "torn", "method"])
+def test_what_was_tokenized_otherwise_or_is_not_whole_is_not_used(tmp_path: Path, tokenizer: Any, change: str) -> None:
+    folders = fill(tmp_path, numbered(60))
+    first, _ = data.load(folders, tokenizer, settings())
+    asked = settings()
+    if change == "rows":
+        fill(tmp_path, numbered(61))
+    elif change == "length":
+        asked = settings(max_sequence_length=64)
+    elif change == "template":
+        tokenizer.chat_template = MARKED
+    elif change == "seed":
+        asked = settings(seed=1)
+    elif change == "torn":
+        os.truncate(first.path, first.path.stat().st_size // 2)
+    elif change == "method":
+        fill(tmp_path, [PREFERENCE] * 3)
+        asked = settings("dpo")
+    again, _ = data.load(folders, tokenizer, asked)
+    assert (again.path == first.path) == (change == "torn")
+    assert len(list(again.dataset)) == len(again)
+
+
+def test_a_failed_or_killed_writer_leaves_nothing_that_counts(tmp_path: Path, tokenizer: Any) -> None:
+    folders = fill(tmp_path, [*numbered(3), CONVERSATION])
+    with pytest.raises(Failure):
+        data.load(folders, tokenizer, settings())
+    assert [path.suffix for path in (tmp_path / "tokenized").iterdir()] == [".lock"]
+    key = next((tmp_path / "tokenized").iterdir()).stem
+    drafts = tmp_path / "tokenized" / f".{key}"
+    drafts.mkdir()
+    (drafts / "train").write_bytes(b"half")
+    with pytest.raises(Failure):
+        data.load(folders, tokenizer, settings())
+    assert not drafts.exists()
+
+
+PROGRAM = """
+import resource, sys, json
+sys.modules["torch"] = None  # takes seconds to import, and reading data must not need it
+from pathlib import Path
+from types import SimpleNamespace
+from transformers import AutoTokenizer
+from trainer import data, encoding
+from trainer.folders import Folders
+
+tokenized = []
+encode = encoding.encode_rendered
+encoding.encode_rendered = lambda *given: tokenized.append(len(given[1])) or encode(*given)
+asked = SimpleNamespace(max_sequence_length=512, validation_share="auto", max_truncated_share=1.0)
+config = SimpleNamespace(method="sft", seed=42, hyperparameters=asked)
+train, validation = data.load(Folders(Path(sys.argv[2])), AutoTokenizer.from_pretrained(sys.argv[1]), config)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+rows = train.rows + validation.rows
+print(json.dumps({"peak": peak, "rows": rows, "tokenized": sum(tokenized), "path": str(train.path)}))
+"""
+
+
+def program(tiny: Path, root: Path) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "RAYON_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", PROGRAM, str(tiny), str(root)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def result(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    output, _ = process.communicate(timeout=120)
+    return json.loads(output.splitlines()[-1])
+
+
+def test_processes_of_one_machine_tokenize_once_between_them(tmp_path: Path, tiny: Path) -> None:
+    fill(tmp_path, numbered(400))
+    results = [result(process) for process in [program(tiny, tmp_path) for _ in range(2)]]
+    assert sorted(one["tokenized"] for one in results) == [0, 400]
+    assert results[0]["path"] == results[1]["path"]
+
+
+def test_memory_stays_flat_whatever_the_size_of_the_file(tmp_path: Path, tiny: Path) -> None:
+    few, many = 8_000, 32_000
+    for rows in (few, many):
+        fill(tmp_path / str(rows), [{"text": f"{number}: and so on" + ", and so on" * 12} for number in range(rows)])
+    small, large = (result(program(tiny, tmp_path / str(rows))) for rows in (few, many))
+    assert (small["rows"], large["rows"]) == (few, many)
+    stored = sum(path.stat().st_size for path in (tmp_path / str(many) / "tokenized").iterdir()) / 2**20
+    # Hash and rank of a row take some bytes.
+    assert large["peak"] - small["peak"] < 8 < stored

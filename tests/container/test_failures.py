@@ -8,7 +8,7 @@ import pytest
 
 from tests.container.conftest import MakeRoot, job_config
 from tests.container.programs import run
-from trainer import config, failures
+from trainer import config, failures, suggestions
 from trainer.failures import Failure
 from trainer.folders import Folders
 
@@ -26,8 +26,10 @@ def failure(root: Path) -> dict[str, str]:
     ("changes", "said"),
     [
         ({"hyperparameters": {"learning_rat": 1}}, "learning_rat: unknown name, did you mean learning_rate?"),
-        ({"hyperparameters": {"batch_size": 0}}, "hyperparameters.batch_size: Input should be greater than"),
-        ({"adapter": {"rank": "many"}}, "adapter.rank: Input should be a valid integer"),
+        ({"hyperparameters": {"batch_size": 0}}, "batch_size: hyperparameters.batchSize is 0; it must lie from 1"),
+        ({"hyperparameters": {"lora_rank": "many"}}, "lora_rank: hyperparameters.loraRank must be an integer"),
+        ({"hyperparameters": {"beta": 0.2}}, "beta: "),
+        ({"hyperparameters": {"adapter": "full", "lora_rank": 8}}, "lora_rank: "),
         ({"method": "magic"}, "method: Input should be 'sft'"),
         ({"limits": {"max_money": 1}}, "limits.max_money: unknown name"),
         ({"base_model": {"id": "x"}}, "base_model.revision: Field required"),
@@ -114,6 +116,35 @@ def test_a_base_model_that_is_not_there_is_our_fault(make_root: MakeRoot) -> Non
     assert "load_tokenizer" in traceback["traceback"]
 
 
+def test_a_failure_tells_what_it_saw_and_what_to_change(make_root: MakeRoot) -> None:
+    root = make_root()
+    asked = config.load(root / "input" / "data" / "config" / "job.json")
+    failures.report(Failure("divergence", "The loss has climbed."), Folders(root), asked)
+    details = json.loads((root / "checkpoints" / "failure.json").read_text())
+    assert details["suggestion"] == {"hyperparameters": {"learning_rate": 0.004, "warmup_steps": 20}}
+    assert details["evidence"][-1] == "trainer.failures.Failure: The loss has climbed."
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed"),
+    [
+        ({"max_sequence_length": 4096}, {"max_sequence_length": 2048}),
+        ({"max_sequence_length": 256}, {"adapter": "qlora"}),
+        ({"adapter": "full", "lora_rank": None, "lora_alpha": None}, {"adapter": "lora"}),
+    ],
+)
+def test_a_lack_of_memory_suggests_what_the_ladder_could_not_do(
+    asked: dict[str, object], changed: dict[str, object]
+) -> None:
+    parsed = config.JobConfig.model_validate(job_config(hyperparameters=asked))
+    assert suggestions.change("oom", parsed.hyperparameters) == {"hyperparameters": changed}
+
+
+def test_a_fault_of_the_data_suggests_no_setting() -> None:
+    parsed = config.JobConfig.model_validate(job_config())
+    assert suggestions.change("bad_dataset", parsed.hyperparameters) is None
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -131,7 +162,7 @@ def test_errors_of_libraries_get_a_code(error: BaseException, code: str) -> None
 
 
 def test_the_failure_file_stays_small_and_whole_whatever_the_message(tmp_path: Path) -> None:
-    failures.report(Failure("internal", "Zürich → 東京 " * 500), Folders(tmp_path), attempt=2)
+    failures.report(Failure("internal", "Zürich → 東京 " * 500), Folders(tmp_path))
     said = failure(tmp_path)
     assert said["message"].startswith("Zürich → 東京")
     assert said["hint"] == failures.CODES["internal"][1]

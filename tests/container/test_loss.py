@@ -8,42 +8,110 @@ from trainer import loss
 
 def scores(head: torch.nn.Linear, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[Any, Any, Any]:
     hidden = hidden.clone().requires_grad_()
-    total, correct = loss._score(head, hidden, targets)
-    total.backward()
+    total, correct = loss.score(head, hidden, targets)
+    (total / 3).backward()
     return total.item(), correct.item(), hidden.grad
 
 
-def test_scoring_in_chunks_gives_the_loss_and_gradient_of_scoring_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_scoring_in_chunks_gives_the_loss_and_gradient_of_plain_cross_entropy(
+    monkeypatch: pytest.MonkeyPatch, frozen: bool, bias: bool
+) -> None:
     torch.manual_seed(0)
-    head = torch.nn.Linear(16, 50, bias=False)
+    head = torch.nn.Linear(16, 50, bias=bias).requires_grad_(not frozen)
     hidden, targets = torch.randn(100, 16), torch.randint(50, (100,))
-    total, correct, gradient = scores(head, hidden, targets)
-    monkeypatch.setattr(loss, "CHUNK", 7)
-    chunked = scores(head, hidden, targets)
-    assert chunked[:2] == (pytest.approx(total), correct)
-    assert torch.allclose(chunked[2], gradient, atol=1e-6)
+    plain = hidden.clone().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(head(plain), targets, reduction="sum")
+    (expected / 3).backward()
+    for chunk in (7, 1_024):
+        monkeypatch.setattr(loss, "CHUNK", chunk)
+        total, correct, gradient = scores(head, hidden, targets)
+        assert total == pytest.approx(expected.item())
+        assert correct == (head(hidden).argmax(-1) == targets).sum()
+        torch.testing.assert_close(gradient, plain.grad)
 
 
-def test_the_loss_is_that_of_trl_itself(tiny: Any, tmp_path: Any) -> None:
+def test_a_trained_head_gets_its_gradient_too() -> None:
+    torch.manual_seed(0)
+    head, hidden, targets = torch.nn.Linear(16, 50), torch.randn(9, 16), torch.randint(50, (9,))
+    torch.nn.functional.cross_entropy(head(hidden), targets, reduction="sum").backward()
+    expected = head.weight.grad.clone()
+    head.zero_grad()
+    loss.score(head, hidden, targets)[0].backward()
+    torch.testing.assert_close(head.weight.grad, expected)
+
+
+def test_a_batch_without_labels_has_a_loss_of_zero_that_can_be_differentiated() -> None:
+    head, hidden = torch.nn.Linear(16, 50).requires_grad_(False), torch.randn(0, 16, requires_grad=True)
+    total, correct = loss.score(head, hidden, torch.zeros(0, dtype=torch.long))
+    total.backward()
+    assert (total.item(), correct.item()) == (0, 0)
+
+
+ROWS = {
+    "input_ids": [[5, 6, 7, 8], [9, 10, 11], [12, 13, 14, 15, 16, 17]],
+    "labels": [[-100, 6, 7, 8], [-100, -100, 11], [12, 13, 14, 15, 16, 17]],
+}
+
+
+def trainer(kind: Any, tiny: Any, folder: Any, **settings: Any) -> Any:
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
-    rows = Dataset.from_dict({"input_ids": [[5, 6, 7, 8], [9, 10, 11]], "labels": [[-100, 6, 7, 8], [-100, -100, 11]]})
+    return kind(
+        model=AutoModelForCausalLM.from_pretrained(tiny),
+        args=SFTConfig(
+            output_dir=str(folder),
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            disable_tqdm=True,
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            save_strategy="no",
+            logging_steps=1,
+            **settings,
+        ),
+        train_dataset=Dataset.from_dict(ROWS),
+        processing_class=AutoTokenizer.from_pretrained(tiny),
+        peft_config=LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear"),
+    )
 
-    def evaluated(kind: type[SFTTrainer]) -> dict[str, float]:
-        trainer = kind(
-            model=AutoModelForCausalLM.from_pretrained(tiny),
-            args=SFTConfig(
-                output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none", disable_tqdm=True, max_length=None
-            ),
-            train_dataset=rows,
-            processing_class=AutoTokenizer.from_pretrained(tiny),
-            peft_config=LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear"),
-        )
-        return trainer.evaluate(rows)
 
-    ours, theirs = evaluated(loss.AssistantOnlyTrainer), evaluated(SFTTrainer)
-    assert ours["eval_loss"] == pytest.approx(theirs["eval_loss"], rel=1e-5)
-    assert ours["eval_mean_token_accuracy"] == pytest.approx(theirs["eval_mean_token_accuracy"])
+def test_training_reports_the_losses_and_gradient_norms_of_trl_itself(tiny: Any, tmp_path: Any) -> None:
+    from trl import SFTTrainer
+
+    histories = []
+    for kind in (loss.AssistantOnlyTrainer, SFTTrainer):
+        made = trainer(kind, tiny, tmp_path, max_steps=4, per_device_train_batch_size=1, gradient_accumulation_steps=2)
+        made.train()
+        histories.append([line for line in made.state.log_history if "loss" in line])
+    ours, theirs = histories
+    assert len(ours) == 4
+    for name in ("loss", "grad_norm"):
+        assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-4)
+
+
+def test_the_evaluations_loss_is_the_mean_over_tokens_whatever_the_batches(tiny: Any, tmp_path: Any) -> None:
+    from trl import SFTTrainer
+
+    together = trainer(SFTTrainer, tiny, tmp_path, per_device_eval_batch_size=3)
+    expected = together.evaluate(together.train_dataset)
+    for size in (1, 2, 3):
+        made = trainer(loss.AssistantOnlyTrainer, tiny, tmp_path, per_device_eval_batch_size=size)
+        found = made.evaluate(made.train_dataset)
+        assert found["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-5)
+        assert found["eval_mean_token_accuracy"] == pytest.approx(expected["eval_mean_token_accuracy"])
+        assert made.state.log_history[-1]["eval_loss"] == found["eval_loss"]
+
+
+def test_a_model_whose_head_bends_the_logits_is_left_to_trl(tiny: Any) -> None:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(tiny)
+    assert loss._has_plain_head(config)
+    config.final_logit_softcapping = 30.0
+    assert not loss._has_plain_head(config)

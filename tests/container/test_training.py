@@ -8,7 +8,8 @@ import pytest
 
 from tests.container.conftest import MakeRoot
 from tests.container.programs import run
-from trainer import files
+from trainer import config, data, files
+from trainer.folders import Folders
 
 # Recorded with torch 2.13.0, transformers 5.23.0, peft 0.21.2, trl 1.16.0 on x86-64.
 RECORDED_LOSSES = {1: 7.7979, 5: 2.1949, 10: 0.9527, 20: 0.3897}
@@ -32,7 +33,10 @@ def test_losses_are_those_recorded(tuned: Path) -> None:
 def test_each_metrics_line_has_every_field_of_the_contract(tuned: Path) -> None:
     lines = [json.loads(line) for line in (tuned / "checkpoints" / "metrics.jsonl").read_text().splitlines()]
     fields = "time phase step total_steps epoch total_epochs training_loss validation_loss learning_rate"
-    assert {tuple(line) for line in lines} == {(*fields.split(), "trained_tokens", "seconds_remaining")}
+    fields += " trained_tokens seconds_remaining tokens_per_second"
+    assert {tuple(line)[:12] for line in lines} == {tuple(fields.split())}
+    extras = {name for line in lines for name in tuple(line)[12:]}
+    assert extras == {"gradient_norm", "token_accuracy"}
     assert [line["phase"] for line in lines[-2:]] == ["evaluating", "saving"]
     assert lines[0]["total_steps"] == 20
     assert lines[-1]["seconds_remaining"] == 0
@@ -65,12 +69,10 @@ def test_the_adapter_loads_back_and_scores_as_the_run_said(tuned: Path, tiny: Pa
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from trainer import data
-
     tokenizer = AutoTokenizer.from_pretrained(tuned / "model")
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), tuned / "model")
-    examples = data.read(tuned / "input" / "data" / "validation", tokenizer, 256)
-    assert _loss(model, examples) == pytest.approx(card(tuned)["metrics"]["validation_loss"], rel=1e-3)
+    _, validation = data.load(Folders(tuned), tokenizer, config.load(Folders(tuned).job_config))
+    assert _loss(model, validation) == pytest.approx(card(tuned)["metrics"]["validation_loss"], rel=1e-3)
 
 
 def _loss(model: Any, examples: Any) -> float:
@@ -78,10 +80,9 @@ def _loss(model: Any, examples: Any) -> float:
 
     total = 0.0
     with torch.inference_mode():
-        for ids, labels in zip(examples.input_ids, examples.labels, strict=True):
-            count = (labels[1:] != -100).sum()
-            output = model(input_ids=torch.from_numpy(ids[None]), labels=torch.from_numpy(labels[None]))
-            total += output.loss.item() * count
+        for example in examples.dataset.with_format("torch"):
+            ids, labels = example["input_ids"][None], example["labels"][None]
+            total += model(input_ids=ids, labels=labels).loss.item() * int((labels[:, 1:] != -100).sum())
     return total / examples.trained
 
 
@@ -93,7 +94,7 @@ def test_the_adapter_names_the_base_model_not_a_folder(tuned: Path) -> None:
 def test_only_the_top_layers_are_trained_when_asked(make_root: MakeRoot) -> None:
     from safetensors import safe_open
 
-    root = make_root(adapter={"rank": 4, "alpha": 8, "layers": 1}, hyperparameters={"epochs": 1})
+    root = make_root(hyperparameters={"epochs": 1, "lora_rank": 4, "lora_layers": 1})
     assert run("trainer.train", "--root", root).exit_code == 0
     with safe_open(root / "model" / "adapter_model.safetensors", "pt") as adapter:
         assert {name.split(".")[4] for name in adapter.keys()} == {"3"}  # noqa: SIM118  # not a dict

@@ -1,4 +1,4 @@
-"""What happens beside the training steps: progress, checkpoints, and the reasons to end early."""
+"""What happens beside the training steps: progress and checkpoints."""
 
 import json
 import math
@@ -8,15 +8,23 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from trainer import checkpoints, log
+from trainer import checkpoints, distribution, log, watch
 from trainer.budget import Budget
-from trainer.failures import Failure
-from trainer.interruption import Interruption
 
-CHECKPOINT_SECONDS = 300
 CLOCK_SECONDS = 5
-# Half of what SageMaker grants after SIGTERM: the rest is for writing the failure and copying to S3.
-EVALUATION_GRACE_SECONDS = 60
+# Saving may take this part of the time; where five minutes of work would be at risk, up to five times as much.
+SAVING_SHARE, MOST_SAVING_SHARE = 0.02, 0.1
+AT_RISK_SECONDS = 300
+# What trainers log under names of their own → what metrics.jsonl calls it.
+EXTRAS = {
+    "grad_norm": "gradient_norm",
+    "mean_token_accuracy": "token_accuracy",
+    "eval_mean_token_accuracy": "token_accuracy",
+    "rewards/accuracies": "reward_accuracy",
+    "eval_rewards/accuracies": "reward_accuracy",
+    "rewards/margins": "reward_margin",
+    "eval_rewards/margins": "reward_margin",
+}
 
 
 class Progress(TrainerCallback):
@@ -25,19 +33,23 @@ class Progress(TrainerCallback):
     def __init__(self, metrics_file: Path, budget: Budget) -> None:
         self._file = metrics_file
         self._budget = budget
-        self._began: tuple[float, int] | None = None
+        self._began: tuple[float, int, int] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._began = (time.monotonic(), state.global_step)
+        self._began = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+        extras = {ours: round(logs[name], 6) for name, ours in EXTRAS.items() if name in logs}
         if "loss" in logs:
-            self.write("training", args, state, training_loss=logs["loss"], learning_rate=logs["learning_rate"])
+            values = {"training_loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+            self.write("training", args, state, **values, **extras)
         elif "eval_loss" in logs:
-            self.write("evaluating", args, state, validation_loss=logs["eval_loss"])
+            self.write("evaluating", args, state, validation_loss=logs["eval_loss"], **extras)
 
     def write(self, phase: str, args: Any, state: Any, **values: float) -> None:
         """One line; `values` fill training_loss, validation_loss and learning_rate, which are null otherwise."""
+        if not distribution.is_first():
+            return
         line = {
             "time": log.now(),
             "phase": phase,
@@ -49,7 +61,7 @@ class Progress(TrainerCallback):
             "validation_loss": None,
             "learning_rate": None,
             "trained_tokens": int(state.num_input_tokens_seen),
-            "seconds_remaining": self._seconds_remaining(state),
+            **self._speed(state),
             **values,
         }
         with self._file.open("a", encoding="utf-8") as file:
@@ -57,11 +69,15 @@ class Progress(TrainerCallback):
         log.info(_sentence(line), **{key: value for key, value in line.items() if key != "time"})
         self._budget.save(every=CLOCK_SECONDS)
 
-    def _seconds_remaining(self, state: Any) -> int | None:
+    def _speed(self, state: Any) -> dict[str, Any]:
         if self._began is None or state.global_step <= self._began[1]:
-            return None
-        seconds_per_step = (time.monotonic() - self._began[0]) / (state.global_step - self._began[1])
-        return round(seconds_per_step * (state.max_steps - state.global_step))
+            return {"seconds_remaining": None, "tokens_per_second": None}
+        began, step, tokens = self._began
+        seconds = time.monotonic() - began
+        return {
+            "seconds_remaining": round(seconds / (state.global_step - step) * (state.max_steps - state.global_step)),
+            "tokens_per_second": round((int(state.num_input_tokens_seen) - tokens) / seconds, 1),
+        }
 
 
 def _sentence(line: dict[str, Any]) -> str:
@@ -73,54 +89,39 @@ def _sentence(line: dict[str, Any]) -> str:
     return f"{place} - {line['phase']}"
 
 
-class Watchdog(TrainerCallback):
-    """Stops a run whose loss is no longer a number, before a checkpoint of it is saved."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
-        for name in ("loss", "eval_loss", "grad_norm"):
-            if name in logs and not math.isfinite(logs[name]):
-                raise Failure("nan_loss", f"At step {state.global_step} the {name} became {logs[name]}.")
-
-
-class Endings(TrainerCallback):
-    """Ends the run after a step when it was asked to stop or when the next step would break a cap."""
-
-    def __init__(self, budget: Budget, interruption: Interruption) -> None:
-        self.ended = "completed"
-        self._budget = budget
-        self._interruption = interruption
-        self._step_began = time.monotonic()
-        self._longest_step = 0.0
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._step_began = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step >= state.max_steps:
-            return
-        self._longest_step = max(self._longest_step, time.monotonic() - self._step_began)
-        reason = "stopped" if self._interruption.requested else self._budget.exhausted(self._longest_step)
-        if reason:
-            self.ended = reason
-            control.should_log = control.should_save = control.should_training_stop = True
-
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._interruption.waiting_seconds > EVALUATION_GRACE_SECONDS:
-            raise Failure("interrupted", "The run was stopped during an evaluation.")
-
-
 class Checkpoints(TrainerCallback):
-    """Saves every five minutes besides the regular steps, and marks each checkpoint once all of it is written."""
+    """Decides when to save, and marks each checkpoint once all of it is written.
+
+    The first step is saved at once: a disk that is too small shows in the first minute, and so does what a checkpoint
+    costs, from which the interval follows.
+    """
 
     def __init__(self) -> None:
-        self._saved = time.monotonic()
+        self._saved = self._busy_since = time.monotonic()
+        self._interval = 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            control.should_save = True
+        due = time.monotonic() - self._saved >= self._interval and watch.is_healthy(state)
+        control.should_save |= bool(distribution.word_of_first(due))
         # A report that spans a checkpoint would start anew after a resume and read differently.
         control.should_log |= control.should_save
+        self._busy_since = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._busy_since = time.monotonic()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._busy_since = time.monotonic()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        checkpoints.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        distribution.wait()
+        if distribution.is_first():
+            checkpoints.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         self._saved = time.monotonic()
+        self._interval = interval(self._saved - self._busy_since)
+
+
+def interval(seconds_per_checkpoint: float) -> float:
+    """Seconds of training between two checkpoints, from the seconds that one takes."""
+    cheap = seconds_per_checkpoint / SAVING_SHARE
+    return max(min(cheap, AT_RISK_SECONDS), seconds_per_checkpoint / MOST_SAVING_SHARE)

@@ -1,21 +1,27 @@
-"""The job config (input/data/config/job.json), checked as a whole before anything heavy is imported."""
+"""The job config (input/data/config/job.json), checked as a whole before anything heavy is imported.
+
+Its hyperparameters are those of the platform's own table, so that API, documentation and trainer cannot disagree.
+"""
 
 import difflib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from luthier.errors import InvalidRequest
+from luthier.jobs import hyperparameters as table
 from trainer.failures import Failure
 
-MethodName = Literal["sft"]
-SchedulerName = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+MethodName = Literal["sft", "dpo", "orpo", "kto"]
+ExportKind = Literal["merged", "pytorch", "gguf-f16", "gguf-q8_0", "onnx", "tensorrt"]
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 class BaseModelRef(_Section):
@@ -25,26 +31,22 @@ class BaseModelRef(_Section):
     revision: Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class Adapter(_Section):
-    """LoRA (https://arxiv.org/abs/2106.09685). `layers` trains only that many layers, counted from the top."""
+class StartFrom(_Section):
+    """The model whose adapter, in input/data/adapter, this run goes on from."""
 
-    type: Literal["lora"] = "lora"
-    rank: Annotated[int, Field(ge=1, le=512)] = 16
-    alpha: Annotated[float, Field(gt=0, le=2048)] = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
-    layers: Annotated[int, Field(ge=1)] | None = None
+    model: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Hyperparameters(_Section):
-    """`batch_size` is rows per step; `warmup_steps` is cut to the length of the run."""
+class Evaluation(_Section):
+    """What is asked of the finished model, and of its base model for comparison.
 
-    epochs: Annotated[float, Field(gt=0, le=100)] = 3
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    max_sequence_length: Annotated[int, Field(ge=8, le=1_048_576)] = 2048
-    lr_scheduler: SchedulerName = "linear"
+    generate: whether held-out rows are answered and scored; tasks: names of lm-eval tasks in input/data/tasks.
+    """
+
+    generate: bool = True
+    max_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
+    max_new_tokens: Annotated[int, Field(ge=1, le=8_192)] = 256
+    tasks: list[str] = []
 
 
 class Limits(_Section):
@@ -59,6 +61,35 @@ class Names(_Section):
     model: str = ""
 
 
+_ROWS = {row.name: row for row in table.HYPERPARAMETERS}
+
+
+def _hyperparameters(given: Any, info: Any) -> SimpleNamespace:
+    """Every hyperparameter by name, checked by the table. What means nothing to this job is None."""
+    if not isinstance(given, dict):
+        raise ValueError("must be an object")
+    method = info.data.get("method", "sft")
+    if problems := [problem for name in given if (problem := _fault(name, given, method))]:
+        raise ValueError("; ".join(problems))
+    return SimpleNamespace(**dict.fromkeys(_ROWS) | _resolved(given, method))
+
+
+def _fault(name: str, given: dict[str, Any], method: str) -> str | None:
+    if name not in _ROWS:
+        return f"{name}: unknown name{_nearest_of(name, list(_ROWS))}"
+    try:
+        _resolved({"adapter": given.get("adapter"), name: given[name]}, method)
+    except InvalidRequest as error:
+        return f"{name}: {error.message}"
+    return None
+
+
+def _resolved(given: dict[str, Any], method: str) -> dict[str, Any]:
+    # The base model's own limit is known to its config only, which the recipe reads.
+    wired = {_ROWS[name].wire: value for name, value in given.items() if value is not None}
+    return table.resolve(wired, longest=int(_ROWS["max_sequence_length"].maximum or 0), method=method)
+
+
 class JobConfig(_Section):
     version: Literal[1]
     organization_id: str
@@ -67,8 +98,11 @@ class JobConfig(_Section):
     method: MethodName = "sft"
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
     base_model: BaseModelRef
-    adapter: Adapter = Adapter()
-    hyperparameters: Hyperparameters = Hyperparameters()
+    start_from: StartFrom | None = None
+    # By name, as in luthier.jobs.hyperparameters; "auto" is resolved once the data is known.
+    hyperparameters: Annotated[Any, BeforeValidator(_hyperparameters), Field(validate_default=True)] = {}
+    evaluation: Evaluation = Evaluation()
+    exports: list[ExportKind] = []
     limits: Limits = Limits()
     names: Names = Names()
 
@@ -93,14 +127,19 @@ def _problem(details: Any) -> str:
     field = ".".join(place)
     if details["type"] == "extra_forbidden":
         return f"{field}: unknown name{_nearest(place)}"
+    if details["type"] == "value_error":
+        return f"{field}: {details['ctx']['error']}"
     given = "" if details["type"] == "missing" else f" (given: {details['input']!r:.80})"
     return f"{field}: {details['msg']}{given}"
 
 
 def _nearest(place: list[str]) -> str:
-    names = list(_section_at(place[:-1]).model_fields)
-    found = difflib.get_close_matches(place[-1], names, n=1)
-    return f", did you mean {found[0]}?" if found else f", known are: {', '.join(names)}"
+    return _nearest_of(place[-1], list(_section_at(place[:-1]).model_fields))
+
+
+def _nearest_of(name: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {found[0]}?" if found else f", known are: {', '.join(known)}"
 
 
 def _section_at(place: list[str]) -> type[BaseModel]:

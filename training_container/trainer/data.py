@@ -1,175 +1,170 @@
-"""From a channel's JSONL files to token ids and labels. A wrong row stops the run and is named by file and line."""
+"""From a job's JSONL files to the examples that a trainer takes. Memory stays flat whatever their size."""
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from luthier.datasets.report import Report, examine
-from luthier.datasets.rows import Finding, Row, parse_row
-from trainer import log, templates
+from luthier.datasets.rows import Row
+from trainer import encoding, log, templates, tokenized
+from trainer.channels import FINDINGS_SHOWN, Place, batches
+from trainer.encoding import IGNORED, Columns, Encoded
 from trainer.failures import Failure
+from trainer.folders import Folders
+from trainer.sources import Source
+from trainer.templates import Rendered
 
-IGNORED = -100  # the label that PyTorch's cross entropy leaves out
-ROWS_AT_ONCE = 1_000
-FINDINGS_SHOWN = 10
+__all__ = ["IGNORED", "Examples", "held_out", "load", "render"]
 
 
 @dataclass
 class Examples:
-    """What a channel yields. tokens: all of them once; trained: those that carry loss; lengths in tokens."""
+    """One channel, or the part of one, in tokens.
 
-    rows: int = 0
+    rows, truncated and dropped count rows: all of them, those that were cut, and those that yield no example, since
+    the cut left nothing to train or two answers do not differ. tokens: all that a model sees in one epoch; trained:
+    those that carry loss; longest: of one sequence. overlap: validation rows that are also trained on. sha256: of the
+    channel's files.
+    """
+
+    channel: str
+    path: Path
     sha256: str = ""
-    input_ids: list[Any] = field(default_factory=list)
-    labels: list[Any] = field(default_factory=list)
+    rows: int = 0
+    examples: int = 0
     tokens: int = 0
     trained: int = 0
     truncated: int = 0
     dropped: int = 0
+    longest: int = 0
+    overlap: int = 0
 
     def __len__(self) -> int:
-        return len(self.input_ids)
+        return self.examples
 
+    @cached_property
     def dataset(self) -> Any:
-        """The same as a `datasets.Dataset`, which is what TRL takes."""
+        """A `datasets.Dataset`, mapped into memory, with the columns of `tokenized.COLUMNS`."""
         from datasets import Dataset
 
-        return Dataset.from_dict({"input_ids": self.input_ids, "labels": self.labels})
+        return Dataset.from_file(str(self.path))
+
+    def count(self, encoded: Encoded, max_length: int) -> None:
+        self.rows += 1
+        self.examples += len(encoded.examples)
+        self.tokens += encoded.tokens
+        self.trained += encoded.trained
+        self.truncated += encoded.truncated
+        self.dropped += not encoded.examples
+        if encoded.examples:
+            self.longest = max(self.longest, min(encoded.longest, max_length))
 
 
-def read(channel: Path, tokenizer: Any, max_length: int) -> Examples | None:
-    """All examples of a channel in file order, cut at `max_length` tokens; None if there is no such channel."""
-    paths = sorted(channel.glob("*.jsonl"))
-    if not paths:
-        return None
-    _check(paths)
-    examples = Examples(sha256=_sha256(paths))
-    rows = _rows(paths)
-    while batch := list(islice(rows, ROWS_AT_ONCE)):
-        _add(examples, batch, tokenizer, max_length)
-    _judge(examples, channel.name, max_length)
-    return examples
+def load(folders: Folders, tokenizer: Any, config: Any) -> tuple[Examples, Examples | None]:
+    """The examples to train on and those to validate with, in file order; the latter None if there are none.
+
+    Without a validation channel, rows are held out of the training one (see `split`). Raises Failure(bad_dataset),
+    Failure(template_missing), and OSError on a full disk.
+    """
+    source = Source(folders, config)
+    folder = folders.root / "tokenized"
+    key = source.key(templates.fingerprint(tokenizer))
+    parts = tokenized.obtain(folder, key, lambda draft: _tokenize(source, tokenizer, draft))
+    # As the rows were rendered; training, saving and serving go on with it.
+    tokenizer.chat_template = tokenizer.chat_template or templates.PLAIN_TEMPLATE
+    loaded = [Examples(path=tokenized.path_of(folder, key, part), **counts) for part, counts in parts.items()]
+    for examples in loaded:
+        _judge(examples, config)
+    return loaded[0], loaded[1] if len(loaded) > 1 else None
 
 
-def _check(paths: list[Path]) -> None:
-    problems = []
-    for path in paths:
-        report = _report(path)
-        problems += [_problem(path, finding) for finding in report.findings[:FINDINGS_SHOWN]]
-        if (more := report.counts.total() - FINDINGS_SHOWN) > 0:
-            problems.append(f"and {more} more in {path.name}")
-    if problems:
-        raise Failure("bad_dataset", " ".join(problems))
+def held_out(folders: Folders, config: Any) -> Iterator[Row]:
+    """The rows that `load` validates with, in file order. Raises Failure(bad_dataset) as it does."""
+    source = Source(folders, config)
+    return (place.row for place in source.places() if place.part == "validation")
 
 
-def _report(path: Path) -> Report:
-    with path.open("rb") as file:
-        return examine(iter(lambda: file.read(1 << 20), b""))
-
-
-def _problem(path: Path, finding: Finding) -> str:
-    return f"{path.name} line {finding.line} {finding.pointer}: {finding.message}".replace(" :", ":")
-
-
-def _sha256(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            for chunk in iter(lambda: file.read(1 << 20), b""):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class _Place:
-    path: Path
-    line: int
-    row: Row
-
-
-def _rows(paths: list[Path]) -> Iterator[_Place]:
-    for path in paths:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if line.strip():
-                    yield _Place(path, number, parse_row(line, number))
-
-
-def _add(examples: Examples, places: list[_Place], tokenizer: Any, max_length: int) -> None:
-    templates.ensure_template(tokenizer, places[0].row.format)
-    examples.rows += len(places)
-    rendered = [text for place in places for text in _render(place, tokenizer)]
-    # A template writes its own special tokens; plain text gets those the tokenizer puts around any text.
-    encoded = tokenizer(
-        [text.text for text in rendered],
-        add_special_tokens=places[0].row.format == "text",
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    for text, ids, offsets in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        _add_example(examples, ids, _labels(ids, offsets, text.trained), max_length)
-
-
-def _render(place: _Place, tokenizer: Any) -> list[templates.Rendered]:
+def render(tokenizer: Any, place: Place) -> list[Rendered]:
+    """The texts of a row; what is wrong with it is said with its file and line."""
     from jinja2 import TemplateError
 
     try:
-        return templates.render(tokenizer, place.row.format, place.row.fields)
-    except TemplateError as error:
-        message = f"{place.path.name} line {place.line}: the base model's chat template refuses the row: {error}"
-        raise Failure("bad_dataset", message) from error
+        return templates.render(tokenizer, place.row)
+    except Failure as failure:
+        raise Failure(failure.code, f"{place}: {failure.message}", failure.hint) from failure
+    except (TemplateError, TypeError) as error:
+        raise Failure("bad_dataset", f"{place}: the base model's chat template refuses the row: {error}") from error
 
 
-def _labels(ids: list[int], offsets: list[tuple[int, int]], trained: list[templates.Span]) -> list[int]:
-    """The ids of tokens that lie inside a trained span, IGNORED for the others."""
-    labels = [IGNORED] * len(ids)
-    spans = iter(trained)
-    span = next(spans, None)
-    for index, (start, end) in enumerate(offsets):
-        while span and start >= span[1]:
-            span = next(spans, None)
-        if span and start >= span[0] and end > start:
-            labels[index] = ids[index]
-    return labels
+def _tokenize(source: Source, tokenizer: Any, draft: Callable[[str], Path]) -> tokenized.Index:
+    """Writes both parts and returns their counts."""
+    shas = {"train": source.train.sha256, "validation": (source.validation or source.train).sha256}
+    parts = {name: Examples(name, draft(name), sha256) for name, sha256 in shas.items()}
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(tokenized.Writer(draft(name), source.config.method)) for name in parts}
+        for places in batches(source.places()):
+            columns = _encode(places, parts, tokenizer, source.config.hyperparameters.max_sequence_length)
+            for name, examples in columns.items():
+                writers[name].write(examples)
+    parts["validation"].overlap = source.overlap
+    counts = {name: asdict(examples) for name, examples in parts.items() if examples.rows}
+    return {name: {key: count for key, count in fields.items() if key != "path"} for name, fields in counts.items()}
 
 
-def _add_example(examples: Examples, ids: list[int], labels: list[int], max_length: int) -> None:
-    import numpy as np
-
-    examples.truncated += len(ids) > max_length
-    ids, labels = ids[:max_length], labels[:max_length]
-    # The first token is predicted from nothing, so a label there trains nothing.
-    trained = sum(label != IGNORED for label in labels[1:])
-    if not trained:
-        examples.dropped += 1
-        return
-    examples.input_ids.append(np.array(ids, dtype=np.int64))
-    examples.labels.append(np.array(labels, dtype=np.int64))
-    examples.tokens += len(ids)
-    examples.trained += trained
+def _encode(
+    places: list[Place], parts: dict[str, Examples], tokenizer: Any, max_length: int
+) -> dict[str, list[Columns]]:
+    """The examples of each part, which are counted there."""
+    rendered = [render(tokenizer, place) for place in places]
+    results = encoding.encode_rendered(tokenizer, [place.row for place in places], rendered, max_length)
+    columns: dict[str, list[Columns]] = {name: [] for name in parts}
+    for place, encoded in zip(places, results, strict=True):
+        parts[place.part].count(encoded, max_length)
+        columns[place.part] += encoded.examples
+    _require_learnable([place for place, encoded in zip(places, results, strict=True) if not encoded.learnable])
+    return columns
 
 
-def _judge(examples: Examples, channel: str, max_length: int) -> None:
+def _require_learnable(places: list[Place]) -> None:
+    if places:
+        more = ", and more" if len(places) > FINDINGS_SHOWN else ""
+        message = f"Rows without a token to train on: {', '.join(map(str, places[:FINDINGS_SHOWN]))}{more}."
+        raise Failure("bad_dataset", message, "Give each row an answer that the chat template shows, or drop the row.")
+
+
+def _judge(examples: Examples, config: Any) -> None:
+    asked = config.hyperparameters
     if not len(examples):
-        message = f"No row of {channel} has a token to train on within max_sequence_length {max_length}."
-        raise Failure("bad_dataset", message, "Raise max_sequence_length or shorten the prompts.")
+        message = f"No row of {examples.channel} has a token to train on within max_sequence_length "
+        hint = "Raise max_sequence_length or shorten the prompts."
+        raise Failure("bad_dataset", f"{message}{asked.max_sequence_length}.", hint)
+    if examples.truncated > examples.rows * asked.max_truncated_share:
+        message = f"{examples.truncated} of {examples.rows} rows of {examples.channel} are longer than "
+        message += (
+            f"max_sequence_length {asked.max_sequence_length}; {examples.dropped} of them lose their whole answer."
+        )
+        hint = f"Raise max_sequence_length, shorten the rows, or raise max_truncated_share {asked.max_truncated_share}."
+        raise Failure("bad_dataset", message, hint)
+    _tell(examples, asked.max_sequence_length)
+
+
+def _tell(examples: Examples, max_length: int) -> None:
     log.info(
         "dataset read",
-        channel=channel,
+        channel=examples.channel,
         rows=examples.rows,
         examples=len(examples),
         tokens=examples.tokens,
         trained_tokens=examples.trained,
     )
-    if examples.truncated or examples.dropped:
+    if examples.truncated:
         log.warning(
             f"rows are longer than max_sequence_length {max_length}",
-            channel=channel,
+            channel=examples.channel,
             truncated=examples.truncated,
             dropped=examples.dropped,
         )
+    if examples.overlap:
+        log.warning("validation rows are also trained on", channel=examples.channel, overlap=examples.overlap)

@@ -5,30 +5,30 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import distribution
+
 
 @dataclass(frozen=True)
 class Device:
-    """`gpus` visible GPUs, whether they compute in bf16, and the type of the base weights ("float32", …)."""
+    """What one process trains on.
+
+    gpus: visible ones; bf16: whether they compute in it; weights: type of the base weights ("float32", …);
+    memory_bytes: free on the process's GPU, or on the machine.
+    """
 
     gpus: int
     bf16: bool
     weights: str
+    memory_bytes: int
 
     @property
     def training_arguments(self) -> dict[str, Any]:
-        """Activation checkpointing costs a second forward pass, so it stays off; memory is judged before the launch."""
         return {
             "use_cpu": self.gpus == 0,
             "bf16": self.bf16,
-            "activation_checkpointing": False,
             "dataloader_pin_memory": self.gpus > 0,
+            "ddp_backend": "gloo" if self.gpus == 0 and distribution.world_size() > 1 else None,
         }
-
-    @property
-    def loading_arguments(self) -> dict[str, Any]:
-        """For from_pretrained. A model is spread over several GPUs, since one process trains."""
-        spread = {"device_map": "auto"} if self.gpus > 1 else {}
-        return {"dtype": self.weights, **spread}
 
 
 def prepare_environment() -> None:
@@ -37,7 +37,9 @@ def prepare_environment() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # The job runs without network: nothing may try to reach a hub or report home.
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
@@ -47,8 +49,14 @@ def detect() -> Device:
     import torch
 
     gpus = torch.cuda.device_count()
-    bf16 = gpus > 0 and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Device(gpus, bf16, "bfloat16" if bf16 else "float32")
+    if not gpus:
+        import psutil
+
+        # Processes beside each other share the machine.
+        return Device(0, False, "float32", psutil.virtual_memory().available // distribution.processes_here())
+    torch.cuda.set_device(distribution.local_rank())
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return Device(gpus, bf16, "bfloat16" if bf16 else "float32", torch.cuda.mem_get_info()[0])
 
 
 def avoid_triton() -> None:

@@ -1,34 +1,75 @@
 """The finished model folder: adapter, tokenizer, chat template and, last of all, the card that makes it a model."""
 
-import hashlib
 import platform
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trainer import files
+from trainer import distribution, failures, files, log
+from trainer.job import Job
 
 CARD = "model_card.json"
 FORMAT_VERSION = 1
-LIBRARIES = ("torch", "transformers", "peft", "trl")
+LIBRARIES = ("torch", "transformers", "peft", "trl", "tokenizers", "safetensors", "accelerate")
 
 
-def save(model: Any, tokenizer: Any, card: dict[str, Any], folder: Path) -> None:
-    """Write everything to a draft beside `folder`, then move it in. Raises OSError on a full disk."""
+def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any]) -> None:
+    """Write everything to a draft beside the model folder, then move it in. Raises OSError on a full disk."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    # Every process has to give its part of sharded weights; one of them writes.
+    state = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else model.state_dict()
+    if not distribution.is_first():
+        return
+    folder = job.folders.model
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        # The vocabulary never changes; PEFT would ask the hub to find that out.
-        model.save_pretrained(draft, save_embedding_layers=False)
+        _write_weights(job, model, state, draft)
         tokenizer.save_pretrained(draft)
         # PEFT's generated README describes nothing of this run.
         (draft / "README.md").unlink(missing_ok=True)
-        files.write_json(draft / CARD, {**card, "files": files.listing(draft)})
+        listed = files.listing(draft)
+        exported = _exports(job, draft)
+        files.write_json(draft / CARD, {**card, "files": listed, "exports": exported})
         _move(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_weights(job: Job, model: Any, state: dict[str, Any], folder: Path) -> None:
+    if hasattr(model, "peft_config"):
+        # The folder it was loaded from means nothing elsewhere.
+        model.peft_config["default"].base_model_name_or_path = job.config.base_model.id
+        model.peft_config["default"].revision = job.config.base_model.revision
+        # The vocabulary never changes; PEFT would ask the hub to find that out.
+        model.save_pretrained(folder, state_dict=state, save_embedding_layers=False, selected_adapters=["default"])
+        return
+    from transformers import AutoConfig
+
+    width = AutoConfig.from_pretrained(job.folders.base_model).dtype or model.dtype
+    model.config.dtype = width
+    model.save_pretrained(folder, state_dict={name: value.to(width) for name, value in state.items()})
+
+
+def _exports(job: Job, folder: Path) -> list[dict[str, Any]]:
+    """A row for each export. One that fails is a row too: the training is done, and can be exported again."""
+    kinds = list(job.config.exports)
+    if job.config.hyperparameters.use_dora and "merged" not in kinds:
+        kinds.append("merged")
+    return [_export(kind, job, folder) for kind in kinds]
+
+
+def _export(kind: str, job: Job, folder: Path) -> dict[str, Any]:
+    from trainer import exports
+
+    try:
+        return exports.export(kind, folder, job.folders.base_model, folder / "exports" / kind)
+    except Exception as error:
+        failure = failures.classify(error)
+        log.error(f"the export {kind} failed: {failure.message}", code=failure.code)
+        return {"kind": kind, "error": {"code": failure.code, "message": failure.message, "hint": failure.hint}}
 
 
 def _move(draft: Path, folder: Path) -> None:
@@ -37,12 +78,6 @@ def _move(draft: Path, folder: Path) -> None:
     (folder / CARD).unlink(missing_ok=True)
     for path in sorted(draft.iterdir(), key=lambda path: path.name == CARD):
         shutil.move(path, folder / path.name)
-
-
-def template_sha256(tokenizer: Any) -> str | None:
-    """Hex digest of the chat template: the same from training to serving."""
-    template = tokenizer.chat_template
-    return hashlib.sha256(template.encode()).hexdigest() if template else None
 
 
 def versions() -> dict[str, str]:

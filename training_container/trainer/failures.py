@@ -7,13 +7,18 @@ The platform shows `code`, `message` and `hint` on the job itself. SageMaker car
 import errno
 import json
 import traceback
+from typing import TYPE_CHECKING
 
-from trainer import files, log
+from trainer import files, log, suggestions
 from trainer.folders import Folders
+
+if TYPE_CHECKING:
+    from trainer.config import JobConfig
 
 USER, OURS, RESUMABLE = 1, 2, 3
 MAX_FAILURE_BYTES = 1_000
 MAX_TRACEBACK_CHARACTERS = 20_000
+EVIDENCE_LINES, MAX_EVIDENCE_CHARACTERS = 3, 300
 
 # code: (exit code, hint). The hint ends up in front of the person who started the job.
 CODES = {
@@ -24,7 +29,15 @@ CODES = {
         "Give the rows as prompt and completion, or fine-tune the instruction-tuned variant of this model.",
     ),
     "nan_loss": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),
+    "zero_loss": (USER, "Check what is trained in a preview of the rows, and lower learning_rate."),
+    "divergence": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),
     "oom": (USER, "Lower batch_size or max_sequence_length, or choose hardware with more memory."),
+    "bad_adapter": (
+        USER,
+        "Start from a LoRA adapter of the same base model, as safetensors with its adapter_config.json.",
+    ),
+    "unservable": (USER, "Train with rank up to 256 on the linear layers of the blocks, or export merged weights."),
+    "bad_tasks": (USER, "Correct the task files in the tasks channel, or leave their names out."),
     "bad_base_model": (OURS, "Stage the base model again."),
     "disk_full": (OURS, "Give the job a larger volume and restart it: it continues from the last checkpoint."),
     "interrupted": (RESUMABLE, "Restart the job: it continues from the last checkpoint."),
@@ -32,6 +45,8 @@ CODES = {
     "model_not_found": (USER, "Check the model id and the revision."),
     "no_safetensors": (USER, "Choose a model that is published as safetensors: pickle files are never loaded."),
     "network": (OURS, "Start the job again: staging continues with the files that are missing."),
+    "export_unsupported": (USER, "Choose another kind of export for this model."),
+    "export_failed": (OURS, "The model itself is unharmed. Export another kind, and report the numbers of this one."),
     "internal": (OURS, "Restart the job. If it fails again, report the traceback in checkpoints/failure.json."),
 }
 
@@ -82,14 +97,16 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def report(error: BaseException, folders: Folders, attempt: int) -> int:
-    """Log the failure, leave its short form for SageMaker and the traceback beside the checkpoints; the exit code."""
+def report(error: BaseException, folders: Folders, config: "JobConfig | None" = None) -> int:
+    """Log the failure, leave its short form for SageMaker and its details beside the checkpoints; the exit code."""
     failure = classify(error)
     details = {
-        "attempt": attempt,
+        "attempt": config.attempt if config else 1,
         "code": failure.code,
         "message": failure.message,
         "hint": failure.hint,
+        "evidence": [*log.recent(), *_last_lines(error)],
+        "suggestion": suggestions.change(failure.code, config.hyperparameters) if config else None,
         "traceback": "".join(traceback.format_exception(error))[-MAX_TRACEBACK_CHARACTERS:],
     }
     for path, content in ((folders.failure, _short(failure)), (folders.traceback, details)):
@@ -99,6 +116,12 @@ def report(error: BaseException, folders: Folders, attempt: int) -> int:
             continue  # a full disk must not hide the failure that is being reported
     log.error(failure.message, code=failure.code, hint=failure.hint)
     return failure.exit_code
+
+
+def _last_lines(error: BaseException) -> list[str]:
+    """Where it happened and what was said, as a traceback ends."""
+    lines = "".join(traceback.format_exception(error)).strip().splitlines()
+    return [line.strip()[:MAX_EVIDENCE_CHARACTERS] for line in lines[-EVIDENCE_LINES:]]
 
 
 def _short(failure: Failure) -> dict[str, str]:

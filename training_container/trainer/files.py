@@ -9,10 +9,15 @@ from typing import Any
 
 def write_json(path: Path, content: Any) -> None:
     """Replace `path` in one step. Raises OSError, for example when the disk is full."""
+    write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """The same for any text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.write_text(content, encoding="utf-8")
         os.replace(draft, path)
     except OSError:
         draft.unlink(missing_ok=True)

@@ -19,12 +19,27 @@ class Folders:
         return self.root / "input" / "data" / "model"
 
     @property
+    def adapter(self) -> Path:
+        """The adapter that the run goes on from, if it does."""
+        return self.root / "input" / "data" / "adapter"
+
+    @property
     def train(self) -> Path:
         return self.root / "input" / "data" / "train"
 
     @property
     def validation(self) -> Path:
         return self.root / "input" / "data" / "validation"
+
+    @property
+    def tasks(self) -> Path:
+        """lm-eval task files."""
+        return self.root / "input" / "data" / "tasks"
+
+    @property
+    def resources(self) -> Path:
+        """SageMaker's list of the hosts of this job."""
+        return self.root / "input" / "config" / "resourceconfig.json"
 
     @property
     def checkpoints(self) -> Path:

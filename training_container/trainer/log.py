@@ -2,12 +2,24 @@
 
 import json
 import logging
+import os
 import sys
 import warnings
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
 _LEVELS = {"DEBUG": "info", "INFO": "info", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
+
+
+# What a failure shows as evidence.
+_RECENT_LINES, _MAX_CHARACTERS = 7, 300
+_recent: deque[str] = deque(maxlen=_RECENT_LINES)
+
+
+def recent() -> list[str]:
+    """The last lines of this process, as `level: message`."""
+    return list(_recent)
 
 
 def now() -> str:
@@ -52,6 +64,10 @@ class _Lines(logging.Handler):
 
 
 def _write(level: str, message: str, fields: dict[str, Any]) -> None:
+    if level == "info" and os.environ.get("RANK", "0") != "0":
+        # One of several processes speaks for all of them.
+        return
+    _recent.append(f"{level}: {message}"[:_MAX_CHARACTERS])
     line = {"timestamp": now(), "level": level, "message": message, **fields}
     sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()

@@ -62,7 +62,7 @@ def main() -> int:
         hub.configure()
         stage(Order.read(os.environ), root)
     except BaseException as error:
-        return failures.report(error, Folders(root), attempt=1)
+        return failures.report(error, Folders(root))
     return 0
 
 

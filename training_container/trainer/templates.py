@@ -1,19 +1,24 @@
 """From rows to the text the model sees, and which characters of it are trained: the assistant's, nothing else.
 
-The base model's own chat template is used as it is, in training as in serving, so both see the same text. A template
-that carries {% generation %} marks says itself what the assistant wrote. For any other, the text is rendered once up to
-where the assistant begins to speak and once up to where it has spoken: what lies between is trained. That holds for
-every assistant turn of a conversation. A template that shows earlier turns differently once later ones follow (some
-drop the reasoning) cannot be read that way; such a conversation becomes one example per assistant turn.
+One path for all methods: a preference is two conversations that differ in their last turn. The base model's own chat
+template is used as it is, in training as in serving, so both see the same text. A template that carries
+{% generation %} marks says itself what the assistant wrote. For any other, the text is rendered once up to where the
+assistant begins to speak and once up to where it has spoken: what lies between is trained. That holds for every
+assistant turn of a conversation. A template that shows earlier turns differently once later ones follow (some drop the
+reasoning) cannot be read that way; such a conversation becomes one example per assistant turn.
 """
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.datasets.rows import Row
+from trainer import conversations
+from trainer.conversations import Conversation, Turn
 from trainer.failures import Failure
 
-Message = dict[str, str]
 Span = tuple[int, int]
 
 # For a base model without a chat template: prompt and completion are simply joined.
@@ -22,7 +27,8 @@ PLAIN_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
 )
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_PAIRS = {"prompt_completion": ("prompt", "completion"), "input_output": ("input", "output")}
+_NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "cls_token", "mask_token")
+_NO_TOOLS = "Choose a base model whose chat template supports tools, or write the calls into the content as text."
 
 
 @dataclass(frozen=True)
@@ -33,71 +39,152 @@ class Rendered:
     trained: list[Span]
 
 
-def ensure_template(tokenizer: Any, row_format: str) -> None:
+def ensure_template(tokenizer: Any, row: Row) -> None:
     """Give a tokenizer that has none the plain template. Raises Failure(template_missing) for conversations."""
-    if tokenizer.chat_template:
+    if tokenizer.chat_template not in (None, "", PLAIN_TEMPLATE):
         return
-    if row_format == "messages":
+    if conversations.is_conversational(row):
         raise Failure("template_missing", "The base model has no chat template, so conversations cannot be rendered.")
     tokenizer.chat_template = PLAIN_TEMPLATE
 
 
-def render(tokenizer: Any, row_format: str, fields: dict[str, Any]) -> list[Rendered]:
-    """The training texts of one row. Raises Failure(template_missing), or what the template itself raises."""
-    if row_format == "text":
-        text = fields["text"] + (tokenizer.eos_token or "")
+def render(tokenizer: Any, row: Row) -> list[Rendered]:
+    """The training texts of one row; of a preference, the chosen before the rejected one.
+
+    Raises Failure(template_missing), or what the template itself raises: jinja2.TemplateError or TypeError.
+    """
+    ensure_template(tokenizer, row)
+    if row.format == "text":
+        text = row.fields["text"] + (tokenizer.eos_token or "")
         return [Rendered(text, [(0, len(text))])]
-    messages = _messages(row_format, fields)
-    if _GENERATION_MARK.search(tokenizer.chat_template):
-        return [_render_marked(tokenizer, messages)]
-    return _render_turns(tokenizer, messages)
+    return [rendered for conversation in conversations.of(row) for rendered in _render(tokenizer, conversation)]
 
 
-def _messages(row_format: str, fields: dict[str, Any]) -> list[Message]:
-    if row_format == "messages":
-        return [{"role": message["role"], "content": message["content"]} for message in fields["messages"]]
-    asked, answered = _PAIRS[row_format]
-    return [{"role": "user", "content": fields[asked]}, {"role": "assistant", "content": fields[answered]}]
+def prompt_and_reference(tokenizer: Any, row: Row) -> tuple[str, str] | None:
+    """The text a model is to go on from, and the answer it should give, without its stop token.
+
+    The answer is the last one taught, of a preference the chosen one. None where there is none: plain text, and
+    completions that are to be avoided. Raises as `render` does.
+    """
+    if row.format == "text" or row.fields.get("label") is False:
+        return None
+    ensure_template(tokenizer, row)
+    conversation = conversations.of(row)[0]
+    if not conversation.turns:
+        return None
+    before, text = _around(tokenizer, conversation, conversation.turns[-1])
+    if not text.startswith(before):
+        return before, conversation.messages[-1]["content"]
+    answer = text[len(before) : _end_of_turn(tokenizer, text)]
+    stop = next((token for token in tokenizer.all_special_tokens if token and answer.endswith(token)), "")
+    return before, answer.removesuffix(stop)
 
 
-def _render_marked(tokenizer: Any, messages: list[Message]) -> Rendered:
+def fingerprint(tokenizer: Any) -> str:
+    """Hex SHA-256 of all that decides which tokens a row becomes: chat template, tokenizer and special tokens.
+
+    It is computed from their content, not from files, so saving and loading, which rewrites those, does not change it.
+    """
+    core = json.loads(tokenizer.backend_tokenizer.to_str())
+    # What the last call asked for, not what the tokenizer is.
+    core.update(truncation=None, padding=None)
+    # No pad token: trainers and servers lend one to a tokenizer that has none, and no text depends on it.
+    named = {name: getattr(tokenizer, name) for name in _NAMED_TOKENS}
+    content = {"chat_template": tokenizer.chat_template or PLAIN_TEMPLATE, "tokenizer": core, "special_tokens": named}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _render(tokenizer: Any, conversation: Conversation) -> list[Rendered]:
+    if not conversation.turns:
+        return [Rendered(_text(tokenizer, conversation, len(conversation.messages)), [])]
+    if conversation.tools:
+        _require_tools(tokenizer, conversation)
+    if _GENERATION_MARK.search(tokenizer.get_chat_template(tools=conversation.tools)):
+        rendered = _render_marked(tokenizer, conversation)
+        if rendered:
+            return [rendered]
+    return _render_turns(tokenizer, conversation)
+
+
+def _render_marked(tokenizer: Any, conversation: Conversation) -> Rendered | None:
+    """None if the marks do not tell which of the assistant's turns are taught."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    texts, spans = render_jinja_template(
-        conversations=[messages],
-        chat_template=tokenizer.chat_template,
+    stop = conversation.turns[-1][1]
+    texts, found = render_jinja_template(
+        conversations=[conversation.messages[:stop]],
+        tools=conversation.tools,
+        chat_template=tokenizer.get_chat_template(tools=conversation.tools),
         return_assistant_tokens_mask=True,
         **tokenizer.special_tokens_map,
     )
-    return Rendered(texts[0], [tuple(span) for span in spans[0]])
+    speaking = [index for index in conversation.speaking if index < stop]
+    spans = [tuple(span) for span in found[0]]
+    taught = [any(first <= index < end for first, end in conversation.turns) for index in speaking]
+    if len(spans) != len(speaking):
+        return Rendered(texts[0], spans) if all(taught) else None
+    for index, (start, end) in zip(speaking, spans, strict=True):
+        _require_calls(conversation, (index, index + 1), texts[0][start:end])
+    return Rendered(texts[0], [span for span, chosen in zip(spans, taught, strict=True) if chosen])
 
 
-def _render_turns(tokenizer: Any, messages: list[Message]) -> list[Rendered]:
-    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    # What follows the last assistant turn is never trained and nothing trained depends on it.
-    full = _text(tokenizer, messages[: turns[-1] + 1])
-    examples = [_render_turn(tokenizer, messages, turn) for turn in turns]
+def _render_turns(tokenizer: Any, conversation: Conversation) -> list[Rendered]:
+    examples = [_render_turn(tokenizer, conversation, turn) for turn in conversation.turns]
+    # What follows the last turn taught is never trained and nothing trained depends on it.
+    full = examples[-1].text
     if all(full.startswith(example.text) for example in examples):
         return [Rendered(full, [span for example in examples for span in example.trained])]
     return examples
 
 
-def _render_turn(tokenizer: Any, messages: list[Message], turn: int) -> Rendered:
-    before = _text(tokenizer, messages[:turn], add_generation_prompt=True)
-    text = _text(tokenizer, messages[: turn + 1])
+def _render_turn(tokenizer: Any, conversation: Conversation, turn: Turn) -> Rendered:
+    before, text = _around(tokenizer, conversation, turn)
     if not text.startswith(before):
         raise Failure("template_missing", "The base model's chat template hides where the assistant begins to speak.")
+    _require_calls(conversation, turn, text[len(before) :])
     return Rendered(text, [(len(before), _end_of_turn(tokenizer, text))])
 
 
-def _text(tokenizer: Any, messages: list[Message], add_generation_prompt: bool = False) -> str:
-    if not messages:
+def _around(tokenizer: Any, conversation: Conversation, turn: Turn) -> tuple[str, str]:
+    """The text up to where the assistant begins to speak, and the one up to where it has spoken."""
+    before = _text(tokenizer, conversation, turn[0], add_generation_prompt=True)
+    return before, _text(tokenizer, conversation, turn[1])
+
+
+def _text(tokenizer: Any, conversation: Conversation, stop: int, add_generation_prompt: bool = False) -> str:
+    if not stop:
         # Most templates index messages[0]; a conversation that the assistant opens has no text before it.
         return ""
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+    return tokenizer.apply_chat_template(
+        conversation.messages[:stop],
+        tools=conversation.tools,
+        tokenize=False,
+        add_generation_prompt=add_generation_prompt,
+    )
 
 
 def _end_of_turn(tokenizer: Any, text: str) -> int:
     """Where the turn's stop token ends: the line break that templates put behind it belongs to nobody."""
     end = len(text.rstrip())
     return end if text[:end].endswith(tuple(tokenizer.all_special_tokens)) else len(text)
+
+
+def _require_tools(tokenizer: Any, conversation: Conversation) -> None:
+    # Before the first turn nothing can name a tool but its description.
+    first = conversation.turns[0][0] or conversation.turns[0][1]
+    text = _text(tokenizer, conversation, first, add_generation_prompt=True)
+    for tool in conversation.tools or ():
+        function = tool.get("function", tool)
+        parameters = (function.get("parameters") or {}).get("properties") or {}
+        _require(text, [function["name"], *parameters], f"the description of the tool {function['name']!r}")
+
+
+def _require_calls(conversation: Conversation, turn: Turn, said: str) -> None:
+    for function in conversation.calls(turn):
+        _require(said, [function["name"], *function["arguments"]], f"the call of the tool {function['name']!r}")
+
+
+def _require(text: str, names: list[str], what: str) -> None:
+    for name in names:
+        if not any(form in text for form in (name, json.dumps(name)[1:-1], json.dumps(name, ensure_ascii=False)[1:-1])):
+            raise Failure("template_missing", f"The base model's chat template leaves out {what}.", _NO_TOOLS)

@@ -1,22 +1,26 @@
 """The training job: `python -m trainer.train [--root /opt/ml]`.
 
 Exit codes: 0 done (also planned endings, see checkpoints/result.json), 1 the user's fault, 2 ours, 3 stopped by
-SIGTERM and resumable. On 1 to 3, output/failure says why in one JSON line.
+SIGTERM and resumable. On 1 to 3, output/failure says why in one JSON line. Where SageMaker gives several GPUs or hosts
+this process starts torchrun, which starts one worker per GPU: the same program again.
 """
 
 import argparse
 import importlib
+import json
 import sys
 import time
 from pathlib import Path
 
-from trainer import config, device, failures, log
+from trainer import config, device, distribution, failures, log
 from trainer.budget import Budget
+from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.interruption import Interruption
+from trainer.job import Job
 
 # Imported by name only once the config is known to be right: a recipe takes seconds to import.
-RECIPES = {"sft": "trainer.recipes.sft"}
+RECIPES = {method: f"trainer.recipes.{method}" for method in ("sft", "dpo", "orpo", "kto")}
 
 
 def main() -> int:
@@ -26,26 +30,49 @@ def main() -> int:
     # SageMaker appends the word "train" to whatever the image starts.
     parser.add_argument("command", nargs="?", choices=["train"], help=argparse.SUPPRESS)
     folders = Folders(parser.parse_args().root.resolve())
-    attempt = 1
+    asked = None
     try:
         interruption = Interruption()
         interruption.listen()
-        forget_earlier_run(folders)
-        job = config.load(folders.job_config)
-        attempt = job.attempt
-        run(job, folders, Budget(job, folders.clock, started), interruption)
+        if not distribution.is_worker():
+            forget_earlier_run(folders)
+        asked = config.load(folders.job_config)
+        plan = distribution.plan(folders)
+        if not distribution.is_worker() and not plan.is_alone:
+            return lead(plan, folders, interruption)
+        run(Job(asked, folders, Budget(asked, folders.clock, started), interruption))
     except BaseException as error:
-        return failures.report(error, folders, attempt)
+        return failures.report(error, folders, asked) if distribution.is_first() else failures.classify(error).exit_code
     return 0
 
 
-def run(job: config.JobConfig, folders: Folders, budget: Budget, interruption: Interruption) -> None:
-    log.info("starting", job_id=job.job_id, attempt=job.attempt, method=job.method, base_model=job.base_model.id)
+def lead(plan: distribution.Plan, folders: Folders, interruption: Interruption) -> int:
+    """Have the workers do it. What their first one reports is the run's own word."""
+    log.info("starting workers", hosts=len(plan.hosts), processes=plan.processes)
+    code = distribution.launch(plan, folders, ["--root", str(folders.root)], interruption)
+    if code == 0:
+        return 0
+    try:
+        reported = json.loads(folders.failure.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise Failure("internal", f"A training process was lost (torchrun ended with {code}).") from None
+    return failures.CODES[reported["code"]][0]
+
+
+def run(job: Job) -> None:
+    asked = job.config
+    if distribution.is_worker():
+        distribution.enter(job.folders, job.interruption)
+    log.info(
+        "starting", job_id=asked.job_id, attempt=asked.attempt, method=asked.method, base_model=asked.base_model.id
+    )
     device.prepare_environment()
     log.capture_libraries()
-    recipe = importlib.import_module(RECIPES[job.method])
-    ended = recipe.run(job, folders, budget, interruption)
-    log.info("done", ended=ended, seconds=round(budget.seconds, 1))
+    if distribution.is_worker():
+        distribution.connect()
+    recipe = importlib.import_module(RECIPES[asked.method])
+    ended = recipe.run(job)
+    log.info("done", ended=ended, seconds=round(job.budget.seconds, 1))
 
 
 def forget_earlier_run(folders: Folders) -> None:

@@ -1,0 +1,150 @@
+"""What is trained: LoRA and its kin, 4-bit bases, all weights, and adapters that go on."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.conftest import MakeRoot
+from tests.container.programs import Program, run
+from tests.container.test_training import card, metrics
+
+SHORT = {"epochs": 2, "learning_rate": 0.01}
+
+
+def train(root: Path) -> Program:
+    program = run("trainer.train", "--root", root)
+    assert program.exit_code == 0, program.output.read_text()[-3000:]
+    return program
+
+
+def failure(root: Path) -> dict[str, str]:
+    return json.loads((root / "output" / "failure").read_text())
+
+
+def adapter_config(root: Path) -> dict[str, Any]:
+    return json.loads((root / "model" / "adapter_config.json").read_text())
+
+
+def goes_on_from(adapter: Path, make_root: MakeRoot, **changes: Any) -> Path:
+    root = make_root(start_from={"model": "tiny-earlier"}, **changes)
+    shutil.copytree(adapter, root / "input" / "data" / "adapter")
+    return root
+
+
+def test_rslora_and_chosen_modules_reach_the_adapter(make_root: MakeRoot) -> None:
+    asked = {"use_rslora": True, "target_modules": ["q_proj", "v_proj"], "lora_dropout": 0.1}
+    root = make_root(hyperparameters=SHORT | asked, evaluation={"generate": False})
+    train(root)
+    config = adapter_config(root)
+    assert (config["use_rslora"], set(config["target_modules"])) == (True, {"q_proj", "v_proj"})
+    assert config["lora_dropout"] == 0.1
+
+
+def test_dora_is_served_merged_because_the_server_applies_no_dora(make_root: MakeRoot) -> None:
+    root = make_root(hyperparameters=SHORT | {"use_dora": True}, evaluation={"generate": False})
+    train(root)
+    content = card(root)
+    assert adapter_config(root)["use_dora"] is True
+    assert content["serving"] == {"kind": "model", "path": "exports/merged"}
+    assert [row["proof"]["ok"] for row in content["exports"]] == [True]
+    assert (root / "model" / "exports" / "merged" / "model.safetensors").exists()
+
+
+def test_qlora_trains_on_4_bit_weights(make_root: MakeRoot) -> None:
+    root = make_root(hyperparameters=SHORT | {"adapter": "qlora"}, evaluation={"generate": False})
+    program = train(root)
+    assert any("4-bit" in line.get("rung", "") for line in program.lines)
+    losses = list(metrics(root).values())
+    assert losses[-1] < losses[0]
+    assert card(root)["serving"]["kind"] == "adapter"
+
+
+def test_all_weights_are_trained_and_saved_as_a_model_of_their_own(make_root: MakeRoot, tiny: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    changes = {"adapter": "full", "learning_rate": 0.002, "lora_rank": None, "lora_alpha": None}
+    root = make_root(hyperparameters=SHORT | changes, evaluation={"generate": False})
+    train(root)
+    content = card(root)
+    assert content["serving"] == {"kind": "model", "path": "."}
+    assert content["trainable_parameters"] == content["parameters"] > 850_000
+    tuned, base = (AutoModelForCausalLM.from_pretrained(folder) for folder in (root / "model", tiny))
+    assert tuned.dtype == base.dtype
+    assert not tuned.lm_head.weight.equal(base.lm_head.weight)
+
+
+def test_a_run_goes_on_from_an_earlier_model(make_root: MakeRoot, tuned: Path) -> None:
+    root = goes_on_from(tuned / "model", make_root, hyperparameters={"epochs": 1, "learning_rate": 0.001})
+    train(root)
+    first, last_of_earlier = metrics(root)[1], metrics(tuned)[20]
+    assert first < last_of_earlier + 0.3
+    assert card(root)["start_from"] == {"model": "tiny-earlier"}
+
+
+def test_a_preference_run_goes_on_from_a_supervised_one(make_root: MakeRoot, tuned: Path) -> None:
+    from tests.container.rows_of_methods import preference
+
+    gentle = {"epochs": 1, "learning_rate": 0.0005}
+    root = goes_on_from(tuned / "model", make_root, rows=preference(), method="dpo", hyperparameters=gentle)
+    train(root)
+    # At the first step policy and reference are the same, so no answer is preferred: -log sigmoid(0).
+    assert metrics(root)[1] == pytest.approx(0.6931, abs=1e-3)
+    assert sorted(path.name for path in (root / "model").glob("*.safetensors")) == ["adapter_model.safetensors"]
+    assert not (root / "model" / "ref").exists()
+
+
+def broken(adapter: Path, change: dict[str, Any]) -> None:
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({"peft_type": "IA3"}, "bad_adapter", "IA3"),
+        ({"r": 1024}, "unservable", "1024"),
+        ({"r": "eight"}, "bad_adapter", "LORA"),
+    ],
+)
+def test_an_adapter_that_cannot_go_on_is_refused_by_its_config(
+    make_root: MakeRoot, tuned: Path, change: dict[str, Any], code: str, said: str
+) -> None:
+    root = goes_on_from(tuned / "model", make_root)
+    broken(root / "input" / "data" / "adapter", change)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == code
+    assert said in failure(root)["message"]
+
+
+def test_an_adapter_with_parts_the_server_cannot_load_is_refused(make_root: MakeRoot, tuned: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    root = goes_on_from(tuned / "model", make_root)
+    path = root / "input" / "data" / "adapter" / "adapter_model.safetensors"
+    weights = load_file(path)
+    weights["base_model.model.lm_head.lora_A.weight"] = next(iter(weights.values())).clone()
+    save_file(weights, path)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "unservable"
+    assert "lm_head" in failure(root)["message"]
+
+
+def test_an_adapter_of_another_base_model_is_refused(make_root: MakeRoot, tuned: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    root = goes_on_from(tuned / "model", make_root)
+    path = root / "input" / "data" / "adapter" / "adapter_model.safetensors"
+    save_file({name: weight[:, :-1].contiguous() for name, weight in load_file(path).items()}, path)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "bad_adapter"
+
+
+def test_a_truncated_adapter_file_is_refused(make_root: MakeRoot, tuned: Path) -> None:
+    root = goes_on_from(tuned / "model", make_root)
+    path = root / "input" / "data" / "adapter" / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "bad_adapter"

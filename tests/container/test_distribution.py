@@ -1,0 +1,110 @@
+"""Several processes as one run, on this machine: two on its CPU over gloo."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.container.conftest import MakeRoot
+from tests.container.programs import run
+from tests.container.rows_of_methods import supervised
+from tests.container.test_training import card, metrics
+from trainer import checkpoints, distribution
+from trainer.folders import Folders
+
+QUIET = {"generate": False}
+# Tests take 32 rows, which fill every batch: a process repeats a row to fill a last one that is not full.
+
+
+def plan_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: str, hosts: list[str], gpus: str
+) -> distribution.Plan:
+    config = tmp_path / "input" / "config"
+    config.mkdir(parents=True)
+    (config / "resourceconfig.json").write_text(json.dumps({"current_host": current, "hosts": hosts}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    return distribution.plan(Folders(tmp_path))
+
+
+def test_one_host_without_gpus_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan_of(tmp_path, monkeypatch, "algo-1", ["algo-1"], "").is_alone
+
+
+def test_each_gpu_of_a_host_gets_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path, monkeypatch, "algo-1", ["algo-1"], "0,1,2,3")
+    assert plan.torchrun == ["--nnodes=1", "--nproc-per-node=4", "--max-restarts=0", "--standalone"]
+
+
+def test_the_first_host_of_several_is_where_all_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path, monkeypatch, "algo-2", ["algo-1", "algo-2"], "0,1")
+    assert plan.torchrun[:2] == ["--nnodes=2", "--nproc-per-node=2"]
+    assert plan.torchrun[3:] == ["--node-rank=1", "--master-addr=algo-1", "--master-port=29500"]
+
+
+def start_two(root: Path, *command: str) -> subprocess.Popen[str]:
+    environment = os.environ | {distribution.PROCESSES_VARIABLE: "2", "OMP_NUM_THREADS": "1"}
+    program = command or (sys.executable, "-m", "trainer.train")
+    return subprocess.Popen(
+        [*program, "--root", str(root)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_two_processes_train_as_one_does_at_the_same_batch_size(make_root: MakeRoot) -> None:
+    changes = {"rows": supervised()[:32], "validation": True, "hyperparameters": {"epochs": 2}, "evaluation": QUIET}
+    alone, together = make_root(**changes), make_root(**changes)
+    started = start_two(together)
+    assert run("trainer.train", "--root", alone).exit_code == 0
+    output, _ = started.communicate(timeout=300)
+    assert started.returncode == 0, output[-3000:]
+    assert list(metrics(together)) == list(metrics(alone))
+    assert list(metrics(together).values()) == pytest.approx(list(metrics(alone).values()), rel=2e-3)
+    validation = metrics(together, "validation_loss")
+    assert list(validation.values()) == pytest.approx(list(metrics(alone, "validation_loss").values()), rel=2e-3)
+    assert card(together)["batches"] == {"rows": 4, "times": 1}
+    assert card(together)["trained_tokens"] == card(alone)["trained_tokens"]
+
+
+def test_a_stop_reaches_every_process_and_leaves_a_checkpoint(make_root: MakeRoot) -> None:
+    root = make_root(hyperparameters={"epochs": 100}, evaluation=QUIET)
+    started = start_two(root)
+    file = root / "checkpoints" / "metrics.jsonl"
+    end = time.monotonic() + 240
+    while not file.exists() or len(file.read_text().splitlines()) < 3:
+        assert time.monotonic() < end
+        assert started.poll() is None
+        time.sleep(0.2)
+    started.send_signal(signal.SIGTERM)
+    output, _ = started.communicate(timeout=120)
+    assert started.returncode == 3, output[-3000:]
+    assert json.loads((root / "output" / "failure").read_text())["code"] == "interrupted"
+    assert checkpoints.newest(root / "checkpoints") is not None
+
+
+def test_a_fault_in_the_workers_is_the_runs_own(make_root: MakeRoot) -> None:
+    root = make_root(rows=['{"prompt": "2+2?", "completion": ""}'])
+    started = start_two(root)
+    started.communicate(timeout=240)
+    assert started.returncode == 1
+    assert json.loads((root / "output" / "failure").read_text())["code"] == "bad_dataset"
+
+
+def test_weights_that_do_not_fit_are_shared_out(make_root: MakeRoot) -> None:
+    """Full weights under FSDP, forced by a machine without room for them."""
+    changes = {"adapter": "full", "learning_rate": 0.002, "lora_rank": None, "lora_alpha": None, "epochs": 2}
+    alone = make_root(rows=supervised()[:32], hyperparameters=changes, evaluation=QUIET)
+    shared = make_root(rows=supervised()[:32], hyperparameters=changes, evaluation=QUIET)
+    worker = Path(__file__).parent / "cramped_worker.py"
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(worker))
+    started = start_two(shared, *torchrun)
+    assert run("trainer.train", "--root", alone).exit_code == 0
+    output, _ = started.communicate(timeout=300)
+    assert started.returncode == 0, output[-3000:]
+    assert "weights shared out" in output
+    assert list(metrics(shared).values()) == pytest.approx(list(metrics(alone).values()), rel=2e-2)
+    assert card(shared)["serving"] == {"kind": "model", "path": "."}
+    assert {path.name for path in (shared / "model").glob("*.safetensors")} == {"model.safetensors"}

@@ -1,0 +1,210 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.conftest import MakeRoot
+from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, TOOL_USE, UNPAIRED
+from trainer import data, validate
+from trainer.folders import Folders
+from trainer.templates import fingerprint
+
+Validate = Callable[..., tuple[int, dict[str, Any]]]
+LONG = {"prompt": "Go on.", "completion": "and on " * 50}
+LATE = {"prompt": "Go on. " * 50, "completion": "No."}
+
+
+def good(number: int) -> dict[str, Any]:
+    return {"prompt": f"Say {number}.", "completion": f"It is {number}."}
+
+
+def lines(*rows: dict[str, Any] | str | bytes) -> bytes:
+    encoded = (one if isinstance(one, str | bytes) else json.dumps(one) for one in rows)
+    return b"".join((one if isinstance(one, bytes) else one.encode()) + b"\n" for one in encoded)
+
+
+@pytest.fixture
+def validated(tmp_path: Path, tiny: Path) -> Validate:
+    """Runs the program over the bytes of a training file, perhaps of a validation file; its exit code and report."""
+
+    def run(train: bytes, *arguments: str, validation: bytes | None = None) -> tuple[int, dict[str, Any]]:
+        given = ["--model", str(tiny), "--output", str(tmp_path / "report.json"), *arguments]
+        for name, content in (("train", train), ("validation", validation)):
+            if content is not None:
+                (tmp_path / f"{name}.jsonl").write_bytes(content)
+                given += [f"--{name}", str(tmp_path / f"{name}.jsonl")]
+        code = validate.main(given)
+        return code, json.loads((tmp_path / "report.json").read_text())
+
+    return run
+
+
+def found(report: dict[str, Any], part: str = "train") -> dict[str, list[int]]:
+    """Lines by code."""
+    by_code: dict[str, list[int]] = {}
+    for finding in report[part][0]["findings"]:
+        by_code.setdefault(finding["code"], []).append(finding["line"])
+    return by_code
+
+
+# A faulty line, the code it is reported under, and the method whose rows it stands among.
+BAD_LINES = [
+    ('{"prompt": "a", ', "invalid_json", "sft"),
+    (b'{"prompt": "\xff", "completion": "b"}', "invalid_utf8", "sft"),
+    ('{"prompt": "a", "prompt": "b", "completion": "c"}', "duplicate_key", "sft"),
+    ("[]", "not_an_object", "sft"),
+    ({"prompt": "a", "completion": 4}, "wrong_type", "sft"),
+    ({"prompt": "a", "completion": " "}, "no_trained_token", "sft"),
+    ({"prompt": "a"}, "missing_key", "sft"),
+    ({"prompt": "a", "completion": "\x00"}, "control_character", "sft"),
+    ('{"prompt": "a", "completion": "\\ud800"}', "invalid_unicode", "sft"),
+    (CONVERSATION, "mixed_formats", "sft"),
+    (PREFERENCE, "wrong_columns", "sft"),
+    (good(0), "wrong_columns", "dpo"),
+    ({**UNPAIRED, "label": "good"}, "wrong_type", "kto"),
+    ({**PREFERENCE, "rejected": ""}, "no_trained_token", "dpo"),
+    ({**CHAT_PREFERENCE, "chosen": [{"role": "user", "content": "4"}]}, "misplaced_role", "orpo"),
+]
+GOOD_LINES = {"sft": good(0), "dpo": PREFERENCE, "orpo": CHAT_PREFERENCE, "kto": UNPAIRED}
+
+
+@pytest.mark.parametrize(("bad", "code", "method"), BAD_LINES)
+def test_every_planted_fault_is_named_by_line_and_nothing_else_is(
+    validated: Validate, bad: Any, code: str, method: str
+) -> None:
+    fine = GOOD_LINES[method]
+    exit_code, report = validated(lines(fine, bad, fine, bad, fine), "--method", method)
+    errors = {name: numbers for name, numbers in found(report).items() if name in _errors(report)}
+    assert (exit_code, report["ok"], errors) == (1, False, {code: [2, 4]})
+    assert report["train"][0]["rows"] == 3
+
+
+def _errors(report: dict[str, Any]) -> set[str]:
+    return {finding["code"] for finding in report["train"][0]["findings"] if finding["level"] == "error"}
+
+
+def test_faults_that_only_tokens_show_are_named_by_line(validated: Validate) -> None:
+    code, report = validated(lines(good(1), LONG, good(2), LATE, good(3)), "--max-sequence-length", "40")
+    assert (code, found(report)) == (0, {"truncated": [2], "answer_cut_off": [4]})
+    (file,) = report["train"]
+    assert (file["truncated_rows"], file["dropped_rows"], file["examples"], file["longest_row_tokens"]) == (2, 1, 4, 40)
+
+
+def test_rows_that_the_template_shows_nothing_of_are_named_by_line(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{{ message['content'] }}<|im_end|>",
+        "{{ message['content'].split('</think>')[-1] }}{% if message['role'] == 'user' %}<|im_end|>{% endif %}",
+    )
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    empty = {"prompt": "a", "completion": "<think>hm</think>"}
+    code, report = validated(lines(good(1), empty, good(2), empty))
+    assert (code, found(report)) == (1, {"no_trained_token": [2, 4], "duplicate_row": [4]})
+
+
+def test_rows_that_the_template_refuses_or_cannot_show_are_named_by_line(validated: Validate) -> None:
+    plain = {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}
+    code, report = validated(lines(plain, TOOL_USE, CONVERSATION))
+    assert (code, found(report)) == (1, {"template_missing": [2]})
+    assert "supports tools" in report["train"][0]["findings"][0]["fix"]
+
+
+def test_a_file_whose_answers_are_all_cut_off_is_refused(validated: Validate) -> None:
+    code, report = validated(lines(LATE), "--max-sequence-length", "40")
+    assert (code, found(report)) == (1, {"no_trained_token": [0], "answer_cut_off": [1]})
+
+
+def test_duplicates_overlap_and_secrets_are_counted_and_do_not_stop_a_run(validated: Validate) -> None:
+    secret = {"prompt": "Key?", "completion": "AKIAIOSFODNN7EXAMPLE"}
+    code, report = validated(lines(good(1), good(2), good(1), secret), validation=lines(good(3), good(2)))
+    assert code == 0
+    assert found(report) == {"duplicate_row": [3], "likely_secret": [4]}
+    assert found(report, "validation") == {"overlap": [2]}
+    (train,), (validation,) = report["train"], report["validation"]
+    assert (train["duplicates"], train["secrets"], validation["overlap"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
+def test_counts_are_those_of_training(validated: Validate, tmp_path: Path, tokenizer: Any, method: str) -> None:
+    from tests.container.rows import fill, settings
+
+    rows = {
+        "sft": [good(1), LONG, LATE],
+        "dpo": [PREFERENCE, {**PREFERENCE, "chosen": "and on " * 50}, {**PREFERENCE, "prompt": "Go on. " * 50}],
+        "kto": [UNPAIRED, {**UNPAIRED, "label": True}, {**UNPAIRED, "completion": "and on " * 50}],
+    }[method]
+    _, report = validated(lines(*rows), "--method", method, "--max-sequence-length", "40")
+    examples, _ = data.load(fill(tmp_path / "root", rows), tokenizer, settings(method, max_sequence_length=40))
+    (file,) = report["train"]
+    counted = ("rows", "examples", "tokens", "trained_tokens", "truncated_rows", "dropped_rows", "longest_row_tokens")
+    expected = ("rows", "examples", "tokens", "trained", "truncated", "dropped", "longest")
+    assert [file[name] for name in counted] == [getattr(examples, name) for name in expected]
+    assert report["template_sha256"] == fingerprint(tokenizer)
+
+
+def test_the_riskiest_rows_are_shown_on_request(validated: Validate) -> None:
+    _, report = validated(lines(good(1), LONG, LATE), "--max-sequence-length", "40", "--preview", "2")
+    shown = report["train"][0]["riskiest"]
+    assert [(one["risk"], one["line"]) for one in shown] == [("no_trained_token", 3), ("truncated", 2)]
+    assert shown[1]["sequences"][0]["truncation"]["token"] == 40
+
+
+def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path) -> None:
+    spoiled = lines(good(1), '{"prompt": "a"}', good(1), "", good(2))
+    code, report = validated(spoiled, "--repair", str(tmp_path / "repaired.jsonl"))
+    assert code == 1
+    assert (report["repair"]["kept"], report["repair"]["dropped"]["missing_key"]) == (2, 1)
+    assert (tmp_path / "repaired.jsonl").read_bytes() == lines(good(1), good(2))
+    assert validated(lines(good(1), good(2)))[0] == 0
+
+
+def test_a_line_that_is_too_long_is_named_and_not_held(validated: Validate) -> None:
+    long = b'{"prompt": "a", "completion": "b"}' + b" " * (5 * 2**20)
+    code, report = validated(lines(good(1), long, good(2)))
+    assert (code, found(report)) == (1, {"line_too_long": [2]})
+    assert report["train"][0]["examples"] == 2
+
+
+def test_what_people_read_names_code_lines_and_remedy(validated: Validate, capsys: pytest.CaptureFixture[str]) -> None:
+    validated(lines(good(1), {"prompt": "a"}, good(2), {"prompt": "b"}))
+    written = capsys.readouterr()
+    assert "error missing_key, line 2, 4: /completion The row has 'prompt' but no 'completion'. Add" in written.err
+    assert written.out == ""
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.jsonl").write_bytes(lines(good(1)))
+    code = validate.main(["--train", str(tmp_path / "train.jsonl"), "--model", str(tmp_path / "none")])
+    assert code == 2
+    assert "bad_base_model" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate.main(["--train", str(tmp_path / "none.jsonl"), "--model", str(tiny)]) == 1
+    assert "There is no file" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_job_of_the_image_without_pytorch(make_root: MakeRoot) -> None:
+    root = make_root(validation=True)
+    program = "import runpy, sys; runpy.run_module('trainer.validate', run_name='__main__')"
+    command = [sys.executable, "-X", "importtime", "-c", program, "--root", str(root), "train"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((root / "output" / "data" / "report.json").read_text())
+    assert (report["ok"], report["method"], report["max_sequence_length"]) == (True, "sft", 256)
+    assert [report[part][0]["rows"] for part in ("train", "validation")] == [33, 20]
+    assert not any(line.endswith((" torch", " datasets", " pandas")) for line in done.stderr.splitlines())
+
+
+def test_a_bad_dataset_of_a_job_is_its_failure(make_root: MakeRoot) -> None:
+    root = make_root(rows=[json.dumps(good(1)), '{"prompt": "a"}'])
+    assert validate.main(["--root", str(root)]) == 1
+    failure = json.loads(Folders(root).failure.read_text())
+    assert failure["code"] == "bad_dataset"
+    assert "1 missing_key" in failure["message"]
+    assert (root / "output" / "data" / "report.json").exists()

@@ -1,0 +1,125 @@
+"""A channel's JSONL files: checked as a whole, then read row by row. A wrong row stops the run and is named by line."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from luthier.datasets.findings import ERROR
+from luthier.datasets.report import Report
+from luthier.datasets.row_hashes import RowHashes
+from luthier.datasets.rows import Row, parse_row
+from trainer.failures import Failure
+
+FINDINGS_SHOWN = 10
+# Enough to keep a tokenizer's threads busy.
+BATCH_ROWS = 1_000
+BATCH_CHARACTERS = 2_000_000
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row and where it stands; lines count from 1. part: what it is for, train or validation."""
+
+    path: Path
+    line: int
+    row: Row
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path.name} line {self.line}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A channel that was found good. overlap: how many of its rows are among those it was compared with."""
+
+    rows: int
+    hashes: RowHashes
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Channel:
+    """The .jsonl files of a folder, in order of name."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the files' bytes, one after the other."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            for chunk in chunks(path):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def places(self) -> Iterator[Place]:
+        """Every row. Raises BadRow at a bad line, of which a surveyed channel has none."""
+        for path in self.paths:
+            with path.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                    if line.strip():
+                        yield Place(path, number, parse_row(line, number))
+
+    def survey(self, method: str, against: RowHashes | None = None) -> Survey:
+        """Check every line. Raises Failure(bad_dataset) that names what is wrong, also columns of another method."""
+        hashes = RowHashes()
+        reports = {path: _report(path, Report(method, against, hashes=hashes)) for path in self.paths}
+        problems = [problem for path, report in reports.items() for problem in _problems(path, report)]
+        if problems:
+            raise Failure("bad_dataset", " ".join(problems))
+        formats = {report.format: path.name for path, report in reports.items()}
+        if len(formats) > 1:
+            found = ", ".join(f"{name} has the format {form}" for form, name in formats.items())
+            raise Failure("bad_dataset", f"The files of {self.name} differ: {found}.")
+        rows = sum(report.rows for report in reports.values())
+        return Survey(rows, hashes, sum(report.counts["overlap"] for report in reports.values()))
+
+
+def open_channel(folder: Path) -> Channel | None:
+    """None if the folder has no .jsonl file or does not exist."""
+    paths = tuple(sorted(folder.glob("*.jsonl")))
+    return Channel(folder.name, paths) if paths else None
+
+
+def batches(places: Iterable[Place]) -> Iterator[list[Place]]:
+    """What is tokenized at once: rows of one format, as long as they are few and short enough to hold."""
+    batch: list[Place] = []
+    characters = 0
+    for place in places:
+        if batch and (place.row.format != batch[0].row.format or len(batch) == BATCH_ROWS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(place)
+        characters += sum(map(len, place.row.texts))
+        if characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """A file of any size, piece by piece."""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _report(path: Path, report: Report) -> Report:
+    for chunk in chunks(path):
+        report.feed(chunk)
+    return report.close()
+
+
+def _problems(path: Path, report: Report) -> Iterator[str]:
+    errors = [finding for finding in report.findings if finding.level == ERROR]
+    for finding in errors[:FINDINGS_SHOWN]:
+        yield f"{path.name} line {finding.line} {finding.pointer}: {finding.message}".replace(" :", ":")
+    if (more := sum(report.errors.values()) - FINDINGS_SHOWN) > 0:
+        yield f"and {more} more in {path.name}"

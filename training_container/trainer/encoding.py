@@ -1,0 +1,155 @@
+"""From rows to token ids and labels, cut at the longest sequence that is trained."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from luthier.datasets.rows import Row
+from trainer import templates
+from trainer.templates import Rendered, Span
+
+IGNORED = -100  # the label that PyTorch's cross entropy leaves out
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text in tokens, not cut. labels: the ids of the trained ones, IGNORED for the others; offsets: characters."""
+
+    ids: list[int]
+    labels: list[int]
+    offsets: list[Span]
+
+    @property
+    def answer(self) -> Span:
+        """From the first to behind the last trained token; (length, length) if none is."""
+        trained = [index for index, label in enumerate(self.labels) if label != IGNORED]
+        return (trained[0], trained[-1] + 1) if trained else (len(self.ids), len(self.ids))
+
+    def taught(self, start: int, end: int) -> "Tokens":
+        """The same up to `end`, of which all from `start` on are trained."""
+        labels = [IGNORED] * start + self.ids[start:end]
+        return Tokens(self.ids[:end], labels, self.offsets[:end])
+
+    def trained_until(self, end: int) -> int:
+        """How many tokens before `end` carry loss. The first is predicted from nothing, so it never does."""
+        labels = self.labels[1:end]
+        return len(labels) - labels.count(IGNORED)
+
+
+@dataclass(slots=True)
+class Encoded:
+    """What one row became. tokens, trained: of all that is left after the cut; longest: its longest text before it.
+
+    learnable: whether a token carries loss when nothing is cut. A row can be learnable and yet yield no example.
+    """
+
+    examples: list[Columns] = field(default_factory=list)
+    tokens: int = 0
+    trained: int = 0
+    longest: int = 0
+    truncated: bool = False
+    learnable: bool = False
+
+
+def encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Encoded]:
+    """One result per row; all rows have one format. Raises what `templates.render` raises."""
+    return encode_rendered(tokenizer, rows, [templates.render(tokenizer, row) for row in rows], max_length)
+
+
+def encode_rendered(
+    tokenizer: Any, rows: Sequence[Row], rendered: Sequence[list[Rendered]], max_length: int
+) -> list[Encoded]:
+    """The same for rows that were rendered before."""
+    return [
+        _encode(row, parts, max_length) for row, parts in zip(rows, tokenize(tokenizer, rows, rendered), strict=True)
+    ]
+
+
+def tokenize(tokenizer: Any, rows: Sequence[Row], rendered: Sequence[list[Rendered]]) -> list[list[Tokens]]:
+    """Per row its sequences, not cut: one per text. Those of preference methods end with the answer."""
+    tokens = iter(_tokenize(tokenizer, [text for part in rendered for text in part], rows[0].format == "text"))
+    parts = [list(islice(tokens, len(part))) for part in rendered]
+    return [_settled(row, part) for row, part in zip(rows, parts, strict=True)]
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[Rendered], plain: bool) -> list[Tokens]:
+    encoded = tokenizer(
+        [text.text for text in texts],
+        # A template writes its own special tokens; plain text gets those the tokenizer puts around any text.
+        add_special_tokens=plain,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    return [
+        Tokens(ids, _labels(ids, offsets, text.trained), offsets)
+        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+def _labels(ids: list[int], offsets: list[Span], trained: list[Span]) -> list[int]:
+    """The ids of tokens that begin inside a trained span, IGNORED for the others."""
+    labels = [IGNORED] * len(ids)
+    for span in trained:
+        # Tokens are in order of their characters, apart from those of no width around a text.
+        first, end = (bisect_left(offsets, (character,)) for character in span)
+        labels[first:end] = [
+            token if width else IGNORED
+            for token, width in zip(ids[first:end], (e - s for s, e in offsets[first:end]), strict=True)
+        ]
+    return labels
+
+
+def _settled(row: Row, parts: list[Tokens]) -> list[Tokens]:
+    if row.format not in ("preference", "unpaired"):
+        return parts
+    # Of a pair, both answers begin where they part, so that a token that reaches into one belongs to it.
+    start = min(part.answer[0] for part in parts)
+    for other in parts[1:]:
+        start = min(start, _common_prefix(parts[0].ids[:start], other.ids[:start]))
+    return [part.taught(start, part.answer[1]) for part in parts]
+
+
+def _encode(row: Row, parts: list[Tokens], max_length: int) -> Encoded:
+    encoded = Encoded(longest=max(len(part.ids) for part in parts))
+    encoded.truncated = encoded.longest > max_length
+    if row.format == "preference":
+        _add_pair(encoded, parts[0], parts[1], max_length)
+    else:
+        encoded.learnable = any(part.trained_until(len(part.ids)) for part in parts)
+        for part in parts:
+            if part.trained_until(max_length):
+                _add(encoded, _columns(row, part, max_length), [part], max_length)
+    return encoded
+
+
+def _columns(row: Row, part: Tokens, max_length: int) -> Columns:
+    if row.format != "unpaired":
+        return {"input_ids": part.ids[:max_length], "labels": part.labels[:max_length]}
+    start = part.answer[0]
+    label = row.fields["label"]
+    return {"prompt_ids": part.ids[:start], "completion_ids": part.ids[start:max_length], "label": label}
+
+
+def _add_pair(encoded: Encoded, chosen: Tokens, rejected: Tokens, max_length: int) -> None:
+    start = chosen.answer[0]
+    better, worse = chosen.ids[start:max_length], rejected.ids[start:max_length]
+    encoded.learnable = start < min(len(chosen.ids), len(rejected.ids))
+    # Answers that are equal as far as they are seen teach nothing; the validator warns of those that are equal.
+    if better and worse and better != worse:
+        columns = {"prompt_ids": chosen.ids[:start], "chosen_ids": better, "rejected_ids": worse}
+        _add(encoded, columns, [chosen, rejected], max_length)
+
+
+def _add(encoded: Encoded, columns: Columns, parts: list[Tokens], max_length: int) -> None:
+    encoded.examples.append(columns)
+    encoded.tokens += sum(min(len(part.ids), max_length) for part in parts)
+    encoded.trained += sum(part.trained_until(max_length) for part in parts)
+
+
+def _common_prefix(one: list[int], other: list[int]) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))

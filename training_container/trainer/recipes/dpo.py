@@ -1,0 +1,45 @@
+"""Direct preference optimization (https://arxiv.org/abs/2305.18290): setup → train → evaluate → export.
+
+Columns: `prompt`, `chosen`, `rejected`, as texts or as messages. The reference model is the one the run begins with:
+the base with the adapter switched off, or the earlier adapter that it goes on from.
+"""
+
+from typing import Any
+
+from trl import DPOConfig, DPOTrainer
+
+from trainer import stages, weights
+from trainer.job import Job
+from trainer.memory import Rung
+from trainer.stages import Parts
+
+
+def run(job: Job) -> str:
+    """Fine-tune, leave the model in job.folders.model and return how the run ended. Raises Failure and others."""
+    return stages.run(job, build)
+
+
+def build(job: Job, parts: Parts, rung: Rung) -> "RenderedDPOTrainer":
+    return RenderedDPOTrainer(
+        model=weights.load_model(job, parts.machine, four_bit=rung.four_bit),
+        peft_config=weights.lora(job.config, parts.shape.layers),
+        args=DPOConfig(
+            beta=job.config.hyperparameters.beta,
+            max_length=None,
+            **stages.arguments(job, parts, rung),
+        ),
+        train_dataset=parts.train.dataset,
+        eval_dataset=parts.validation.dataset if parts.validation else None,
+        processing_class=parts.tokenizer,
+        callbacks=stages.callback_list(job, parts),
+    )
+
+
+class RenderedDPOTrainer(DPOTrainer):
+    """TRL's trainer for rows that are tokens already: there is one rendering path, and it is not TRL's."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Left out: the model card is the trainer's own."""

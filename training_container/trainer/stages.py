@@ -1,0 +1,262 @@
+"""The stages that every method shares: what is prepared, how the trainer is set, train, evaluate, export."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from luthier.jobs import auto
+from trainer import (
+    callbacks,
+    checkpoints,
+    data,
+    device,
+    distribution,
+    export,
+    log,
+    memory,
+    room,
+    templates,
+    watch,
+    weights,
+)
+from trainer.config import JobConfig
+from trainer.evaluation import comparison, tasks
+from trainer.failures import Failure
+from trainer.files import write_json
+from trainer.job import Job
+from trainer.memory import Rung
+
+REPORTS_PER_RUN = 500
+EVALUATIONS_PER_RUN = 4
+CHECKPOINTS_KEPT = 2
+LIKELIHOOD_METHODS = ("sft", "orpo")
+# Saving follows the clock, not a number of steps; "steps" makes the trainer keep track of the best checkpoint.
+NEVER = 10**9
+
+
+@dataclass
+class Parts:
+    """What a run is made of, before and beside its trainer."""
+
+    machine: device.Device
+    tokenizer: Any
+    shape: memory.Shape
+    train: data.Examples
+    validation: data.Examples | None
+    progress: callbacks.Progress
+    endings: watch.Endings
+
+
+def run(job: Job, build: Callable[[Job, Parts, Rung], Any]) -> str:
+    """Setup → train → evaluate → export, whatever the method; how the run ended.
+
+    build: the method's trainer for one rung of the memory ladder.
+    """
+    job, parts = prepare(job)
+    trainer = memory.fitting_trainer(job, parts, build)
+    ended = train(job, parts, trainer)
+    if ended == "max_cost":
+        # Evaluating and exporting would cost more than is left; the checkpoint is what the platform goes on from.
+        return ended
+    evaluation = evaluate(job, parts, trainer)
+    export_model(job, parts, trainer, evaluation)
+    return ended
+
+
+def prepare(job: Job) -> tuple[Job, Parts]:
+    """Read the data and the model's config; the job with every "auto" resolved. No weights are loaded yet."""
+    log.capture_transformers()
+    device.avoid_triton()
+    machine = device.detect()
+    if job.config.start_from:
+        weights.check_adapter(job.folders.adapter)
+    tasks.find(job.config.evaluation.tasks, job.folders.tasks)
+    tokenizer = weights.load_tokenizer(job.folders)
+    train, validation = data.load(job.folders, tokenizer, job.config)
+    model_config, parameters = weights.read_config(job.folders)
+    job = replace(job, config=resolved(job.config, parameters, train))
+    shape = memory.shape_of(model_config, parameters, job.config.hyperparameters)
+    room.check(job, parameters, shape.trained)
+    parts = Parts(
+        machine=machine,
+        tokenizer=tokenizer,
+        shape=shape,
+        train=train,
+        validation=validation,
+        progress=callbacks.Progress(job.folders.metrics, job.budget),
+        endings=watch.Endings(job.budget, job.interruption),
+    )
+    return job, parts
+
+
+def resolved(config: JobConfig, parameters: int, train: data.Examples) -> JobConfig:
+    """The config with a stated value for every "auto"."""
+    asked = vars(config.hyperparameters)
+    # How much was held out is settled by now.
+    known = {name: value for name, value in asked.items() if value is not None and name != "validation_share"}
+    stated = auto.resolve(known, method=config.method, parameters=parameters, rows=len(train), tokens=train.tokens)
+    chosen = {name: value for name, value in stated.items() if asked[name] != value}
+    if chosen:
+        log.info("hyperparameters chosen", **chosen)
+    return config.model_copy(update={"hyperparameters": type(config.hyperparameters)(**{**asked, **stated})})
+
+
+def arguments(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
+    """What TRL's config of any method takes."""
+    asked = job.config.hyperparameters
+    steps_per_epoch = math.ceil(len(parts.train) / asked.batch_size)
+    steps = math.ceil(asked.epochs * steps_per_epoch)
+    return {
+        "output_dir": str(job.folders.checkpoints),
+        "seed": job.config.seed,
+        "num_train_epochs": asked.epochs,
+        "learning_rate": asked.learning_rate,
+        "lr_scheduler_type": asked.lr_scheduler,
+        "weight_decay": asked.weight_decay,
+        "max_grad_norm": asked.max_grad_norm,
+        # A warm-up as long as the run would end it before the learning rate is ever reached.
+        "warmup_steps": min(asked.warmup_steps, steps // 2),
+        "per_device_train_batch_size": rung.micro_batch,
+        "per_device_eval_batch_size": rung.micro_batch,
+        "gradient_accumulation_steps": rung.accumulation,
+        **sharding(rung),
+        "logging_steps": max(1, steps // REPORTS_PER_RUN),
+        "logging_nan_inf_filter": False,
+        "include_num_input_tokens_seen": "non_padding",
+        "save_strategy": "steps",
+        "save_steps": NEVER,
+        "save_total_limit": CHECKPOINTS_KEPT,
+        "eval_strategy": "steps" if parts.validation else "no",
+        "eval_steps": min(steps_per_epoch, math.ceil(steps / EVALUATIONS_PER_RUN)),
+        "metric_for_best_model": "eval_loss" if parts.validation else None,
+        "greater_is_better": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        **parts.machine.training_arguments,
+    }
+
+
+def sharding(rung: Rung) -> dict[str, Any]:
+    """Fully sharded data parallelism (https://arxiv.org/abs/2304.11277) where the weights do not fit otherwise."""
+    if not rung.sharded:
+        return {"activation_checkpointing": rung.gradient_checkpointing}
+    own = {"version": 2, "activation_checkpointing": rung.gradient_checkpointing}
+    return {"activation_checkpointing": False, "fsdp": True, "fsdp_config": own}
+
+
+def callback_list(job: Job, parts: Parts) -> list[Any]:
+    patience = job.config.hyperparameters.early_stopping_patience
+    stopping = [watch.EarlyStopping(patience, parts.endings)] if patience and parts.validation else []
+    watchdog = watch.Watchdog(zero_is_wrong=job.config.method in LIKELIHOOD_METHODS)
+    return [watchdog, parts.progress, parts.endings, *stopping, callbacks.Checkpoints()]
+
+
+def train(job: Job, parts: Parts, trainer: Any) -> str:
+    """Train from the newest checkpoint, if there is one; how it ended. Raises Failure(interrupted) after a stop."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    job.interruption.defer()
+    if distribution.is_first():
+        checkpoints.remove_incomplete(job.folders.checkpoints)
+    distribution.wait()
+    resume_from = checkpoints.newest(job.folders.checkpoints)
+    if resume_from:
+        log.info("continuing from a checkpoint", checkpoint=resume_from.name)
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    ended = parts.endings.ended
+    if distribution.is_first():
+        write_result(job, trainer.state, ended)
+        job.budget.save()
+    if ended == "stopped":
+        raise Failure("interrupted", f"The run was stopped at step {trainer.state.global_step}.")
+    return ended
+
+
+def write_result(job: Job, state: Any, ended: str) -> None:
+    result = {"attempt": job.config.attempt, "ended": ended, "step": state.global_step, "total_steps": state.max_steps}
+    write_json(job.folders.result, result)
+
+
+def evaluate(job: Job, parts: Parts, trainer: Any) -> dict[str, Any] | None:
+    """Take the best weights where the run looked for them, then compare base and tuned on the held-out part."""
+    if parts.validation is None:
+        return None
+    if job.config.hyperparameters.early_stopping_patience and trainer.state.best_model_checkpoint:
+        log.info("taking the best checkpoint", step=trainer.state.best_global_step)
+        trainer._load_best_model()
+        trainer.evaluate()
+    elif _logged(trainer, "eval_loss", "step") != trainer.state.global_step:
+        trainer.evaluate()
+    if trainer.is_fsdp_enabled:
+        # A forward pass needs every process; `trainer.evaluate` compares such a model once it is saved.
+        return None
+    return comparison.of_run(job, parts, trainer) if distribution.is_first() else None
+
+
+def export_model(job: Job, parts: Parts, trainer: Any, evaluation: dict[str, Any] | None) -> None:
+    """Write the model folder: weights, tokenizer, the asked exports, and the card that makes it count."""
+    parts.progress.write("saving", trainer.args, trainer.state)
+    card = model_card(job, parts, trainer) | {"evaluation": evaluation}
+    export.save(job, trainer, parts.tokenizer, card)
+
+
+def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
+    state, config = trainer.state, job.config
+    parameters = list(trainer.accelerator.unwrap_model(trainer.model).parameters())
+    return {
+        "format_version": export.FORMAT_VERSION,
+        "name": config.names.model,
+        "job_id": config.job_id,
+        "attempt": config.attempt,
+        "base_model": config.base_model.model_dump(),
+        "start_from": config.start_from.model_dump() if config.start_from else None,
+        "method": config.method,
+        "serving": weights.served_as(config),
+        "hyperparameters": {name: value for name, value in vars(config.hyperparameters).items() if value is not None},
+        "batches": {
+            "rows": trainer.args.per_device_train_batch_size,
+            "times": trainer.args.gradient_accumulation_steps,
+        },
+        "metrics": metrics(trainer),
+        "ended": parts.endings.ended,
+        "trained_tokens": int(state.num_input_tokens_seen),
+        "steps": state.global_step,
+        "seconds": round(job.budget.seconds, 1),
+        "cost": round(job.budget.cost, 4),
+        "dataset": {"train": described(parts.train), "validation": described(parts.validation)},
+        "template_sha256": templates.fingerprint(parts.tokenizer),
+        "versions": export.versions(),
+        "seed": config.seed,
+        "parameters": parts.shape.parameters,
+        "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+    }
+
+
+def metrics(trainer: Any) -> dict[str, float | None]:
+    validation_loss = _logged(trainer, "eval_loss")
+    training_loss = _logged(trainer, "loss")
+    judged = training_loss if validation_loss is None else validation_loss
+    prefix = "" if validation_loss is None else "eval_"
+    return {
+        "training_loss": training_loss,
+        "validation_loss": validation_loss,
+        "perplexity": None if judged is None else math.exp(min(judged, 100)),
+        "token_accuracy": _logged(trainer, f"{prefix}mean_token_accuracy"),
+        "reward_accuracy": _logged(trainer, f"{prefix}rewards/accuracies"),
+        "epoch": trainer.state.epoch,
+    }
+
+
+def described(examples: data.Examples | None) -> dict[str, Any] | None:
+    if examples is None:
+        return None
+    names = ("sha256", "rows", "tokens", "trained", "truncated", "dropped", "longest", "overlap")
+    return {name: getattr(examples, name) for name in names}
+
+
+def _logged(trainer: Any, name: str, field: str | None = None) -> Any:
+    """The newest logged value of `name`, or `field` of the entry that has it; None if it was never logged."""
+    entries = (entry for entry in reversed(trainer.state.log_history) if name in entry)
+    return next((entry[field or name] for entry in entries), None)

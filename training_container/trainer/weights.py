@@ -1,0 +1,151 @@
+"""What is trained: the base model, and the adapter on it.
+
+LoRA (https://arxiv.org/abs/2106.09685), with rsLoRA's scale (https://arxiv.org/abs/2312.03732) or DoRA
+(https://arxiv.org/abs/2402.09353); QLoRA, the same on 4-bit NormalFloat weights (https://arxiv.org/abs/2305.14314); or
+all weights. A run may go on from an earlier adapter, which then decides the adapter's shape.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from trainer import distribution
+from trainer.config import LINEAR_LAYERS, JobConfig
+from trainer.device import Device
+from trainer.failures import Failure
+from trainer.folders import Folders
+from trainer.job import Job
+
+# vLLM serves adapters up to this rank.
+MOST_RANK = 256
+# What PEFT writes for an adapted linear layer. Whole layers trained beside the adapter, biases, and adapters on the
+# vocabulary are parts that vLLM does not load.
+_WEIGHTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
+_UNSERVED = ("embed_tokens", "lm_head")
+
+
+def load_tokenizer(folders: Folders) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folders.base_model)
+    except (OSError, ValueError) as error:
+        raise Failure("bad_base_model", f"The base model's tokenizer cannot be loaded: {error}") from error
+    # The long-document warning counts against this; rows are cut at max_sequence_length here.
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def read_config(folders: Folders) -> tuple[Any, int]:
+    """The base model's config and its number of parameters, without loading a weight."""
+    from safetensors import SafetensorError, safe_open
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folders.base_model, trust_remote_code=False)
+        count = 0
+        for path in sorted(folders.base_model.glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                names = list(file.keys())
+                count += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise Failure("bad_base_model", f"The base model cannot be read: {error}") from error
+    if not count:
+        raise Failure("bad_base_model", "The base model's folder holds no safetensors file.")
+    return config, count
+
+
+def load_model(job: Job, machine: Device, *, four_bit: bool) -> Any:
+    """The base model, with the earlier adapter on it where the run goes on from one."""
+    from transformers import AutoModelForCausalLM
+
+    # Trained weights are kept in full precision: in 16 bits, small updates would be rounded away.
+    width = "float32" if job.config.hyperparameters.adapter == "full" else machine.weights
+    arguments = {"dtype": width} | (_nf4(machine) if four_bit else {})
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            job.folders.base_model, use_safetensors=True, trust_remote_code=False, **arguments
+        )
+    except (OSError, ValueError) as error:
+        raise Failure("bad_base_model", f"The base model cannot be loaded: {error}") from error
+    return _with_adapter(model, job.folders.adapter) if job.config.start_from else model
+
+
+def _nf4(machine: Device) -> dict[str, Any]:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, machine.weights),
+    )
+    # Quantized weights cannot be moved afterwards.
+    place = {"": distribution.local_rank()} if machine.gpus else "cpu"
+    return {"quantization_config": quantization, "device_map": place}
+
+
+def _with_adapter(model: Any, folder: Path) -> Any:
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, folder, is_trainable=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise Failure("bad_adapter", f"The adapter to go on from does not fit the base model: {error}") from error
+
+
+def lora(config: JobConfig, layers_of_model: int) -> Any:
+    """The new adapter's LoraConfig; None where all weights are trained or an earlier adapter goes on."""
+    from peft import LoraConfig
+
+    asked = config.hyperparameters
+    if asked.adapter == "full" or config.start_from:
+        return None
+    modules, top = asked.target_modules, None
+    if asked.lora_layers is not None and asked.lora_layers < layers_of_model:
+        top = list(range(layers_of_model - asked.lora_layers, layers_of_model))
+        # PEFT refuses to pick layers together with "all-linear".
+        modules = LINEAR_LAYERS if modules == "all-linear" else modules
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=asked.lora_rank,
+        lora_alpha=asked.lora_alpha,
+        lora_dropout=asked.lora_dropout,
+        target_modules=modules,
+        layers_to_transform=top,
+        use_rslora=asked.use_rslora,
+        use_dora=asked.use_dora,
+    )
+
+
+def check_adapter(folder: Path) -> None:
+    """Look at an adapter to go on from before anything is loaded. Raises Failure(bad_adapter, unservable)."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
+            names = list(weights.keys())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise Failure("bad_adapter", f"The adapter to go on from cannot be read: {error}") from error
+    if settings.get("peft_type") != "LORA" or not isinstance(settings.get("r"), int):
+        raise Failure("bad_adapter", f"The adapter is of type {settings.get('peft_type')!r}; only LORA can go on.")
+    if settings["r"] > MOST_RANK:
+        raise Failure("unservable", f"The adapter's rank is {settings['r']}; the server takes at most {MOST_RANK}.")
+    if strange := sorted(name for name in names if not _is_servable(name)):
+        raise Failure("unservable", f"The adapter holds {strange[0]}, which the server cannot apply.")
+
+
+def _is_servable(name: str) -> bool:
+    return name.endswith(_WEIGHTS) and not any(f".{part}." in name for part in _UNSERVED)
+
+
+def served_as(config: JobConfig) -> dict[str, str]:
+    """How the result is served: as an adapter beside its base, or as a model of its own. vLLM applies no DoRA."""
+    if config.hyperparameters.adapter == "full":
+        return {"kind": "model", "path": "."}
+    if config.hyperparameters.use_dora:
+        return {"kind": "model", "path": "exports/merged"}
+    return {"kind": "adapter", "path": "."}
