@@ -28,6 +28,7 @@ CODES = {
         USER,
         "Give the rows as prompt and completion, or fine-tune the instruction-tuned variant of this model.",
     ),
+    "template_mismatch": (OURS, "Serve the model with the tokenizer and chat template of its own folder."),
     "nan_loss": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),
     "zero_loss": (USER, "Check what is trained in a preview of the rows, and lower learning_rate."),
     "divergence": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),

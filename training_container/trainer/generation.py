@@ -1,11 +1,13 @@
 """A loaded model that answers several chat requests in one go."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer import device, templates
 from trainer.chat import DEFAULT_MAX_TOKENS, Answer, BadRequest, ChatRequest
+from trainer.failures import Failure
 
 # The model's own sampling defaults would only cause warnings.
 GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -107,7 +109,10 @@ class Prompt:
 
 
 def load(base_model: Path, adapter: Path | None) -> Generator:
-    """Read the base model and merge the adapter into it. Tokenizer and template are the adapter's where it has them."""
+    """Read the base model and merge the adapter into it. Tokenizer and template are the adapter's where it has them.
+
+    Raises Failure(template_mismatch) where they are not those that the model was trained with.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = adapter if adapter and (adapter / "tokenizer_config.json").exists() else base_model
@@ -115,12 +120,25 @@ def load(base_model: Path, adapter: Path | None) -> Generator:
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.chat_template = tokenizer.chat_template or templates.PLAIN_TEMPLATE
+    _check_rendering(tokenizer, adapter or base_model)
     model = AutoModelForCausalLM.from_pretrained(base_model, use_safetensors=True, dtype=device.detect().weights)
     if adapter:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     return Generator(model.eval(), tokenizer)
+
+
+def _check_rendering(tokenizer: Any, folder: Path) -> None:
+    """Compare with the model card; a folder without one is a base model, or was not trained here."""
+    try:
+        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    trained, found = card.get("template_sha256"), templates.fingerprint(tokenizer)
+    if trained not in (None, found):
+        message = f"Chat template or tokenizer have the hash {found[:12]}…; the model was trained with {trained[:12]}…."
+        raise Failure("template_mismatch", message)
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **settings: Any) -> list[list[int]]:
