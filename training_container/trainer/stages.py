@@ -102,6 +102,18 @@ def resolved(config: JobConfig, parameters: int, train: data.Examples) -> JobCon
     return config.model_copy(update={"hyperparameters": type(config.hyperparameters)(**{**asked, **stated})})
 
 
+def trained(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
+    """What TRL's trainer of any method takes beside its config: the model, its adapter, the rows, and who watches."""
+    return {
+        "model": weights.load_model(job, parts.machine, four_bit=rung.four_bit),
+        "peft_config": weights.lora(job.config, parts.shape.layers),
+        "train_dataset": parts.train.dataset,
+        "eval_dataset": parts.validation.dataset if parts.validation else None,
+        "processing_class": parts.tokenizer,
+        "callbacks": callback_list(job, parts),
+    }
+
+
 def arguments(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
     """What TRL's config of any method takes."""
     asked = job.config.hyperparameters

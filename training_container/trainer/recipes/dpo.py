@@ -8,7 +8,7 @@ from typing import Any
 
 from trl import DPOConfig, DPOTrainer
 
-from trainer import stages, weights
+from trainer import stages
 from trainer.job import Job
 from trainer.memory import Rung
 from trainer.stages import Parts
@@ -21,17 +21,12 @@ def run(job: Job) -> str:
 
 def build(job: Job, parts: Parts, rung: Rung) -> "RenderedDPOTrainer":
     return RenderedDPOTrainer(
-        model=weights.load_model(job, parts.machine, four_bit=rung.four_bit),
-        peft_config=weights.lora(job.config, parts.shape.layers),
         args=DPOConfig(
             beta=job.config.hyperparameters.beta,
             max_length=None,
             **stages.arguments(job, parts, rung),
         ),
-        train_dataset=parts.train.dataset,
-        eval_dataset=parts.validation.dataset if parts.validation else None,
-        processing_class=parts.tokenizer,
-        callbacks=stages.callback_list(job, parts),
+        **stages.trained(job, parts, rung),
     )
 
 

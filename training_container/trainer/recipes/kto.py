@@ -8,7 +8,7 @@ from typing import Any
 
 from trl import KTOConfig, KTOTrainer
 
-from trainer import stages, weights
+from trainer import stages
 from trainer.job import Job
 from trainer.memory import Rung
 from trainer.stages import Parts
@@ -23,8 +23,6 @@ def build(job: Job, parts: Parts, rung: Rung) -> "RenderedKTOTrainer":
     wanted = sum(parts.train.dataset["label"])
     unwanted = len(parts.train) - wanted
     return RenderedKTOTrainer(
-        model=weights.load_model(job, parts.machine, four_bit=rung.four_bit),
-        peft_config=weights.lora(job.config, parts.shape.layers),
         args=KTOConfig(
             beta=job.config.hyperparameters.beta,
             desirable_weight=max(1.0, unwanted / max(1, wanted)),
@@ -32,10 +30,7 @@ def build(job: Job, parts: Parts, rung: Rung) -> "RenderedKTOTrainer":
             max_length=None,
             **stages.arguments(job, parts, rung),
         ),
-        train_dataset=parts.train.dataset,
-        eval_dataset=parts.validation.dataset if parts.validation else None,
-        processing_class=parts.tokenizer,
-        callbacks=stages.callback_list(job, parts),
+        **stages.trained(job, parts, rung),
     )
 
 

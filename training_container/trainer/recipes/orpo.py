@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-from trainer import stages, weights
+from trainer import stages
 from trainer.data import IGNORED
 from trainer.job import Job
 from trainer.memory import Rung
@@ -23,18 +23,13 @@ def run(job: Job) -> str:
 
 def build(job: Job, parts: Parts, rung: Rung) -> "RenderedORPOTrainer":
     return RenderedORPOTrainer(
-        model=weights.load_model(job, parts.machine, four_bit=rung.four_bit),
-        peft_config=weights.lora(job.config, parts.shape.layers),
         args=ORPOConfig(
             beta=job.config.hyperparameters.beta,
             max_length=job.config.hyperparameters.max_sequence_length,
             remove_unused_columns=False,
             **stages.arguments(job, parts, rung),
         ),
-        train_dataset=parts.train.dataset,
-        eval_dataset=parts.validation.dataset if parts.validation else None,
-        processing_class=parts.tokenizer,
-        callbacks=stages.callback_list(job, parts),
+        **stages.trained(job, parts, rung),
     )
 
 

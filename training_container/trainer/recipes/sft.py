@@ -8,7 +8,7 @@ from typing import Any
 
 from trl import SFTConfig
 
-from trainer import distribution, memory, padding_free, stages, weights
+from trainer import distribution, memory, padding_free, stages
 from trainer.data import IGNORED
 from trainer.job import Job
 from trainer.loss import AssistantOnlyTrainer
@@ -22,26 +22,22 @@ def run(job: Job) -> str:
 
 
 def build(job: Job, parts: Parts, rung: Rung) -> AssistantOnlyTrainer:
-    model = weights.load_model(job, parts.machine, four_bit=rung.four_bit)
+    common = stages.trained(job, parts, rung)
+    lengths = memory.lengths(parts.train.dataset)
     return AssistantOnlyTrainer(
-        model=model,
-        peft_config=weights.lora(job.config, parts.shape.layers),
         args=SFTConfig(
             max_length=None,
-            padding_free=padding_free.prepare(model, memory.lengths(parts.train.dataset), rung.micro_batch),
+            padding_free=padding_free.prepare(common["model"], lengths, rung.micro_batch),
             dataset_kwargs={"skip_prepare_dataset": True},
             **stages.arguments(job, parts, rung),
         ),
-        train_dataset=parts.train.dataset,
-        eval_dataset=_evened(parts.validation.dataset, rung) if parts.validation else None,
-        processing_class=parts.tokenizer,
-        callbacks=stages.callback_list(job, parts),
+        **common | {"eval_dataset": _evened(common["eval_dataset"], rung)},
     )
 
 
 def _evened(dataset: Any, rung: Rung) -> Any:
     """With rows that carry no loss at its end, so that no process repeats a row that does to fill its last batch."""
-    missing = -len(dataset) % (rung.micro_batch * distribution.world_size())
+    missing = -len(dataset or ()) % (rung.micro_batch * distribution.world_size())
     if distribution.world_size() == 1 or not missing:
         return dataset
     from datasets import Dataset, concatenate_datasets
