@@ -166,6 +166,8 @@ class Demo:
             "baseModel": self._base_model,
             "trainingDataset": file_id,
             "hyperparameters": HYPERPARAMETERS,
+            # As long as the longest answer; what is untuned would go on to the last token it may write.
+            "evaluation": {"maxNewTokens": 40},
             "suffix": "tickets",
         }
         job = self._call("POST", "/api/v1/fine-tuning/jobs", json=wish)

@@ -13,6 +13,8 @@ from trainer.failures import classify
 from trainer.sources import Source
 
 RECORDS = "evaluation.jsonl"
+# Answering may take this part of the time that the run took, or a minute if that is more: it is paid like training.
+ANSWERING_SHARE, ANSWERING_SECONDS = 0.1, 60
 
 
 def of_run(job: Any, parts: Any, trainer: Any) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def of_run(job: Any, parts: Any, trainer: Any) -> dict[str, Any]:
 def _of_run(job: Any, parts: Any, model: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     asked = job.config.evaluation
     overlaps = bool(parts.validation.overlap)
+    answered_by = job.budget.seconds + max(ANSWERING_SHARE * job.budget.seconds, ANSWERING_SECONDS)
     return evaluate(
         versions.of_adapter(model)
         if hasattr(model, "peft_config")
@@ -47,12 +50,17 @@ def _of_run(job: Any, parts: Any, model: Any) -> tuple[dict[str, Any], list[dict
         leaked=_in_train(job) if overlaps else _nowhere,
         leaked_examples=leakage.examples_in_train(parts.train.dataset, parts.validation.dataset) if overlaps else (),
         deadline=lambda reserve: job.interruption.requested or job.budget.exhausted(reserve),
+        answered_by=lambda reserve: job.budget.seconds + reserve > answered_by,
     )
 
 
 def _in_train(job: Any) -> Callable[[Row], bool]:
     rows = (place.row for place in Source(job.folders, job.config).places() if place.part == "train")
     return leakage.in_train(rows, data.held_out(job.folders, job.config))
+
+
+def _either(one: Deadline | None, other: Deadline | None) -> Deadline:
+    return lambda reserve: any(deadline(reserve) for deadline in (one, other) if deadline)
 
 
 def _nowhere(row: Row) -> bool:
@@ -71,11 +79,13 @@ def evaluate(
     leaked: Callable[[Row], bool] = _nowhere,
     leaked_examples: Collection[int] = (),
     deadline: Deadline | None = None,
+    answered_by: Deadline | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Measure what there is data for; the table and, for its answers, the records.
 
     `dataset` is the held-out part tokenized, `rows` the same as it was uploaded; `leaked_examples` and `leaked` say
-    what of either occurs in train. No answers are generated where `max_examples` is 0. `tasks.find` gives the tasks.
+    what of either occurs in train. No answers are generated where `max_examples` is 0, and none beyond `answered_by`.
+    `tasks.find` gives the tasks.
     """
     likelihood = generation = results = None
     if dataset is not None:
@@ -88,7 +98,7 @@ def evaluate(
             max_examples=max_examples,
             max_new_tokens=max_new_tokens,
             leaked=leaked,
-            deadline=deadline,
+            deadline=_either(deadline, answered_by),
         )
     if lm_eval_tasks:
         results = tasks.evaluate_tasks(models, tokenizer, lm_eval_tasks, deadline=deadline)
