@@ -53,7 +53,7 @@ class Plan:
 
 def plan(folders: Folders) -> Plan:
     """Read from resourceconfig.json (https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html)."""
-    processes = int(os.environ.get(PROCESSES_VARIABLE) or 0) or max(1, _gpus())
+    processes = int(os.environ.get(PROCESSES_VARIABLE) or 0) or max(1, gpus_here())
     try:
         resources = json.loads(folders.resources.read_text(encoding="utf-8"))
         return Plan(tuple(resources["hosts"]), resources["current_host"], processes)
@@ -61,7 +61,8 @@ def plan(folders: Folders) -> Plan:
         return Plan(("localhost",), "localhost", processes)
 
 
-def _gpus() -> int:
+def gpus_here() -> int:
+    """GPUs that this machine gives to the run."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip()])
@@ -108,7 +109,7 @@ def connect() -> None:
     """Join the other workers. Imports PyTorch."""
     import torch.distributed as dist
 
-    dist.init_process_group("cpu:gloo,cuda:nccl" if _gpus() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus_here() else "gloo")
 
 
 def _die_with_parent() -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from trainer import config, device, distribution, failures, log
+from trainer import config, device, distribution, failures, imports, log
 from trainer.budget import Budget
 from trainer.failures import Failure
 from trainer.folders import Folders
@@ -70,8 +70,11 @@ def run(job: Job) -> None:
     log.capture_libraries()
     if distribution.is_worker():
         distribution.connect()
-    recipe = importlib.import_module(RECIPES[asked.method])
-    ended = recipe.run(job)
+    unused = imports.unused_quantization(asked.hyperparameters.adapter, gpu=distribution.gpus_here() > 0)
+    with imports.without(*unused):
+        with imports.without(*imports.UNUSED):
+            recipe = importlib.import_module(RECIPES[asked.method])
+        ended = recipe.run(job)
     log.info("done", ended=ended, seconds=round(job.budget.seconds, 1))
 
 
