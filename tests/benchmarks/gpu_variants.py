@@ -88,7 +88,7 @@ def hugging_face(setup: Setup, *, checkpointing: bool, liger: bool = False, comp
         model=model,
         args=TrainingArguments(
             **setup.arguments(),
-            activation_checkpointing=checkpointing,
+            **checkpoint_activations(checkpointing),
             use_liger_kernel=liger and installed("liger_kernel"),
             torch_compile=compiled,
         ),
@@ -97,10 +97,19 @@ def hugging_face(setup: Setup, *, checkpointing: bool, liger: bool = False, comp
     )
 
 
-def trl(setup: Setup, *, liger: bool = False, **settings: Any) -> Any:
+def checkpoint_activations(wanted: bool) -> dict[str, bool]:
+    """The setting by its name: the newest transformers that Unsloth takes, 5.17, has the older one."""
+    from transformers import TrainingArguments
+
+    known = TrainingArguments.__dataclass_fields__
+    return {"activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing": wanted}
+
+
+def trl(setup: Setup, *, checkpointing: bool = True, liger: bool = False, **settings: Any) -> Any:
     from trl import SFTConfig, SFTTrainer
 
     arguments = {"max_length": setup.shape.longest, "use_liger_kernel": liger and installed("liger_kernel"), **settings}
+    arguments |= checkpoint_activations(checkpointing)
     if settings.get("packing"):
         arguments["per_device_train_batch_size"] = packed_rows(setup)
     return SFTTrainer(
@@ -168,7 +177,7 @@ def ours(
             padding_free=not padded
             and padding_free.prepare(model, [len(row) for row in setup.rows], setup.micro_batch),
             dataset_kwargs={"skip_prepare_dataset": True},
-            activation_checkpointing=checkpointing,
+            **checkpoint_activations(checkpointing),
             torch_compile=compiled,
         ),
         train_dataset=setup.dataset,
@@ -185,8 +194,8 @@ VARIANTS: dict[str, Build] = {
     "hf_default": partial(hugging_face, checkpointing=True),
     "hf_tuned": partial(hugging_face, checkpointing=False, liger=True, compiled=True),
     "trl_default": trl,
-    "trl_tuned": partial(trl, activation_checkpointing=False, liger=True),
-    "trl_packing": partial(trl, activation_checkpointing=False, liger=True, packing=True),
+    "trl_tuned": partial(trl, checkpointing=False, liger=True),
+    "trl_packing": partial(trl, checkpointing=False, liger=True, packing=True),
     "unsloth_default": partial(unsloth, checkpointing="unsloth"),
     "unsloth_nogc": partial(unsloth, checkpointing=False),
     "ours": ours,

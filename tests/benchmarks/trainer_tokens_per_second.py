@@ -206,11 +206,11 @@ def adapted(given: argparse.Namespace) -> dict[str, Any]:
 
 def ours(given: argparse.Namespace, folder: Path, *, padded: bool = False, fused: bool | None = None) -> Any:
     """The recipe's own trainer; `padded` and `fused` replace what it chooses."""
-    from trainer import callbacks, fused_lora, stages
+    from trainer import callbacks, fused_lora, preparation
+    from trainer.memory import Rung
     from trainer.recipes import sft
-    from trainer.stages import Rung
 
-    job, parts = stages.prepare(make_job(given, folder))
+    job, parts = preparation.prepare(make_job(given, folder))
     with mock.patch("trainer.padding_free.worthwhile", return_value=False) if padded else nullcontext():
         trainer = sft.build(job, parts, Rung(given.batch_size, 1))
     if fused is not None:

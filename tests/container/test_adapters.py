@@ -132,6 +132,93 @@ def test_an_adapter_with_parts_the_server_cannot_load_is_refused(make_root: Make
     assert "lm_head" in failure(root)["message"]
 
 
+def test_an_adapter_decides_the_shape_of_what_goes_on(make_root: MakeRoot, tuned: Path) -> None:
+    """Whatever else is asked: what is trained is what the card says."""
+    asked = {"epochs": 1, "learning_rate": 0.001, "lora_rank": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+    root = goes_on_from(tuned / "model", make_root, hyperparameters=asked, evaluation={"generate": False})
+    train(root)
+    said = card(root)["hyperparameters"]
+    assert (said["lora_rank"], said["lora_alpha"], len(said["target_modules"])) == (8, 16, 7)
+
+
+def test_an_adapter_does_not_go_on_as_full_weights(make_root: MakeRoot, tuned: Path) -> None:
+    full = {"adapter": "full", "lora_rank": None, "lora_alpha": None}
+    root = goes_on_from(tuned / "model", make_root, hyperparameters=full)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "bad_config"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({"rank_pattern": {"q_proj": 512}}, "unservable", "512"),
+        ({"target_modules": ["q_proj"]}, "bad_adapter", "target_modules"),
+    ],
+)
+def test_an_adapter_is_refused_for_what_its_config_hides(
+    make_root: MakeRoot, tuned: Path, change: dict[str, Any], code: str, said: str
+) -> None:
+    root = goes_on_from(tuned / "model", make_root)
+    broken(root / "input" / "data" / "adapter", change)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == code
+    assert said in failure(root)["message"]
+
+
+def test_an_adapter_config_that_is_no_object_is_refused(make_root: MakeRoot, tuned: Path) -> None:
+    root = goes_on_from(tuned / "model", make_root)
+    (root / "input" / "data" / "adapter" / "adapter_config.json").write_text("[]")
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "bad_adapter"
+
+
+def test_an_adapter_with_values_that_are_no_numbers_is_refused(make_root: MakeRoot, tuned: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    root = goes_on_from(tuned / "model", make_root)
+    path = root / "input" / "data" / "adapter" / "adapter_model.safetensors"
+    weights = load_file(path)
+    next(iter(weights.values()))[0, 0] = float("nan")
+    save_file(weights, path)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "bad_adapter"
+
+
+def another_base(root: Path, tmp_path: Path, **config: Any) -> None:
+    """The base model with another config over the same weights."""
+    link = root / "input" / "data" / "model"
+    shutil.copytree(link, tmp_path / "base")
+    path = tmp_path / "base" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    link.unlink()
+    link.symlink_to(tmp_path / "base")
+
+
+@pytest.mark.parametrize("change", [{"num_hidden_layers": 6}, {"hidden_size": 96, "head_dim": 24}])
+def test_a_base_model_without_all_its_weights_is_refused(
+    make_root: MakeRoot, tmp_path: Path, change: dict[str, int]
+) -> None:
+    root = make_root()
+    another_base(root, tmp_path, **change)
+    assert run("trainer.train", "--root", root).exit_code == 2
+    assert failure(root)["code"] == "bad_base_model"
+
+
+def test_rows_longer_than_the_model_can_read_are_not_asked_for(make_root: MakeRoot) -> None:
+    root = make_root(hyperparameters={"max_sequence_length": 4096})
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert "at most 512 tokens" in failure(root)["message"]
+
+
+def test_an_automatic_rank_is_resolved_here_as_well(make_root: MakeRoot) -> None:
+    asked = {"epochs": 1, "lora_rank": "auto", "lora_alpha": None, "warmup_steps": 1_000}
+    root = make_root(hyperparameters=asked, evaluation={"generate": False})
+    train(root)
+    said = card(root)["hyperparameters"]
+    assert said["lora_alpha"] == 2 * said["lora_rank"]
+    assert (said["warmup_steps"], said["validation_share"]) == (2, 0)
+
+
 def test_an_adapter_of_another_base_model_is_refused(make_root: MakeRoot, tuned: Path) -> None:
     from safetensors.torch import load_file, save_file
 

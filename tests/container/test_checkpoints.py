@@ -1,8 +1,17 @@
-"""How often a run saves."""
+"""How often a run saves, and which checkpoint it goes on from."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trainer import callbacks
+from tests.container.conftest import MakeRoot
+from tests.container.programs import run, start
+from tests.container.test_training import card, metrics
+from trainer import callbacks, checkpoints
+
+CONSTANT = {"lr_scheduler": "constant"}
 
 
 @pytest.mark.parametrize(
@@ -16,3 +25,73 @@ from trainer import callbacks
 )
 def test_the_interval_follows_from_what_a_checkpoint_costs(seconds: float, expected: float) -> None:
     assert callbacks.interval(seconds) == pytest.approx(expected)
+
+
+@pytest.fixture
+def cut(make_root: MakeRoot) -> Path:
+    """A run that was stopped after a few steps."""
+    root = make_root(hyperparameters=CONSTANT, evaluation={"generate": False})
+    program = start("trainer.train", "--root", root)
+    program.wait_for(lambda: (root / "checkpoints" / "metrics.jsonl").exists() and max(metrics(root), default=0) >= 4)
+    program.terminate()
+    assert program.exit_code == 3
+    return root
+
+
+def change(root: Path, **hyperparameters: Any) -> None:
+    path = root / "input" / "data" / "config" / "job.json"
+    job = json.loads(path.read_text())
+    job["hyperparameters"] |= hyperparameters
+    path.write_text(json.dumps(job))
+
+
+def failure(root: Path) -> dict[str, str]:
+    return json.loads((root / "output" / "failure").read_text())
+
+
+def test_a_run_that_goes_on_takes_the_learning_rate_that_is_asked_of_it_now(cut: Path) -> None:
+    change(cut, learning_rate=0.001)
+    before = max(metrics(cut))
+    assert run("trainer.train", "--root", cut).exit_code == 0
+    rates = metrics(cut, "learning_rate")
+    assert {round(rate, 6) for step, rate in rates.items() if step <= before} == {0.02}
+    assert {round(rate, 6) for step, rate in rates.items() if step > before} == {0.001}
+    assert card(cut)["hyperparameters"]["learning_rate"] == 0.001
+
+
+@pytest.mark.parametrize(("name", "value"), [("lora_rank", 4), ("batch_size", 4), ("max_sequence_length", 128)])
+def test_a_checkpoint_of_a_run_with_other_settings_is_refused_by_name(cut: Path, name: str, value: int) -> None:
+    change(cut, **{name: value})
+    assert run("trainer.train", "--root", cut).exit_code == 1
+    assert failure(cut)["code"] == "other_run"
+    assert name in failure(cut)["message"]
+
+
+def test_a_checkpoint_of_other_rows_is_refused(cut: Path) -> None:
+    rows = cut / "input" / "data" / "train" / "train.jsonl"
+    rows.write_text("\n".join(rows.read_text().splitlines()[:20]))
+    assert run("trainer.train", "--root", cut).exit_code == 1
+    assert failure(cut)["code"] == "other_run"
+    assert "training data" in failure(cut)["message"]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = bytes(byte ^ 0xFF for byte in content[middle : middle + 20])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "optimizer.pt", "trainer_state.json", "rng_state.pth"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(cut: Path, name: str) -> None:
+    folder = cut / "checkpoints"
+    newest = checkpoints.newest(folder)
+    assert newest is not None
+    flip(newest / name)
+    older = checkpoints.newest(folder)
+    assert older is not None
+    assert checkpoints.step(older) < checkpoints.step(newest)
+    program = run("trainer.train", "--root", cut)
+    assert program.exit_code == 0
+    said = [line for line in program.lines if line["message"] == "a damaged checkpoint is passed over"]
+    assert [line["files"] for line in said][:1] == [[name]]

@@ -153,6 +153,7 @@ def test_a_fault_of_the_data_suggests_no_setting() -> None:
         (MemoryError(), "oom"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), "oom"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:551] Connection closed by peer [127.0.0.1]:24137"), "worker_lost"),
         (KeyError("surprise"), "internal"),
         (KeyboardInterrupt(), "interrupted"),
     ],

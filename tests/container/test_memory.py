@@ -83,7 +83,9 @@ def climb(
 
     monkeypatch.setattr(memory, "rehearse", rehearse)
     small = Shape(parameters=10**6, trained=10**4, layers=4, hidden=128, vocabulary=1024)
-    chosen = memory.fitting_trainer(job(4), parts(H100, small), lambda job, parts, rung: rung)
+    rungs = memory.candidates(job(4), parts(H100, small))
+    chosen, below = memory.fitting_trainer(job(4), parts(H100, small), rungs, lambda job, parts, rung: rung)
+    assert [*rungs] == [*tried, *below]
     return tried, chosen
 
 
@@ -107,11 +109,43 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
         climb(monkeypatch, fails)
 
 
-def test_the_estimate_starts_below_rungs_that_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[Rung] = []
-    monkeypatch.setattr(memory, "rehearse", lambda trainer, rung: tried.append(rung))
-    memory.fitting_trainer(job(32), parts(H100, longest=8192), lambda job, parts, rung: rung)
-    assert 0 < tried[0].micro_batch < 32
+def test_the_estimate_starts_below_rungs_that_cannot_fit() -> None:
+    assert 0 < memory.candidates(job(32), parts(H100, longest=8192))[0].micro_batch < 32
+
+
+def test_every_process_of_kto_needs_two_rows_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.distribution, "world_size", lambda: 2)
+    with pytest.raises(Failure, match="batch_size must be at least 4") as caught:
+        memory.ladder(job(2, "kto"), CPU)
+    assert caught.value.code == "bad_config"
+
+
+def test_a_run_out_of_memory_on_the_way_goes_on_one_rung_down(
+    make_root: MakeRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rehearsal is no proof where others use the memory too, so a run steps down in the middle as well."""
+    from trainer import preparation, stages
+    from trainer.recipes import sft
+
+    def build(job: Any, parts: Any, rung: Rung) -> Any:
+        trainer = sft.build(job, parts, rung)
+        if rung.micro_batch == 8:
+            step = trainer.training_step
+
+            def run_out(*args: Any, **kwargs: Any) -> Any:
+                if trainer.state.global_step == 2:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+                return step(*args, **kwargs)
+
+            trainer.training_step = run_out
+        return trainer
+
+    whole, short = prepared(make_root), prepared(make_root)
+    expected, _ = stages.train_what_fits(*preparation.prepare(whole), sft.build)
+    trainer, ended = stages.train_what_fits(*preparation.prepare(short), build)
+    assert ended == "completed"
+    assert trainer.args.per_device_train_batch_size == 4
+    assert losses_of(trainer) == pytest.approx(losses_of(expected), rel=1e-4)
 
 
 def test_the_run_says_which_rung_it_took(make_root: MakeRoot) -> None:
@@ -120,25 +154,35 @@ def test_the_run_says_which_rung_it_took(make_root: MakeRoot) -> None:
     assert [line["rung"] for line in said] == ["8 rows at once, 1 times"]
 
 
-def test_accumulation_trains_the_same_as_one_large_batch(make_root: MakeRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ladder may take any rung, so the losses must not depend on it."""
-    from trainer import stages
+def prepared(make_root: MakeRoot) -> Any:
+    """A job of one epoch, about to begin."""
     from trainer.budget import Budget
     from trainer.config import load
     from trainer.folders import Folders
     from trainer.interruption import Interruption
     from trainer.job import Job
+
+    folders = Folders(make_root(hyperparameters={"epochs": 1}))
+    folders.checkpoints.mkdir()
+    config = load(folders.job_config)
+    return Job(config, folders, Budget(config, folders.clock, 0.0), Interruption())
+
+
+def losses_of(trainer: Any) -> list[float]:
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def test_accumulation_trains_the_same_as_one_large_batch(make_root: MakeRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ladder may take any rung, so the losses must not depend on it."""
+    from trainer import preparation, stages
     from trainer.recipes import sft
 
     def losses(rung: Rung) -> list[float]:
-        folders = Folders(make_root(hyperparameters={"epochs": 1}))
-        folders.checkpoints.mkdir()
-        config = load(folders.job_config)
-        prepared, its_parts = stages.prepare(Job(config, folders, Budget(config, folders.clock, 0.0), Interruption()))
-        trainer = sft.build(prepared, its_parts, rung)
+        job, parts = preparation.prepare(prepared(make_root))
+        trainer = sft.build(job, parts, rung)
         memory.rehearse(trainer, rung)
-        stages.train(prepared, its_parts, trainer)
-        return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        stages.train(job, parts, trainer)
+        return losses_of(trainer)
 
     whole = losses(Rung(8, 1))
     assert losses(Rung(2, 4)) == pytest.approx(whole, rel=1e-4)

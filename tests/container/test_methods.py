@@ -67,6 +67,25 @@ def test_a_killed_run_continues_with_the_same_losses(make_root: MakeRoot, method
     assert metrics(cut) == metrics(whole)
 
 
+@pytest.mark.parametrize(("rows", "batch"), [(8, 4), (9, 4), (10, 4), (3, 2), (2, 8)])
+def test_kto_compares_each_answer_with_one_of_another_row(rows: int, batch: int) -> None:
+    from trainer.recipes.kto import mismatched
+
+    partners = mismatched(rows, batch)
+    assert len(partners) == rows
+    assert all(partner != row for row, partner in enumerate(partners))
+
+
+def test_kto_shuffles_rows_that_are_sorted_by_label(make_root: MakeRoot) -> None:
+    rows = sorted(ROWS["kto"](), key=lambda row: json.loads(row)["label"])
+    asked = GENTLE | {"epochs": 1, "batch_size": 4}
+    root = make_root(rows=rows, method="kto", hyperparameters=asked, evaluation={"generate": False})
+    assert run("trainer.train", "--root", root).exit_code == 0
+    # A batch of one label has no margin between the two.
+    margins = [line["reward_margin"] for line in lines(root) if "reward_margin" in line]
+    assert len(margins) > 4
+
+
 @pytest.mark.parametrize(
     ("method", "given", "columns"),
     [("dpo", "sft", "chosen"), ("orpo", "kto", "rejected"), ("kto", "dpo", "label"), ("sft", "dpo", "messages")],

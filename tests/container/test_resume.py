@@ -102,7 +102,7 @@ def test_a_checkpoint_without_its_marker_does_not_count(tmp_path: Path) -> None:
     for step in (5, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"1234")
-    checkpoints.mark_complete(tmp_path / "checkpoint-5")
+    checkpoints.mark_complete(tmp_path / "checkpoint-5", {})
     assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-5"
     checkpoints.remove_incomplete(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-5"]

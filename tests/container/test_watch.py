@@ -53,8 +53,14 @@ def test_a_loss_of_exactly_zero_is_a_goal_where_answers_are_compared() -> None:
 
 def test_a_loss_that_climbs_above_its_beginning_ends_the_run() -> None:
     climbing = [*FALLING, *(1.0 + step * 0.5 for step in range(20))]
-    with pytest.raises(Failure, match=r"climbed from 2\.550") as caught:
+    with pytest.raises(Failure, match=r"climbed from 3\.000 at the first step") as caught:
         look_at(climbing)
+    assert caught.value.code == "divergence"
+
+
+def test_a_loss_that_explodes_at_once_ends_the_run_as_well() -> None:
+    with pytest.raises(Failure, match="climbed") as caught:
+        look_at([7.8, 80.0, 175.0, 170.0, *[150.0] * 8])
     assert caught.value.code == "divergence"
 
 

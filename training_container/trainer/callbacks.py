@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ class Checkpoints(TrainerCallback):
     costs, from which the interval follows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run: Mapping[str, Any]) -> None:
+        self._run = run
         self._saved = self._busy_since = time.monotonic()
         self._interval = 0.0
 
@@ -116,9 +118,23 @@ class Checkpoints(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         distribution.wait()
         if distribution.is_first():
-            checkpoints.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            checkpoints.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self._run)
         self._saved = time.monotonic()
         self._interval = interval(self._saved - self._busy_since)
+
+
+class Settings(TrainerCallback):
+    """Holds a run that goes on to the learning rate asked of it now: a checkpoint brings its own along."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        scheduler, optimizer = kwargs["lr_scheduler"], kwargs["optimizer"]
+        if scheduler.base_lrs == [args.learning_rate] * len(scheduler.base_lrs):
+            return
+        scheduler.base_lrs = [args.learning_rate] * len(scheduler.base_lrs)
+        for group, shape in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"] = args.learning_rate
+            group["lr"] = args.learning_rate * shape(scheduler.last_epoch)
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
 
 
 def interval(seconds_per_checkpoint: float) -> float:

@@ -61,7 +61,8 @@ class Names(_Section):
     model: str = ""
 
 
-_ROWS = {row.name: row for row in table.HYPERPARAMETERS}
+# The seed stands beside them: it is of the run, not of the method.
+_ROWS = {row.name: row for row in table.HYPERPARAMETERS if row.name != "seed"}
 
 
 def _hyperparameters(given: Any, info: Any) -> SimpleNamespace:
@@ -87,7 +88,8 @@ def _fault(name: str, given: dict[str, Any], method: str) -> str | None:
 def _resolved(given: dict[str, Any], method: str) -> dict[str, Any]:
     # The base model's own limit is known to its config only, which the recipe reads.
     wired = {_ROWS[name].wire: value for name, value in given.items() if value is not None}
-    return table.resolve(wired, longest=int(_ROWS["max_sequence_length"].maximum or 0), method=method)
+    resolved = table.resolve(wired, longest=int(_ROWS["max_sequence_length"].maximum or 0), method=method)
+    return {name: value for name, value in resolved.items() if name in _ROWS}
 
 
 class JobConfig(_Section):
@@ -105,6 +107,12 @@ class JobConfig(_Section):
     exports: list[ExportKind] = []
     limits: Limits = Limits()
     names: Names = Names()
+
+    @property
+    def exports_wanted(self) -> list[str]:
+        """The asked ones, and merged weights for DoRA, which is served as a model of its own."""
+        needed = ["merged"] if self.hyperparameters.use_dora and "merged" not in self.exports else []
+        return [*needed, *self.exports]
 
 
 def load(path: Path) -> JobConfig:

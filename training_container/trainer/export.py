@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import distribution, failures, files, log
+from trainer.failures import Failure
 from trainer.job import Job
 
 CARD = "model_card.json"
@@ -14,13 +15,16 @@ FORMAT_VERSION = 1
 LIBRARIES = ("torch", "transformers", "peft", "trl", "tokenizers", "safetensors", "accelerate")
 
 
-def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any]) -> None:
-    """Write everything to a draft beside the model folder, then move it in. Raises OSError on a full disk."""
+def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any]) -> bool:
+    """Write the model to a draft beside its folder, then move it in; whether this is the process that writes.
+
+    Raises OSError on a full disk.
+    """
     model = trainer.accelerator.unwrap_model(trainer.model)
     # Every process has to give its part of sharded weights; one of them writes.
     state = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else model.state_dict()
     if not distribution.is_first():
-        return
+        return False
     folder = job.folders.model
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -30,12 +34,32 @@ def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any]) -> None:
         tokenizer.save_pretrained(draft)
         # PEFT's generated README describes nothing of this run.
         (draft / "README.md").unlink(missing_ok=True)
-        listed = files.listing(draft)
-        exported = _exports(job, draft)
-        files.write_json(draft / CARD, {**card, "files": listed, "exports": exported})
+        card["files"] = files.listing(draft)
+        _write_card(job, card, [], draft)
         _move(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+    return True
+
+
+def convert(job: Job, card: dict[str, Any]) -> None:
+    """Make the asked exports beside the finished model; the card, which counts already, gets a row for each.
+
+    One that fails is a row too: the training is done, and can be exported again. Raises Failure(export_failed) where
+    the model cannot be served without it.
+    """
+    rows: list[dict[str, Any]] = []
+    for kind in job.config.exports_wanted:
+        rows.append(_export(kind, job, rows))
+        _write_card(job, card, rows, job.folders.model)
+        job.budget.save()
+    if card["serving"]["path"] != "." and "error" in rows[0]:
+        raise Failure("export_failed", f"The model can only be served merged: {rows[0]['error']['message']}")
+
+
+def _write_card(job: Job, card: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> None:
+    spent = {"seconds": round(job.budget.seconds, 1), "cost": round(job.budget.cost, 4)}
+    files.write_json(folder / CARD, {**card, **spent, "exports": rows})
 
 
 def _write_weights(job: Job, model: Any, state: dict[str, Any], folder: Path) -> None:
@@ -53,19 +77,15 @@ def _write_weights(job: Job, model: Any, state: dict[str, Any], folder: Path) ->
     model.save_pretrained(folder, state_dict={name: value.to(width) for name, value in state.items()})
 
 
-def _exports(job: Job, folder: Path) -> list[dict[str, Any]]:
-    """A row for each export. One that fails is a row too: the training is done, and can be exported again."""
-    kinds = list(job.config.exports)
-    if job.config.hyperparameters.use_dora and "merged" not in kinds:
-        kinds.append("merged")
-    return [_export(kind, job, folder) for kind in kinds]
-
-
-def _export(kind: str, job: Job, folder: Path) -> dict[str, Any]:
+def _export(kind: str, job: Job, done: list[dict[str, Any]]) -> dict[str, Any]:
     from trainer import exports
 
+    # What the longest one took so far is the best guess at this one.
+    spent = job.budget.exhausted(max((row.get("seconds", 0) for row in done), default=0))
     try:
-        return exports.export(kind, folder, job.folders.base_model, folder / "exports" / kind)
+        if job.interruption.requested or spent:
+            raise Failure("export_skipped", f"There was no {'money or time' if spent else 'time'} left for {kind}.")
+        return exports.export(kind, job.folders.model, job.folders.base_model, job.folders.model / "exports" / kind)
     except Exception as error:
         failure = failures.classify(error)
         log.error(f"the export {kind} failed: {failure.message}", code=failure.code)

@@ -29,10 +29,10 @@ CODES = {
         "Give the rows as prompt and completion, or fine-tune the instruction-tuned variant of this model.",
     ),
     "template_mismatch": (OURS, "Serve the model with the tokenizer and chat template of its own folder."),
-    "nan_loss": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),
+    "nan_loss": (USER, "Lower learning_rate or raise warmup_steps and train again."),
     "zero_loss": (USER, "Check what is trained in a preview of the rows, and lower learning_rate."),
-    "divergence": (USER, "Lower learning_rate or raise warmup_steps, then restart from the last checkpoint."),
-    "oom": (USER, "Lower batch_size or max_sequence_length, or choose hardware with more memory."),
+    "divergence": (USER, "Lower learning_rate or raise warmup_steps and train again."),
+    "oom": (USER, "Lower max_sequence_length, train an adapter, or choose hardware with more memory."),
     "bad_adapter": (
         USER,
         "Start from a LoRA adapter of the same base model, as safetensors with its adapter_config.json.",
@@ -41,15 +41,25 @@ CODES = {
     "bad_tasks": (USER, "Correct the task files in the tasks channel, or leave their names out."),
     "bad_base_model": (OURS, "Stage the base model again."),
     "disk_full": (OURS, "Give the job a larger volume and restart it: it continues from the last checkpoint."),
+    "other_run": (USER, "Restart from scratch, or bring back what has changed."),
+    "worker_lost": (
+        OURS,
+        "Restart the job: it goes on from the last checkpoint. Often it was a lack of memory.",
+    ),
     "interrupted": (RESUMABLE, "Restart the job: it continues from the last checkpoint."),
     "gated_model": (USER, "Accept the model's licence on the hub and store a token that may read it."),
     "model_not_found": (USER, "Check the model id and the revision."),
     "no_safetensors": (USER, "Choose a model that is published as safetensors: pickle files are never loaded."),
     "network": (OURS, "Start the job again: staging continues with the files that are missing."),
     "export_unsupported": (USER, "Choose another kind of export for this model."),
+    "export_skipped": (USER, "Ask for the export on its own, or give the run more time or a higher cap."),
     "export_failed": (OURS, "The model itself is unharmed. Export another kind, and report the numbers of this one."),
     "internal": (OURS, "Restart the job. If it fails again, report the traceback in checkpoints/failure.json."),
 }
+
+
+# What gloo and NCCL say when the other end is gone.
+_LOST = ("Connection closed by peer", "Connection reset by peer", "NCCL communicator was aborted", "NCCL error")
 
 
 class Failure(Exception):
@@ -75,6 +85,8 @@ def classify(error: BaseException) -> Failure:
     text = f"{type(error).__name__}: {error}"
     if _is_disk_full(error, text):
         return Failure("disk_full", f"The disk is full: {error}")
+    if any(found in text for found in _LOST):
+        return Failure("worker_lost", f"Another training process was lost: {_first_line(error)}")
     if _is_out_of_memory(error, text):
         return Failure("oom", f"Out of memory: {_first_line(error)}")
     return Failure("internal", text)

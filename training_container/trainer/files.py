@@ -30,6 +30,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def xxh3(path: Path) -> str:
+    """Hex checksum (XXH3, 64 bits) against damage, ten times as fast as a cryptographic hash."""
+    import xxhash
+
+    checksum = xxhash.xxh3_64()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum.update(chunk)
+    return checksum.hexdigest()
+
+
 def listing(folder: Path) -> list[dict[str, Any]]:
     """path (relative, with /), size in bytes and sha256 of every file below `folder`, in order of path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -6,13 +6,12 @@ weights shared out among processes (FSDP), then 4-bit weights.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from trainer import distribution, failures, log
-from trainer.data import Examples
 from trainer.device import Device
 from trainer.failures import Failure
 from trainer.job import Job
@@ -66,10 +65,16 @@ class Shape:
 def ladder(job: Job, machine: Device) -> list[Rung]:
     """All rungs, the fastest first."""
     asked = job.config.hyperparameters
-    rows = max(1, asked.batch_size // distribution.world_size())
+    processes = distribution.world_size()
+    rows = max(1, round(asked.batch_size / processes))
+    if rows * processes != asked.batch_size:
+        log.warning(f"{processes} processes take {rows * processes} rows per step", batch_size=asked.batch_size)
     # KTO compares answers within a micro-batch, so that takes two rows at least.
     least = 2 if job.config.method == "kto" else 1
-    sizes = [size for size in range(rows, 0, -1) if rows % size == 0 and size >= min(least, rows)]
+    if rows < least:
+        message = f"kto compares the answers of a batch: batch_size must be at least {least * processes} here."
+        raise Failure("bad_config", message)
+    sizes = [size for size in range(rows, least - 1, -1) if rows % size == 0]
     four_bit = asked.adapter == "qlora"
     rungs = [Rung(size, rows // size, saving, four_bit=four_bit) for saving in (False, True) for size in sizes]
     if four_bit:
@@ -94,26 +99,31 @@ def estimate(shape: Shape, rung: Rung, machine: Device, *, longest: int, sequenc
     return int(weights + activations + logits)
 
 
-def fitting_trainer(job: Job, parts: Any, build: Callable[[Job, Any, Rung], Any]) -> Any:
-    """The trainer of the first rung whose step on the longest batch succeeds. Raises Failure(oom) below the last."""
-    train = parts.train
-    rungs = ladder(job, parts.machine)
-    for rung in rungs[_first_that_may_fit(rungs, job, parts.machine, train, parts.shape) :]:
+def fitting_trainer(
+    job: Job, parts: Any, rungs: Sequence[Rung], build: Callable[[Job, Any, Rung], Any]
+) -> tuple[Any, Sequence[Rung]]:
+    """The trainer of the first rung whose step on the longest batch succeeds, and the rungs below that one.
+
+    Raises Failure(oom) where none does.
+    """
+    longest = parts.train.longest
+    for index, rung in enumerate(rungs):
         trainer, problem = _try(partial(build, job, parts, rung), rung)
         if not distribution.worst(problem is not None):
-            log.info("the longest batch fits", rung=str(rung), longest_row=train.longest)
-            return trainer
-        log.warning("the longest batch does not fit", rung=str(rung), longest_row=train.longest, error=problem)
+            log.info("the longest batch fits", rung=str(rung), longest_row=longest)
+            return trainer, rungs[index + 1 :]
+        log.warning("the longest batch does not fit", rung=str(rung), longest_row=longest, error=problem)
         del trainer
-        _release()
-    message = f"Even one row at a time does not fit; the longest has {train.longest} tokens."
-    raise Failure("oom", message)
+        release()
+    raise Failure("oom", f"Even one row at a time does not fit; the longest has {longest} tokens.")
 
 
-def _first_that_may_fit(rungs: list[Rung], job: Job, machine: Device, train: Examples, shape: Shape) -> int:
+def candidates(job: Job, parts: Any) -> Sequence[Rung]:
+    """The rungs that may fit by the estimate; at least the last one."""
+    rungs, machine, longest = ladder(job, parts.machine), parts.machine, parts.train.longest
     room = machine.memory_bytes * USABLE
     sequences = SEQUENCES[job.config.method]
-    needs = [estimate(shape, rung, machine, longest=train.longest, sequences=sequences) for rung in rungs]
+    needs = [estimate(parts.shape, rung, machine, longest=longest, sequences=sequences) for rung in rungs]
     chosen = next((index for index, need in enumerate(needs) if need <= room), len(rungs) - 1)
     log.info(
         "memory estimated",
@@ -121,7 +131,15 @@ def _first_that_may_fit(rungs: list[Rung], job: Job, machine: Device, train: Exa
         gigabytes=round(needs[chosen] / 1e9, 2),
         available=round(machine.memory_bytes / 1e9, 2),
     )
-    return chosen
+    return rungs[chosen:]
+
+
+def can_step_down(error: BaseException, below: Sequence[Rung]) -> bool:
+    """Whether a run that was ended by `error` may go on from its checkpoint on a lower rung.
+
+    One process of several cannot: the others wait in the middle of a step.
+    """
+    return bool(below) and distribution.world_size() == 1 and failures.classify(error).code == "oom"
 
 
 def _try(build: Callable[[], Any], rung: Rung) -> tuple[Any, str | None]:
@@ -169,7 +187,8 @@ def lengths(dataset: Any) -> Any:
     return sum(pc.list_value_length(dataset.data.column(name)).to_numpy() for name in lists)
 
 
-def _release() -> None:
+def release() -> None:
+    """Give back what nobody holds any more."""
     import torch
 
     gc.collect()

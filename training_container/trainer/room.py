@@ -15,7 +15,7 @@ OTHER_BYTES = 50_000_000
 
 def needed(job: Job, parameters: int, trained: int) -> int:
     """Bytes of checkpoints, model and exports; exports hold all weights, in 16 bits, with a draft beside them."""
-    exports = 2 * 2 * parameters * (len(job.config.exports) + bool(job.config.hyperparameters.use_dora))
+    exports = 2 * 2 * parameters * len(job.config.exports_wanted)
     return CHECKPOINTS * CHECKPOINT_BYTES * trained + 4 * trained + exports + OTHER_BYTES
 
 

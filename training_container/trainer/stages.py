@@ -2,30 +2,26 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from luthier.jobs import auto
 from trainer import (
     callbacks,
     checkpoints,
     data,
-    device,
     distribution,
     export,
     log,
     memory,
-    room,
     templates,
     watch,
     weights,
 )
-from trainer.config import JobConfig
-from trainer.evaluation import comparison, tasks
+from trainer.evaluation import comparison
 from trainer.failures import Failure
 from trainer.files import write_json
 from trainer.job import Job
 from trainer.memory import Rung
+from trainer.preparation import Parts, identity, prepare
 
 REPORTS_PER_RUN = 500
 EVALUATIONS_PER_RUN = 4
@@ -35,27 +31,13 @@ LIKELIHOOD_METHODS = ("sft", "orpo")
 NEVER = 10**9
 
 
-@dataclass
-class Parts:
-    """What a run is made of, before and beside its trainer."""
-
-    machine: device.Device
-    tokenizer: Any
-    shape: memory.Shape
-    train: data.Examples
-    validation: data.Examples | None
-    progress: callbacks.Progress
-    endings: watch.Endings
-
-
 def run(job: Job, build: Callable[[Job, Parts, Rung], Any]) -> str:
     """Setup → train → evaluate → export, whatever the method; how the run ended.
 
     build: the method's trainer for one rung of the memory ladder.
     """
     job, parts = prepare(job)
-    trainer = memory.fitting_trainer(job, parts, build)
-    ended = train(job, parts, trainer)
+    trainer, ended = train_what_fits(job, parts, build)
     if ended == "max_cost":
         # Evaluating and exporting would cost more than is left; the checkpoint is what the platform goes on from.
         return ended
@@ -64,42 +46,19 @@ def run(job: Job, build: Callable[[Job, Parts, Rung], Any]) -> str:
     return ended
 
 
-def prepare(job: Job) -> tuple[Job, Parts]:
-    """Read the data and the model's config; the job with every "auto" resolved. No weights are loaded yet."""
-    log.capture_transformers()
-    device.avoid_triton()
-    machine = device.detect()
-    if job.config.start_from:
-        weights.check_adapter(job.folders.adapter)
-    tasks.find(job.config.evaluation.tasks, job.folders.tasks)
-    tokenizer = weights.load_tokenizer(job.folders)
-    train, validation = data.load(job.folders, tokenizer, job.config)
-    model_config, parameters = weights.read_config(job.folders)
-    job = replace(job, config=resolved(job.config, parameters, train))
-    shape = memory.shape_of(model_config, parameters, job.config.hyperparameters)
-    room.check(job, parameters, shape.trained)
-    parts = Parts(
-        machine=machine,
-        tokenizer=tokenizer,
-        shape=shape,
-        train=train,
-        validation=validation,
-        progress=callbacks.Progress(job.folders.metrics, job.budget),
-        endings=watch.Endings(job.budget, job.interruption),
-    )
-    return job, parts
-
-
-def resolved(config: JobConfig, parameters: int, train: data.Examples) -> JobConfig:
-    """The config with a stated value for every "auto"."""
-    asked = vars(config.hyperparameters)
-    # How much was held out is settled by now.
-    known = {name: value for name, value in asked.items() if value is not None and name != "validation_share"}
-    stated = auto.resolve(known, method=config.method, parameters=parameters, rows=len(train), tokens=train.tokens)
-    chosen = {name: value for name, value in stated.items() if asked[name] != value}
-    if chosen:
-        log.info("hyperparameters chosen", **chosen)
-    return config.model_copy(update={"hyperparameters": type(config.hyperparameters)(**{**asked, **stated})})
+def train_what_fits(job: Job, parts: Parts, build: Callable[[Job, Parts, Rung], Any]) -> tuple[Any, str]:
+    """The trainer at the end of its run, and how that ended. Out of memory on the way, it goes on one rung down."""
+    rungs = memory.candidates(job, parts)
+    while True:
+        trainer, rungs = memory.fitting_trainer(job, parts, rungs, build)
+        try:
+            return trainer, train(job, parts, trainer)
+        except Exception as error:
+            if not memory.can_step_down(error, rungs):
+                raise
+            log.warning(f"out of memory on the way: {error}", next_rung=str(rungs[0]))
+        del trainer
+        memory.release()
 
 
 def trained(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
@@ -127,8 +86,7 @@ def arguments(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
         "lr_scheduler_type": asked.lr_scheduler,
         "weight_decay": asked.weight_decay,
         "max_grad_norm": asked.max_grad_norm,
-        # A warm-up as long as the run would end it before the learning rate is ever reached.
-        "warmup_steps": min(asked.warmup_steps, steps // 2),
+        "warmup_steps": asked.warmup_steps,
         "per_device_train_batch_size": rung.micro_batch,
         "per_device_eval_batch_size": rung.micro_batch,
         "gradient_accumulation_steps": rung.accumulation,
@@ -161,7 +119,8 @@ def callback_list(job: Job, parts: Parts) -> list[Any]:
     patience = job.config.hyperparameters.early_stopping_patience
     stopping = [watch.EarlyStopping(patience, parts.endings)] if patience and parts.validation else []
     watchdog = watch.Watchdog(zero_is_wrong=job.config.method in LIKELIHOOD_METHODS)
-    return [watchdog, parts.progress, parts.endings, *stopping, callbacks.Checkpoints()]
+    saving = callbacks.Checkpoints(identity(job, parts))
+    return [callbacks.Settings(), watchdog, parts.progress, parts.endings, *stopping, saving]
 
 
 def train(job: Job, parts: Parts, trainer: Any) -> str:
@@ -175,6 +134,7 @@ def train(job: Job, parts: Parts, trainer: Any) -> str:
     distribution.wait()
     resume_from = checkpoints.newest(job.folders.checkpoints)
     if resume_from:
+        checkpoints.check_run(resume_from, identity(job, parts))
         log.info("continuing from a checkpoint", checkpoint=resume_from.name)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     ended = parts.endings.ended
@@ -211,7 +171,12 @@ def export_model(job: Job, parts: Parts, trainer: Any, evaluation: dict[str, Any
     """Write the model folder: weights, tokenizer, the asked exports, and the card that makes it count."""
     parts.progress.write("saving", trainer.args, trainer.state)
     card = model_card(job, parts, trainer) | {"evaluation": evaluation}
-    export.save(job, trainer, parts.tokenizer, card)
+    if export.save(job, trainer, parts.tokenizer, card) and job.config.exports_wanted:
+        # Each export loads the weights again; those in the trainer are not needed any more.
+        trainer.model = trainer.model_wrapped = None
+        memory.release()
+        export.convert(job, card)
+    job.budget.save()
 
 
 def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
@@ -226,17 +191,16 @@ def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
         "start_from": config.start_from.model_dump() if config.start_from else None,
         "method": config.method,
         "serving": weights.served_as(config),
-        "hyperparameters": {name: value for name, value in vars(config.hyperparameters).items() if value is not None},
+        "hyperparameters": stated(job, parts),
         "batches": {
             "rows": trainer.args.per_device_train_batch_size,
             "times": trainer.args.gradient_accumulation_steps,
+            "processes": distribution.world_size(),
         },
-        "metrics": metrics(trainer),
+        "metrics": metrics(trainer, config.method),
         "ended": parts.endings.ended,
         "trained_tokens": int(state.num_input_tokens_seen),
         "steps": state.global_step,
-        "seconds": round(job.budget.seconds, 1),
-        "cost": round(job.budget.cost, 4),
         "dataset": {"train": described(parts.train), "validation": described(parts.validation)},
         "template_sha256": templates.fingerprint(parts.tokenizer),
         "versions": export.versions(),
@@ -246,7 +210,15 @@ def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
     }
 
 
-def metrics(trainer: Any) -> dict[str, float | None]:
+def stated(job: Job, parts: Parts) -> dict[str, Any]:
+    """The hyperparameters that mean something to this run, each as what it came to."""
+    settings = {name: value for name, value in vars(job.config.hyperparameters).items() if value is not None}
+    own_file = any(job.folders.validation.glob("*.jsonl"))
+    held_out = parts.validation.rows if parts.validation and not own_file else 0
+    return settings | {"validation_share": round(held_out / (parts.train.rows + held_out), 4)}
+
+
+def metrics(trainer: Any, method: str) -> dict[str, float | None]:
     validation_loss = _logged(trainer, "eval_loss")
     training_loss = _logged(trainer, "loss")
     judged = training_loss if validation_loss is None else validation_loss
@@ -254,7 +226,8 @@ def metrics(trainer: Any) -> dict[str, float | None]:
     return {
         "training_loss": training_loss,
         "validation_loss": validation_loss,
-        "perplexity": None if judged is None else math.exp(min(judged, 100)),
+        # A loss that compares answers is no likelihood of tokens.
+        "perplexity": math.exp(min(judged, 100)) if method == "sft" and judged is not None else None,
         "token_accuracy": _logged(trainer, f"{prefix}mean_token_accuracy"),
         "reward_accuracy": _logged(trainer, f"{prefix}rewards/accuracies"),
         "epoch": trainer.state.epoch,

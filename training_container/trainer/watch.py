@@ -15,7 +15,7 @@ from trainer.interruption import Interruption
 EVALUATION_GRACE_SECONDS = 60
 # Reports that are averaged before a loss is judged.
 WINDOW = 10
-# A run has diverged when its loss is this many times what it began with, and this far above its best.
+# A run has diverged when its loss is this many times that of its first step, and this far above its best.
 DIVERGED_FACTOR, DIVERGED_RISE = 1.5, 1.0
 
 
@@ -36,8 +36,10 @@ class Watchdog(TrainerCallback):
             message = f"At step {state.global_step} the loss is exactly 0: nothing is learned any more."
             raise Failure("zero_loss", message + _kept(state))
         if "loss" in logs and _has_diverged(_losses(state)):
-            message = f"At step {state.global_step} the loss has climbed from {_first(state):.3f} to {_last(state):.3f}"
-            raise Failure("divergence", f"{message} (means of {WINDOW} reports).{_kept(state)}")
+            losses = _losses(state)
+            message = f"At step {state.global_step} the loss has climbed from {losses[0]:.3f} at the first step to "
+            message += f"{_mean(losses[-WINDOW:]):.3f} in the mean of the last {WINDOW} reports."
+            raise Failure("divergence", message + _kept(state))
 
 
 def is_healthy(state: Any) -> bool:
@@ -47,10 +49,10 @@ def is_healthy(state: Any) -> bool:
 
 
 def _has_diverged(losses: list[float]) -> bool:
-    if len(losses) < 2 * WINDOW:
+    if len(losses) <= WINDOW:
         return False
     now = _mean(losses[-WINDOW:])
-    return now > DIVERGED_FACTOR * _mean(losses[:WINDOW]) and now > _lowest(losses) + DIVERGED_RISE
+    return now > DIVERGED_FACTOR * losses[0] and now > min(losses[0], _lowest(losses)) + DIVERGED_RISE
 
 
 def _losses(state: Any) -> list[float]:
@@ -60,14 +62,6 @@ def _losses(state: Any) -> list[float]:
 
 def _lowest(losses: list[float]) -> float:
     return min(_mean(losses[end - WINDOW : end]) for end in range(WINDOW, len(losses) + 1))
-
-
-def _first(state: Any) -> float:
-    return _mean(_losses(state)[:WINDOW])
-
-
-def _last(state: Any) -> float:
-    return _mean(_losses(state)[-WINDOW:])
 
 
 def _mean(values: list[float]) -> float:

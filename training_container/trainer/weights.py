@@ -7,10 +7,11 @@ all weights. A run may go on from an earlier adapter, which then decides the ada
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer import distribution
+from trainer import distribution, failures
 from trainer.config import LINEAR_LAYERS, JobConfig
 from trainer.device import Device
 from trainer.failures import Failure
@@ -64,11 +65,22 @@ def load_model(job: Job, machine: Device, *, four_bit: bool) -> Any:
     width = "float32" if job.config.hyperparameters.adapter == "full" else machine.weights
     arguments = {"dtype": width} | (_nf4(machine) if four_bit else {})
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            job.folders.base_model, use_safetensors=True, trust_remote_code=False, **arguments
+        model, told = AutoModelForCausalLM.from_pretrained(
+            job.folders.base_model,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **arguments,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        if failures.classify(error).code == "oom":
+            raise
         raise Failure("bad_base_model", f"The base model cannot be loaded: {error}") from error
+    if missing := sorted(told["missing_keys"]):
+        message = f"The base model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
+        raise Failure("bad_base_model", message)
+    if four_bit and not machine.gpus:
+        _keep_trainable(model)
     return _with_adapter(model, job.folders.adapter) if job.config.start_from else model
 
 
@@ -85,6 +97,14 @@ def _nf4(machine: Device) -> dict[str, Any]:
     # Quantized weights cannot be moved afterwards.
     place = {"": distribution.local_rank()} if machine.gpus else "cpu"
     return {"quantization_config": quantization, "device_map": place}
+
+
+def _keep_trainable(model: Any) -> None:
+    """On CPUs with AVX-512 BF16, a 4-bit layer outside training repacks its weights for good, into a form that has no
+    gradient and that bitsandbytes 0.50 cannot make where a row is no multiple of 64 long."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:
@@ -120,22 +140,51 @@ def lora(config: JobConfig, layers_of_model: int) -> Any:
     )
 
 
-def check_adapter(folder: Path) -> None:
-    """Look at an adapter to go on from before anything is loaded. Raises Failure(bad_adapter, unservable)."""
-    from safetensors import SafetensorError, safe_open
+def shape_of_adapter(folder: Path) -> dict[str, Any]:
+    """The hyperparameters that an adapter to go on from decides, after a look at it before anything is loaded.
+
+    Raises Failure(bad_adapter) where it cannot be read or trained, Failure(unservable) where no server would take it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     try:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
-            names = list(weights.keys())
+        weights = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise Failure("bad_adapter", f"The adapter to go on from cannot be read: {error}") from error
-    if settings.get("peft_type") != "LORA" or not isinstance(settings.get("r"), int):
-        raise Failure("bad_adapter", f"The adapter is of type {settings.get('peft_type')!r}; only LORA can go on.")
-    if settings["r"] > MOST_RANK:
-        raise Failure("unservable", f"The adapter's rank is {settings['r']}; the server takes at most {MOST_RANK}.")
-    if strange := sorted(name for name in names if not _is_servable(name)):
+    kind, rank = (settings.get("peft_type"), settings.get("r")) if isinstance(settings, dict) else (None, None)
+    if kind != "LORA" or not isinstance(rank, int):
+        raise Failure("bad_adapter", f"The adapter is of type {kind!r}; only LORA can go on.")
+    largest = max([rank, *(settings.get("rank_pattern") or {}).values()])
+    if largest > MOST_RANK:
+        raise Failure("unservable", f"The adapter's rank is {largest}; the server takes at most {MOST_RANK}.")
+    if strange := sorted(name for name in weights if not _is_servable(name)):
         raise Failure("unservable", f"The adapter holds {strange[0]}, which the server cannot apply.")
+    if broken := sorted(name for name, weight in weights.items() if not weight.isfinite().all()):
+        raise Failure("bad_adapter", f"The adapter's {broken[0]} holds values that are no numbers.")
+    if unnamed := sorted(_adapted(weights) - _named(settings, weights)):
+        message = f"The adapter holds weights of {', '.join(unnamed)}, which its target_modules leave out."
+        raise Failure("bad_adapter", message)
+    return {
+        "lora_rank": rank,
+        "lora_alpha": settings.get("lora_alpha"),
+        "target_modules": sorted(_adapted(weights)),
+        "lora_layers": None,
+        "use_rslora": bool(settings.get("use_rslora")),
+        "use_dora": bool(settings.get("use_dora")),
+    }
+
+
+def _adapted(weights: Mapping[str, Any]) -> set[str]:
+    """Names of the modules that an adapter's weights belong to: the part before `lora_…`."""
+    return {name.partition(".lora_")[0].rpartition(".")[2] for name in weights}
+
+
+def _named(settings: dict[str, Any], weights: Mapping[str, Any]) -> set[str]:
+    named = settings.get("target_modules")
+    # PEFT keeps a word such as "all-linear", or a pattern, where no list was given.
+    return {name.rpartition(".")[2] for name in named} if isinstance(named, list) else _adapted(weights)
 
 
 def _is_servable(name: str) -> bool:

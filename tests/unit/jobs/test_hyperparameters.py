@@ -102,3 +102,10 @@ def test_a_length_beyond_the_model_is_refused() -> None:
 def test_wire_names_come_back_as_they_were_given() -> None:
     given = {"epochs": 2, "learningRate": 0.001, "batchSize": 4, "warmupSteps": 7}
     assert given.items() <= to_wire(resolve(given, longest=8192)).items()
+
+
+def test_kto_is_refused_a_batch_that_has_nothing_to_compare() -> None:
+    with pytest.raises(InvalidRequest, match="at least 2") as refused:
+        resolve({"batchSize": 1}, longest=8192, method="kto")
+    assert refused.value.param == "hyperparameters.batchSize"
+    assert resolve({"batchSize": 1}, longest=8192, method="sft")["batch_size"] == 1

@@ -11,7 +11,7 @@ from trl import DPOConfig, DPOTrainer
 from trainer import stages
 from trainer.job import Job
 from trainer.memory import Rung
-from trainer.stages import Parts
+from trainer.preparation import Parts
 
 
 def run(job: Job) -> str:

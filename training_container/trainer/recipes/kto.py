@@ -11,7 +11,7 @@ from trl import KTOConfig, KTOTrainer
 from trainer import stages
 from trainer.job import Job
 from trainer.memory import Rung
-from trainer.stages import Parts
+from trainer.preparation import Parts
 
 
 def run(job: Job) -> str:
@@ -34,18 +34,25 @@ def build(job: Job, parts: Parts, rung: Rung) -> "RenderedKTOTrainer":
     )
 
 
+def mismatched(rows: int, batch_size: int) -> list[int]:
+    """For each row, the row whose completion stands in for its own: the one before it in its batch, in a circle."""
+    partners: list[int] = []
+    for start in range(0, rows, batch_size):
+        batch = list(range(start, min(start + batch_size, rows)))
+        partners += [batch[-1], *batch[:-1]] if len(batch) > 1 else [max(0, start - 1)]
+    return partners
+
+
 class RenderedKTOTrainer(KTOTrainer):
     """TRL's trainer for rows that are tokens already: there is one rendering path, and it is not TRL's."""
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        """Beside each completion, one of another row: the KL term compares mismatched pairs within a batch."""
-
-        def mismatch(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-            answers = rows["completion_ids"]
-            return {"KL_completion_ids": [answers[-1], *answers[:-1]]}
-
-        size = args.per_device_train_batch_size
-        return dataset.map(mismatch, batched=True, batch_size=size, keep_in_memory=True)
+        """Shuffled once, since TRL takes the rows in their order; beside each completion, one of another row of its
+        batch, with which the KL term compares it. A batch of one row borrows from the batch before."""
+        if dataset_name == "train":
+            dataset = dataset.shuffle(seed=args.seed, keep_in_memory=True)
+        partners = mismatched(len(dataset), args.per_device_train_batch_size)
+        return dataset.add_column("KL_completion_ids", dataset.select(partners)["completion_ids"][:])
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Left out: the model card is the trainer's own."""

@@ -13,7 +13,7 @@ from trainer.data import IGNORED
 from trainer.job import Job
 from trainer.loss import AssistantOnlyTrainer
 from trainer.memory import Rung
-from trainer.stages import Parts
+from trainer.preparation import Parts
 
 
 def run(job: Job) -> str:

@@ -55,11 +55,11 @@ def _batch_size(method: str, rows: int) -> int:
     Source: OpenAI's published default for batch_size (about 0.2 % of the examples), bounded above because LoRA loses
     more than full fine-tuning with large batches ("LoRA Without Regret", Thinking Machines 2025). TRL advises an
     effective batch of 16 to 128 for KTO; DPO's paper uses 64. Never more than an eighth of the rows, so that an epoch
-    has steps to learn from.
+    has steps to learn from; at least two for KTO, which compares the answers of a batch.
     """
     least = 16 if method in PREFERENCE_METHODS else 4
     wanted = min(64, max(least, _power_of_two(rows * 0.002)))
-    return max(1, min(wanted, _power_of_two(rows / 8)))
+    return max(2 if method == "kto" else 1, min(wanted, _power_of_two(rows / 8)))
 
 
 def _learning_rate(method: str, adapter: str, parameters: int) -> float:

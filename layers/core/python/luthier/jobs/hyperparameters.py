@@ -167,6 +167,12 @@ def resolve(given: dict[str, Any] | None, *, longest: int, method: str = "sft") 
     if adapter == "full":
         resolved["learning_rate"] = AUTO
     resolved |= checked
+    if method == "kto" and resolved["batch_size"] == 1:
+        raise InvalidRequest(
+            "hyperparameters.batchSize is 1; kto compares the answers of a batch and needs at least 2.",
+            param="hyperparameters.batchSize",
+            remedy="Send 2 or more.",
+        )
     if resolved["max_sequence_length"] > longest:
         raise _out_of_range(_BY_WIRE["maxSequenceLength"], resolved["max_sequence_length"], longest)
     return with_alpha(resolved)
@@ -175,7 +181,7 @@ def resolve(given: dict[str, Any] | None, *, longest: int, method: str = "sft") 
 def with_alpha(resolved: dict[str, Any]) -> dict[str, Any]:
     """The hyperparameters with twice the rank as alpha, where the rank is known and alpha is not."""
     rank = resolved.get("lora_rank")
-    if rank in (None, AUTO) or resolved["lora_alpha"] is not None:
+    if rank in (None, AUTO) or resolved.get("lora_alpha") is not None:
         return resolved
     return resolved | {"lora_alpha": 2 * rank}
 

@@ -1,0 +1,108 @@
+"""What is known before any weight is loaded: the rows in tokens, the model's shape, every setting with its value."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from luthier.jobs import auto
+from trainer import callbacks, data, device, log, memory, room, watch, weights
+from trainer.config import JobConfig
+from trainer.evaluation import tasks
+from trainer.failures import Failure
+from trainer.job import Job
+
+
+@dataclass
+class Parts:
+    """What a run is made of, before and beside its trainer."""
+
+    machine: device.Device
+    tokenizer: Any
+    shape: memory.Shape
+    train: data.Examples
+    validation: data.Examples | None
+    progress: callbacks.Progress
+    endings: watch.Endings
+
+
+def prepare(job: Job) -> tuple[Job, Parts]:
+    """Read the data and the model's config; the job with every "auto" resolved. No weights are loaded yet."""
+    log.capture_transformers()
+    device.avoid_triton()
+    machine = device.detect()
+    if job.config.start_from:
+        job = replace(job, config=shaped(job.config, weights.shape_of_adapter(job.folders.adapter)))
+    tasks.find(job.config.evaluation.tasks, job.folders.tasks)
+    tokenizer = weights.load_tokenizer(job.folders)
+    train, validation = data.load(job.folders, tokenizer, job.config)
+    model_config, parameters = weights.read_config(job.folders)
+    check(job.config, model_config, validation)
+    job = replace(job, config=resolved(job.config, parameters, train))
+    shape = memory.shape_of(model_config, parameters, job.config.hyperparameters)
+    room.check(job, parameters, shape.trained)
+    parts = Parts(
+        machine=machine,
+        tokenizer=tokenizer,
+        shape=shape,
+        train=train,
+        validation=validation,
+        progress=callbacks.Progress(job.folders.metrics, job.budget),
+        endings=watch.Endings(job.budget, job.interruption),
+    )
+    return job, parts
+
+
+def shaped(config: JobConfig, adapter: dict[str, Any]) -> JobConfig:
+    """The config of a run that goes on from an adapter, whose shape is given. Raises Failure(bad_config)."""
+    if config.hyperparameters.adapter == "full":
+        raise Failure(
+            "bad_config", "hyperparameters.adapter: an adapter cannot go on as full weights; use lora or qlora."
+        )
+    return _with(config, adapter)
+
+
+def check(config: JobConfig, model_config: Any, validation: data.Examples | None) -> None:
+    """Raises Failure(bad_config) for what the base model cannot do."""
+    longest, context = (
+        config.hyperparameters.max_sequence_length,
+        model_config.get_text_config().max_position_embeddings,
+    )
+    if longest > context:
+        message = f"hyperparameters.max_sequence_length is {longest}; the base model takes at most {context} tokens."
+        raise Failure("bad_config", message)
+    if config.hyperparameters.early_stopping_patience and validation is None:
+        log.warning("early stopping needs held-out rows, and there are none: the run will not end early")
+
+
+def resolved(config: JobConfig, parameters: int, train: data.Examples) -> JobConfig:
+    """The config with a stated value for every "auto", and with what settings come to over these rows."""
+    asked = vars(config.hyperparameters)
+    # The rows that it holds out are found by it again, so it stays as it was asked for.
+    known = {name: value for name, value in asked.items() if value is not None and name != "validation_share"}
+    stated = auto.resolve(known, method=config.method, parameters=parameters, rows=len(train), tokens=train.tokens)
+    steps = math.ceil(stated["epochs"] * math.ceil(len(train) / stated["batch_size"]))
+    # A warm-up as long as the run would end it before the learning rate is ever reached.
+    stated["warmup_steps"] = min(stated["warmup_steps"], steps // 2)
+    if chosen := {name: value for name, value in stated.items() if asked[name] != value}:
+        log.info("hyperparameters chosen", **chosen)
+    return _with(config, stated)
+
+
+def _with(config: JobConfig, changes: dict[str, Any]) -> JobConfig:
+    asked = type(config.hyperparameters)(**vars(config.hyperparameters) | changes)
+    return config.model_copy(update={"hyperparameters": asked})
+
+
+def identity(job: Job, parts: Parts) -> dict[str, Any]:
+    """What has to stay the same where a run goes on from a checkpoint: which weights, and which rows in which order."""
+    asked = job.config.hyperparameters
+    shape = ("adapter", "lora_rank", "lora_layers", "target_modules", "use_dora")
+    order = ("batch_size", "max_sequence_length")
+    return {
+        "method": job.config.method,
+        "base_model": f"{job.config.base_model.id}@{job.config.base_model.revision}",
+        "training data": parts.train.sha256,
+        "training rows": parts.train.rows,
+        "seed": job.config.seed,
+        **{name: getattr(asked, name) for name in (*shape, *order)},
+    }
