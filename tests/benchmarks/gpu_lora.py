@@ -11,7 +11,8 @@ does not fit is tried again with half the rows at a time and twice as often. Tok
 * (4 P + 6 P_lora + 3 A) / peak (`Shape.flops_per_token`); what checkpointing computes again does not count.
 
 Numbers count only where the gate holds: on two rows of different lengths, before the first step, the loss within
-5e-3 and the adapter's gradient within a cosine of 0.999 of the plain padded path with the same weights.
+5e-3 and the adapter's gradient within a cosine of 0.999 of the plain padded path in fp32 with the same weights; or,
+where the rounding of bf16 alone moves the plain path's gradient further than that, no further than twice as far.
 """
 
 import argparse
@@ -36,12 +37,16 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         if not all(map(gpu_variants.missing, given.variants)):
-            plain = attempt(gpu_run.PLAIN, given, Path(folder))
-            if "error" in plain:
-                raise SystemExit(f"The plain path does not run: {plain['error']}")
-        results = {name: attempt(name, given, Path(folder)) for name in given.variants}
+            plain = [attempt(name, given, Path(folder)) for name in (gpu_run.REFERENCE, gpu_run.PLAIN)]
+            for result in plain:
+                if "error" in result:
+                    raise SystemExit(f"The plain path does not run: {result['error']}")
+            told(gpu_run.PLAIN, plain[1])
+            given.least_cosine = min(LEAST_COSINE, 1 - 2 * (1 - plain[1]["gradient_cosine"]))
+        results = {name: told(name, attempt(name, given, Path(folder))) for name in given.variants}
     for result in results.values():
         if "error" not in result:
+            result["passes"] = passes(result, given.least_cosine)
             result["mfu"] = result["tflops"] / given.peak_tflops if on_gpu() else None
     if given.json:
         print(json.dumps(described(given) | {"results": results}))
@@ -62,6 +67,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10, help="timed ones")
     parser.add_argument("--peak-tflops", type=float, default=gpu_shapes.PEAK_TFLOPS, help="dense bf16 of the GPU")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a Markdown table")
+    parser.set_defaults(least_cosine=LEAST_COSINE)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -80,6 +86,12 @@ def attempt(name: str, given: argparse.Namespace, folder: Path) -> dict[str, Any
         micro_batch, accumulation = micro_batch // 2, accumulation * 2
 
 
+def told(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The same, written to standard error as it comes."""
+    print(json.dumps({"variant": name} | result), file=sys.stderr, flush=True)
+    return result
+
+
 def run_alone(arguments: list[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.benchmarks.gpu_lora", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -87,12 +99,13 @@ def run_alone(arguments: list[str]) -> dict[str, Any]:
         return json.loads(done.stdout.splitlines()[-1])
     if "OutOfMemoryError" in done.stderr or done.returncode == -9:
         return {"error": OUT_OF_MEMORY}
-    return {"error": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]}
+    lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+    return {"error": next((line for line in reversed(lines) if "Error" in line), lines[-1])}
 
 
-def passes(result: dict[str, Any]) -> bool:
+def passes(result: dict[str, Any], least_cosine: float) -> bool:
     """The gate: the same loss and gradient as the plain path."""
-    return result["loss_difference"] <= MOST_LOSS_DIFFERENCE and result["gradient_cosine"] >= LEAST_COSINE
+    return result["loss_difference"] <= MOST_LOSS_DIFFERENCE and result["gradient_cosine"] >= least_cosine
 
 
 def on_gpu() -> bool:
@@ -109,7 +122,7 @@ def device_name() -> str:
 
 def described(given: argparse.Namespace) -> dict[str, Any]:
     """What a number means nothing without."""
-    names = ("shape", "lengths", "micro_batch", "accumulation", "warm_up", "steps", "peak_tflops")
+    names = ("shape", "lengths", "micro_batch", "accumulation", "warm_up", "steps", "peak_tflops", "least_cosine")
     return {
         "device": device_name(),
         "flops_per_token": "4 P + 6 P_lora + 3 A",
@@ -130,7 +143,7 @@ def report(results: dict[str, dict[str, Any]], given: argparse.Namespace) -> Non
 def best_peer(results: dict[str, dict[str, Any]]) -> float:
     """Tokens per second of the fastest variant that is not ours and passes the gate."""
     peers = [result for name, result in results.items() if not name.startswith("ours") and "error" not in result]
-    return max((result["tokens_per_second"] for result in peers if passes(result)), default=float("nan"))
+    return max((result["tokens_per_second"] for result in peers if result["passes"]), default=float("nan"))
 
 
 def line(name: str, result: dict[str, Any], best: float) -> str:
@@ -145,7 +158,7 @@ def line(name: str, result: dict[str, Any], best: float) -> str:
         steps,
         f"{result['peak_gib']:.1f} GiB",
         f"{result['micro_batch']} x {result['accumulation']}",
-        gate if passes(result) else f"**fails**: {gate}",
+        gate if result["passes"] else f"**fails**: {gate}",
     ]
     return "| " + " | ".join(cells) + " |"
 

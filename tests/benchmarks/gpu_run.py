@@ -11,23 +11,28 @@ from typing import Any
 from tests.benchmarks import gpu_shapes, gpu_variants
 from tests.benchmarks.gpu_variants import Setup
 
-PLAIN = "plain"
+REFERENCE, PLAIN = "reference", "plain"
 
 
 def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """`plain` writes its loss and gradient to the folder; others are compared with what lies there."""
+    """`reference` writes its loss and gradient to the folder; others are compared with what lies there."""
     shape = gpu_shapes.SHAPES[given.shape]
     rows_per_step = given.micro_batch * given.accumulation
     rows = gpu_shapes.rows(shape, given.lengths, rows_per_step * (given.warm_up + given.steps))
-    steps = given.warm_up + given.steps if name != PLAIN else 1
-    setup = Setup(shape, rows, given.micro_batch, given.accumulation, steps, given.folder)
-    trainer = (gpu_variants.PLAIN if name == PLAIN else gpu_variants.VARIANTS[name])(setup)
+    steps = given.warm_up + given.steps if name in gpu_variants.VARIANTS else 1
+    setup = Setup(
+        shape, rows, given.micro_batch, given.accumulation, steps, given.folder, full_precision=name == REFERENCE
+    )
+    trainer = gpu_variants.VARIANTS.get(name, gpu_variants.PLAIN)(setup)
     fill_adapter(trainer.model)
     gate, clock = Gate(trainer, shape), make_clock(trainer, given.warm_up)
-    trainer.train()
-    if name == PLAIN:
+    if name == REFERENCE:
+        gate.take(trainer.model)
         gate.save(given.folder)
         return {"loss": gate.loss}
+    trainer.train()
+    if name == PLAIN:
+        return gate.compared(given.folder)
     mean_length = gpu_shapes.mean_length(rows)
     return gate.compared(given.folder) | clock.measured(shape.flops_per_token(mean_length))
 
@@ -60,10 +65,10 @@ class Gate:
 
     def _training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if self.loss is None:
-            self._take(model)
+            self.take(model)
         return self._step(model, *args, **kwargs)
 
-    def _take(self, model: Any) -> None:
+    def take(self, model: Any) -> None:
         import torch
 
         model.train()
@@ -79,13 +84,13 @@ class Gate:
     def save(self, folder: Path) -> None:
         import torch
 
-        torch.save((self.loss, self._gradient), folder / "plain.pt")
+        torch.save((self.loss, self._gradient), folder / "reference.pt")
 
     def compared(self, folder: Path) -> dict[str, Any]:
         import torch
 
         assert self.loss is not None
-        loss, gradient = torch.load(folder / "plain.pt")
+        loss, gradient = torch.load(folder / "reference.pt")
         cosine = torch.nn.functional.cosine_similarity(self._gradient.double(), gradient.double(), dim=0)
         return {"loss_difference": abs(self.loss - loss), "gradient_cosine": float(cosine)}
 

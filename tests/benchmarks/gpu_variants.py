@@ -24,6 +24,7 @@ class Setup:
     accumulation: int
     steps: int
     folder: Path
+    full_precision: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -44,7 +45,7 @@ class Setup:
             "gradient_accumulation_steps": self.accumulation,
             "max_steps": self.steps,
             "learning_rate": 1e-4,
-            "bf16": self.on_gpu,
+            "bf16": self.on_gpu and not self.full_precision,
             "use_cpu": not self.on_gpu,
             "dataloader_pin_memory": self.on_gpu,
             "report_to": [],
@@ -54,14 +55,16 @@ class Setup:
         }
 
     def model(self) -> Any:
-        """Random weights in bf16 (fp32 on a CPU), the same for every variant on the same kind of device."""
+        """Random weights in bf16 (fp32 on a CPU), the same for every variant on the same kind of device; in full
+        precision the same numbers in fp32."""
         import torch
         from transformers import AutoModelForCausalLM
 
         torch.manual_seed(0)
         dtype = torch.bfloat16 if self.on_gpu else torch.float32
         with torch.device("cuda" if self.on_gpu else "cpu"):
-            return AutoModelForCausalLM.from_config(self.shape.config(), dtype=dtype, attn_implementation="sdpa")
+            model = AutoModelForCausalLM.from_config(self.shape.config(), dtype=dtype, attn_implementation="sdpa")
+        return model.float() if self.full_precision else model
 
 
 Build = Callable[[Setup], Any]
@@ -159,15 +162,26 @@ def unsloth(setup: Setup, *, checkpointing: bool | str) -> Any:
 
 
 def ours(
-    setup: Setup, *, padded: bool = False, fused: bool = True, compiled: bool = False, checkpointing: bool = False
+    setup: Setup,
+    *,
+    padded: bool = False,
+    fused: bool = True,
+    liger: bool = False,
+    cudnn: bool = False,
+    compiled: bool = False,
+    checkpointing: bool = False,
 ) -> Any:
     """What the sft recipe builds, on weights that were never on a disk."""
+    import torch
     from trl import SFTConfig
 
     from trainer import fused_lora, padding_free
     from trainer.loss import AssistantOnlyTrainer
 
+    if cudnn:
+        torch.backends.cuda.enable_flash_sdp(False)
     model = setup.model()
+    kernels = {"rope": True, "rms_norm": True, "swiglu": True}
     trainer = AssistantOnlyTrainer(
         model=model,
         peft_config=lora(),
@@ -178,6 +192,8 @@ def ours(
             and padding_free.prepare(model, [len(row) for row in setup.rows], setup.micro_batch),
             dataset_kwargs={"skip_prepare_dataset": True},
             **checkpoint_activations(checkpointing),
+            use_liger_kernel=liger and installed("liger_kernel"),
+            liger_kernel_config=kernels | {"cross_entropy": False, "fused_linear_cross_entropy": False},
             torch_compile=compiled,
         ),
         train_dataset=setup.dataset,
@@ -192,7 +208,8 @@ def ours(
 PLAIN: Build = partial(hugging_face, checkpointing=False)
 VARIANTS: dict[str, Build] = {
     "hf_default": partial(hugging_face, checkpointing=True),
-    "hf_tuned": partial(hugging_face, checkpointing=False, liger=True, compiled=True),
+    "hf_liger": partial(hugging_face, checkpointing=False, liger=True),
+    "hf_compiled": partial(hugging_face, checkpointing=False, compiled=True),
     "trl_default": trl,
     "trl_tuned": partial(trl, checkpointing=False, liger=True),
     "trl_packing": partial(trl, checkpointing=False, liger=True, packing=True),
@@ -201,6 +218,8 @@ VARIANTS: dict[str, Build] = {
     "ours": ours,
     "ours_padded": partial(ours, padded=True),
     "ours_pefts_lora": partial(ours, fused=False),
+    "ours_liger": partial(ours, liger=True),
+    "ours_liger_cudnn": partial(ours, liger=True, cudnn=True),
     "ours_compiled": partial(ours, compiled=True),
     "ours_checkpointed": partial(ours, checkpointing=True),
 }

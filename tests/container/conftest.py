@@ -15,9 +15,8 @@ TICKETS = REPOSITORY / "training_container" / "demo" / "tickets"
 # Set before PyTorch is imported anywhere, also for the processes the tests start.
 os.environ["OMP_WAIT_POLICY"] = "passive"
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    str(REPOSITORY / path) for path in ("training_container", "layers/core/python", ".")
-)
+_SOURCES = [str(REPOSITORY / path) for path in ("training_container", "layers/core/python", ".")]
+os.environ["PYTHONPATH"] = os.pathsep.join([*_SOURCES, os.environ.get("PYTHONPATH", "")])
 
 # The platform's environment has no PyTorch; there this folder has nothing to run.
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
