@@ -62,7 +62,7 @@ $(CLOUD): infra/local/requirements.lock $(PLATFORM)
 	@touch $@
 
 # pip, not uv: pip takes a CPU build of PyTorch from where this machine keeps one.
-$(TRAINER): $(wildcard training_container/requirements*.txt) $(PLATFORM)
+$(TRAINER): $(filter-out %-gpu.txt,$(wildcard training_container/requirements*.txt)) $(PLATFORM)
 	@echo "Installing the trainer (PyTorch; a few minutes the first time) …"
 	@$(PYTHON) -m venv .venv-trainer
 	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check \

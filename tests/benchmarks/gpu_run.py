@@ -1,6 +1,7 @@
 """One variant of the GPU benchmark in this process: the gate's loss and gradient, then timed steps and peak memory."""
 
 import argparse
+import contextlib
 import resource
 import statistics
 import time
@@ -19,18 +20,22 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     shape = gpu_shapes.SHAPES[given.shape]
     rows_per_step = given.micro_batch * given.accumulation
     rows = gpu_shapes.rows(shape, given.lengths, rows_per_step * (given.warm_up + given.steps))
-    steps = given.warm_up + given.steps if name in gpu_variants.VARIANTS else 1
+    steps = given.warm_up + given.steps
     setup = Setup(
         shape, rows, given.micro_batch, given.accumulation, steps, given.folder, full_precision=name == REFERENCE
     )
     trainer = gpu_variants.VARIANTS.get(name, gpu_variants.PLAIN)(setup)
     fill_adapter(trainer.model)
     gate, clock = Gate(trainer, shape), make_clock(trainer, given.warm_up)
+    if name in (REFERENCE, PLAIN):
+        gate.alone = True
+        with contextlib.suppress(Taken):
+            trainer.train()
+    else:
+        trainer.train()
     if name == REFERENCE:
-        gate.take(trainer.model)
         gate.save(given.folder)
         return {"loss": gate.loss}
-    trainer.train()
     if name == PLAIN:
         return gate.compared(given.folder)
     mean_length = gpu_shapes.mean_length(rows)
@@ -52,6 +57,10 @@ def trained(model: Any) -> list[tuple[str, Any]]:
     return sorted((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
+class Taken(Exception):
+    """The gate's numbers are there, and no step is wanted."""
+
+
 class Gate:
     """Loss and gradient of two rows, taken within the first training step, so of the model as it is trained."""
 
@@ -61,14 +70,17 @@ class Gate:
         full = gpu_shapes.rows(shape, "full", 2)
         self._rows = [full[0][:longest], full[1][: longest // 3]]
         self.loss: float | None = None
+        self.alone = False
         trainer.training_step = self._training_step
 
     def _training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if self.loss is None:
-            self.take(model)
+            self._take(model)
+            if self.alone:
+                raise Taken
         return self._step(model, *args, **kwargs)
 
-    def take(self, model: Any) -> None:
+    def _take(self, model: Any) -> None:
         import torch
 
         model.train()

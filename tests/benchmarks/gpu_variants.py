@@ -166,22 +166,19 @@ def ours(
     *,
     padded: bool = False,
     fused: bool = True,
-    liger: bool = False,
-    cudnn: bool = False,
+    liger: bool = True,
     compiled: bool = False,
     checkpointing: bool = False,
 ) -> Any:
     """What the sft recipe builds, on weights that were never on a disk."""
-    import torch
     from trl import SFTConfig
 
-    from trainer import fused_lora, padding_free
+    from trainer import fused_lora, kernels, padding_free
     from trainer.loss import AssistantOnlyTrainer
 
-    if cudnn:
-        torch.backends.cuda.enable_flash_sdp(False)
     model = setup.model()
-    kernels = {"rope": True, "rms_norm": True, "swiglu": True}
+    if liger:
+        kernels.use(model)
     trainer = AssistantOnlyTrainer(
         model=model,
         peft_config=lora(),
@@ -192,8 +189,6 @@ def ours(
             and padding_free.prepare(model, [len(row) for row in setup.rows], setup.micro_batch),
             dataset_kwargs={"skip_prepare_dataset": True},
             **checkpoint_activations(checkpointing),
-            use_liger_kernel=liger and installed("liger_kernel"),
-            liger_kernel_config=kernels | {"cross_entropy": False, "fused_linear_cross_entropy": False},
             torch_compile=compiled,
         ),
         train_dataset=setup.dataset,
@@ -218,8 +213,7 @@ VARIANTS: dict[str, Build] = {
     "ours": ours,
     "ours_padded": partial(ours, padded=True),
     "ours_pefts_lora": partial(ours, fused=False),
-    "ours_liger": partial(ours, liger=True),
-    "ours_liger_cudnn": partial(ours, liger=True, cudnn=True),
+    "ours_plain_kernels": partial(ours, liger=False),
     "ours_compiled": partial(ours, compiled=True),
     "ours_checkpointed": partial(ours, checkpointing=True),
 }

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
+import torch
+
+# A process that has used CUDA cannot be forked.
+_context: Any = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
+multiprocessing.get_context("forkserver").set_forkserver_preload(
     [
         *("trainer.recipes.sft", "trainer.recipes.dpo", "trainer.recipes.kto", "trainer.recipes.orpo"),
         *("trainer.serve", "trainer.generation", "trainer.evaluation.comparison", "trainer.exports", "peft"),

@@ -58,6 +58,25 @@ def llama(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_liger_changes_the_loaded_model_and_leaves_others_alone(llama: Path) -> None:
+    from transformers import AutoModelForCausalLM
+    from transformers.models.llama import modeling_llama
+
+    from trainer import kernels
+
+    norm = modeling_llama.LlamaRMSNorm
+    plain, changed = (AutoModelForCausalLM.from_pretrained(llama, device_map={"": 0}) for _ in range(2))
+    tokens = torch.arange(40, device="cuda")[None]
+    assert kernels.use(changed)
+    with torch.no_grad():
+        expected, given = plain(tokens).logits.float(), changed(tokens).logits.float()
+    assert torch.nn.functional.cosine_similarity(given, expected, dim=-1).min() > 0.999
+    assert modeling_llama.LlamaRMSNorm is norm
+    elsewhere = AutoModelForCausalLM.from_pretrained(llama)
+    with torch.no_grad():
+        assert elsewhere(tokens.cpu()).logits.isfinite().all()
+
+
 def root_of(make_root: MakeRoot, base: Path, **changes: Any) -> Path:
     root = make_root(**changes)
     (root / "input" / "data" / "model").unlink()
@@ -78,8 +97,9 @@ def said(program: Program, message: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("adapter", ["lora", "qlora", "full"])
 def test_a_larger_model_learns_with_each_adapter(make_root: MakeRoot, llama: Path, adapter: str) -> None:
     own = {"learning_rate": 1e-4, "lora_rank": None, "lora_alpha": None} if adapter == "full" else {}
+    exports = ["merged"] if adapter == "lora" else []
     changes = {"hyperparameters": SHORT | {"adapter": adapter} | own, "evaluation": {"generate": False}}
-    root = root_of(make_root, llama, validation=True, **changes)
+    root = root_of(make_root, llama, validation=True, exports=exports, **changes)
     finished(root)
     losses = list(metrics(root).values())
     assert losses[-1] < 0.8 * losses[0]

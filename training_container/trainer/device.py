@@ -59,9 +59,14 @@ def detect() -> Device:
     return Device(gpus, bf16, "bfloat16" if bf16 else "float32", torch.cuda.mem_get_info()[0])
 
 
+def has_compiler() -> bool:
+    """Whether there is the C compiler that Triton's kernels need at run time. The image has one."""
+    return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+
+
 def avoid_triton() -> None:
-    """TRL's Triton kernels need a C compiler at run time, which the image leaves out: without one, choose PyTorch."""
-    if os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"):
+    """Choose PyTorch instead of TRL's Triton kernels where they cannot be compiled."""
+    if has_compiler():
         return
     from trl.kernels import chunked_logprob
 

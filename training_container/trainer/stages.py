@@ -10,6 +10,8 @@ from trainer import (
     data,
     distribution,
     export,
+    fused_lora,
+    kernels,
     log,
     memory,
     templates,
@@ -48,9 +50,16 @@ def run(job: Job, build: Callable[[Job, Parts, Rung], Any]) -> str:
 
 def train_what_fits(job: Job, parts: Parts, build: Callable[[Job, Parts, Rung], Any]) -> tuple[Any, str]:
     """The trainer at the end of its run, and how that ended. Out of memory on the way, it goes on one rung down."""
+
+    def assemble(job: Job, parts: Parts, rung: Rung) -> Any:
+        trainer = build(job, parts, rung)
+        if not rung.sharded:
+            fused_lora.enable(trainer.model)
+        return trainer
+
     rungs = memory.candidates(job, parts)
     while True:
-        trainer, rungs = memory.fitting_trainer(job, parts, rungs, build)
+        trainer, rungs = memory.fitting_trainer(job, parts, rungs, assemble)
         try:
             return trainer, train(job, parts, trainer)
         except Exception as error:
@@ -63,8 +72,10 @@ def train_what_fits(job: Job, parts: Parts, build: Callable[[Job, Parts, Rung], 
 
 def trained(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
     """What TRL's trainer of any method takes beside its config: the model, its adapter, the rows, and who watches."""
+    model = weights.load_model(job, parts.machine, rung)
+    kernels.use(model.get_base_model() if job.config.start_from else model)
     return {
-        "model": weights.load_model(job, parts.machine, four_bit=rung.four_bit),
+        "model": model,
         "peft_config": weights.lora(job.config, parts.shape.layers),
         "train_dataset": parts.train.dataset,
         "eval_dataset": parts.validation.dataset if parts.validation else None,

@@ -17,6 +17,7 @@ from trainer.device import Device
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.job import Job
+from trainer.memory import Rung
 
 # vLLM serves adapters up to this rank.
 MOST_RANK = 256
@@ -57,13 +58,16 @@ def read_config(folders: Folders) -> tuple[Any, int]:
     return config, count
 
 
-def load_model(job: Job, machine: Device, *, four_bit: bool) -> Any:
-    """The base model, with the earlier adapter on it where the run goes on from one."""
+def load_model(job: Job, machine: Device, rung: Rung) -> Any:
+    """The base model, with the earlier adapter on it where the run goes on from one; on the process's GPU unless its
+    weights are to be shared out."""
     from transformers import AutoModelForCausalLM
 
     # Trained weights are kept in full precision: in 16 bits, small updates would be rounded away.
     width = "float32" if job.config.hyperparameters.adapter == "full" else machine.weights
-    arguments = {"dtype": width} | (_nf4(machine) if four_bit else {})
+    arguments = {"dtype": width, "device_map": _place(machine, rung)}
+    if rung.four_bit:
+        arguments["quantization_config"] = _nf4(machine)
     try:
         model, told = AutoModelForCausalLM.from_pretrained(
             job.folders.base_model,
@@ -79,24 +83,28 @@ def load_model(job: Job, machine: Device, *, four_bit: bool) -> Any:
     if missing := sorted(told["missing_keys"]):
         message = f"The base model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
         raise Failure("bad_base_model", message)
-    if four_bit and not machine.gpus:
+    if rung.four_bit and not machine.gpus:
         _keep_trainable(model)
     return _with_adapter(model, job.folders.adapter) if job.config.start_from else model
 
 
-def _nf4(machine: Device) -> dict[str, Any]:
+def _place(machine: Device, rung: Rung) -> Any:
+    if machine.gpus and not rung.sharded:
+        return {"": distribution.local_rank()}
+    # Quantized weights cannot be moved afterwards.
+    return "cpu" if rung.four_bit else None
+
+
+def _nf4(machine: Device) -> Any:
     import torch
     from transformers import BitsAndBytesConfig
 
-    quantization = BitsAndBytesConfig(
+    return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, machine.weights),
     )
-    # Quantized weights cannot be moved afterwards.
-    place = {"": distribution.local_rank()} if machine.gpus else "cpu"
-    return {"quantization_config": quantization, "device_map": place}
 
 
 def _keep_trainable(model: Any) -> None:
