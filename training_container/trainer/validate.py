@@ -91,7 +91,7 @@ def validate(order: Order) -> dict[str, Any]:
 def repaired(paths: list[Path], target: Path, method: str) -> dict[str, Any]:
     """Write one file of what is good or can be corrected without judgement; says what was done to how many rows."""
     repair = Repair(method)
-    with target.open("wb") as file:
+    with files.replacing(target) as file:
         for path in paths:
             file.writelines(repair.lines(chunks(path)))
     _say(f"repair: {repair.kept} rows kept, {repair.changed} of them corrected, {repair.dropped.total()} lines dropped")
@@ -171,6 +171,8 @@ def _order(given: argparse.Namespace, folders: Folders | None) -> Order:
     for path in (*train, *validation):
         if not path.is_file():
             raise Failure("bad_config", f"There is no file {path}.")
+    output = given.output or (folders.root / "output" / "data" / "report.json" if folders else None)
+    _require_own_place({"--repair": given.repair, "--output": output}, (*train, *validation))
     return Order(
         train=train,
         validation=validation,
@@ -178,9 +180,25 @@ def _order(given: argparse.Namespace, folders: Folders | None) -> Order:
         method=given.method or (job.method if job else "sft"),
         max_length=given.max_sequence_length or asked,
         previews=given.preview,
-        output=given.output or (folders.root / "output" / "data" / "report.json" if folders else None),
+        output=output,
         repair=given.repair,
     )
+
+
+def _require_own_place(written: dict[str, Path | None], inputs: Sequence[Path]) -> None:
+    """Raises Failure(bad_config) if a file to write, by its option, would take the place of another one."""
+    places: dict[Path, str] = {}
+    for option, path in written.items():
+        if path is None:
+            continue
+        # A rename would put a file in the place of a device, too.
+        if path.exists() and not path.is_file():
+            raise Failure("bad_config", f"{option} names {path}, which is not a file: give the path of one.")
+        if overwritten := next((given for given in inputs if path.exists() and path.samefile(given)), None):
+            raise Failure("bad_config", f"{option} would overwrite {overwritten}: give another file.")
+        if other := places.get(path.resolve()):
+            raise Failure("bad_config", f"{other} and {option} name the same file, {path}: give two.")
+        places[path.resolve()] = option
 
 
 def _files(given: Path | None, folder: Path | None) -> list[Path]:
