@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from luthier.datasets.lines import MAX_LINE_BYTES
 from tests.container.conftest import MakeRoot
-from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, TOOL_USE, UNPAIRED
+from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, TOOL_USE, UNPAIRED, row
 from trainer import data, validate
 from trainer.folders import Folders
+from trainer.preview import preview
 from trainer.templates import fingerprint
 
 Validate = Callable[..., tuple[int, dict[str, Any]]]
@@ -152,6 +154,55 @@ def test_the_riskiest_rows_are_shown_on_request(validated: Validate) -> None:
     shown = report["train"][0]["riskiest"]
     assert [(one["risk"], one["line"]) for one in shown] == [("no_trained_token", 3), ("truncated", 2)]
     assert shown[1]["sequences"][0]["truncation"]["token"] == 40
+
+
+def test_any_line_is_shown_on_request(validated: Validate, tokenizer: Any) -> None:
+    train, validation = lines(good(1), LONG, good(2), good(3)), lines(good(4), LATE)
+    _, report = validated(train, "--max-sequence-length", "40", "--preview-line", "3", "2", validation=validation)
+    third, second = report["train"][0]["previews"]
+    assert third == {"line": 3} | preview(tokenizer, row(good(2)), 40)
+    assert [run["text"] for run in third["sequences"][0]["trained"]] == ["It is 2.<|im_end|>"]
+    assert (second["line"], second["sequences"][0]["truncation"]["token"]) == (2, 40)
+    assert [shown["line"] for shown in report["validation"][0]["previews"]] == [3, 2]
+
+
+def test_a_line_that_cannot_be_shown_is_said_to_be_so(validated: Validate, capsys: pytest.CaptureFixture[str]) -> None:
+    long = b'{"prompt": "a", "completion": "b"}' + b" " * (5 * 2**20)
+    content = lines(good(1), '{"prompt": "a"}', "", long, PREFERENCE, CONVERSATION)
+    asked = ["1", "2", "3", "4", "5", "6", "7", "2"]
+    _, report = validated(content, "--preview-line", *asked)
+    shown, *others = report["train"][0]["previews"]
+    assert "sequences" in shown
+    assert others == [
+        {"line": 2, "message": "/completion The row has 'prompt' but no 'completion'. Add 'completion' as a string."},
+        {"line": 3, "message": "The line is blank."},
+        {"line": 4, "message": f"The line is longer than {MAX_LINE_BYTES} bytes."},
+        {"line": 5, "message": others[3]["message"]},
+        {"line": 6, "message": others[4]["message"]},
+        {"line": 7, "message": "train.jsonl has no such line."},
+    ]
+    assert "Method sft takes rows with" in others[3]["message"]
+    assert "The row has the format messages, the file began with prompt_completion." in others[4]["message"]
+    assert "  line 7 cannot be shown: train.jsonl has no such line.\n" in capsys.readouterr().err
+
+
+def test_a_line_that_the_template_refuses_is_said_to_be_so(validated: Validate) -> None:
+    plain = {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}
+    _, report = validated(lines(plain, TOOL_USE), "--preview-line", "2")
+    assert report["train"][0]["previews"] == [
+        {
+            "line": 2,
+            "message": "The base model's chat template leaves out the description of the tool 'get_weather'. Choose a "
+            "base model whose chat template supports tools, or write the calls into the content as text.",
+        }
+    ]
+
+
+@pytest.mark.parametrize("number", ["0", "1.5", "two"])
+def test_a_line_number_that_is_none_is_named(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        validate.main(["--train", "a.jsonl", "--model", "m", "--preview-line", number])
+    assert f"argument --preview-line: {number} is not a whole number from 1" in capsys.readouterr().err
 
 
 def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path) -> None:

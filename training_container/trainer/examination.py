@@ -4,13 +4,15 @@ The structure is judged by the module that the platform's upload endpoint runs; 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from luthier.datasets.findings import ERROR, WARNING, Finding
+from luthier.datasets.formats import mixed_formats
 from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import KEPT_PER_CODE, Report
 from luthier.datasets.rows import BadRow, parse_row
@@ -48,20 +50,25 @@ class TokenCounts:
         self.examples += len(encoded.examples)
         self.longest_row_tokens = max(self.longest_row_tokens, min(encoded.longest, max_length))
 
-    def add(self, finding: Finding) -> None:
-        self.counts[finding.code] += 1
-        if self.counts[finding.code] <= KEPT_PER_CODE:
-            self.findings.append(finding)
+    def add(self, *findings: Finding) -> None:
+        for finding in findings:
+            self.counts[finding.code] += 1
+            if self.counts[finding.code] <= KEPT_PER_CODE:
+                self.findings.append(finding)
 
 
 @dataclass(frozen=True)
 class Examination:
-    """Of one file. riskiest: previews (see `preview.preview`) of the rows most worth a look, worst first."""
+    """Of one file. riskiest: previews (see `preview.preview`) of the rows most worth a look, worst first.
+
+    previews: of the lines that were asked for, {"line": int, …}; one that cannot be shown has a "message" instead.
+    """
 
     path: Path
     report: Report
     tokens: TokenCounts
     riskiest: list[dict[str, Any]]
+    previews: list[dict[str, Any]]
 
     @property
     def ok(self) -> bool:
@@ -90,50 +97,105 @@ class Examination:
             "counts": dict(counts),
             "findings": [asdict(finding) for finding in self.findings],
             "riskiest": self.riskiest,
+            "previews": self.previews,
         }
 
 
-def examine(path: Path, report: Report, tokenizer: Any, method: str, max_length: int, previews: int = 0) -> Examination:
+def examine(
+    path: Path,
+    report: Report,
+    tokenizer: Any,
+    method: str,
+    max_length: int,
+    previews: int = 0,
+    lines: Sequence[int] = (),
+) -> Examination:
     """Read a file twice: for its structure, and for the tokens of its good rows. Memory stays flat.
 
-    report: a new one, which is fed and closed; previews: how many of the riskiest rows to show.
+    report: a new one, which is fed and closed; previews: how many of the riskiest rows to show; lines: numbers of those
+    to show whatever their risk.
     """
     for chunk in chunks(path):
         report.feed(chunk)
     report.close()
+    reading = _Reading(path, method, report.format, tokenizer, max_length)
     tokens = TokenCounts()
-    measured = _measured(_places(path, method, report.format), tokenizer, max_length, tokens)
     # One at least, since looking for it is what reads the file.
-    found = riskiest(measured, max(1, previews))[:previews]
+    found = riskiest(reading.measured(tokens), max(1, previews))[:previews]
     if report.ok and not tokens.examples:
         tokens.add(_nothing_left(max_length))
-    return Examination(path, report, tokens, [_shown(tokenizer, risky, max_length) for risky in found])
+    shown = [{"risk": risky.risk, "line": risky.line} | preview(tokenizer, risky.row, max_length) for risky in found]
+    return Examination(path, report, tokens, shown, reading.shown(lines))
 
 
-def _measured(
-    places: Iterator[Place], tokenizer: Any, max_length: int, tokens: TokenCounts
-) -> Iterator[tuple[Encoded, Risky]]:
-    """Every row that the template takes; tokens and faults of all are noted as they pass."""
-    for batch in batches(places):
-        rendered = [_rendered(tokenizer, place, tokens) for place in batch]
-        places_taken = [place for place, texts in zip(batch, rendered, strict=True) if texts]
-        rows, texts = [place.row for place in places_taken], [texts for texts in rendered if texts]
-        results = encoding.encode_rendered(tokenizer, rows, texts, max_length) if rows else []
-        for place, encoded in zip(places_taken, results, strict=True):
-            tokens.count(encoded, max_length)
-            if finding := _finding(place.line, encoded, max_length):
-                tokens.add(finding)
-            yield encoded, Risky(risk(encoded, max_length), place.line, place.row)
+@dataclass(frozen=True)
+class _Reading:
+    """The second time that a file is read, when its format is known."""
+
+    path: Path
+    method: str
+    format: str | None
+    tokenizer: Any
+    max_length: int
+
+    def measured(self, tokens: TokenCounts) -> Iterator[tuple[Encoded, Risky]]:
+        """Every row that the template takes; tokens and faults of all are noted as they pass."""
+        for batch in batches(self._places()):
+            places, texts = [], []
+            for place in batch:
+                try:
+                    texts.append(_rendered(self.tokenizer, place))
+                    places.append(place)
+                except BadRow as bad:
+                    tokens.add(*bad.findings)
+            rows = [place.row for place in places]
+            results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length) if rows else []
+            for place, encoded in zip(places, results, strict=True):
+                tokens.count(encoded, self.max_length)
+                if finding := _finding(place.line, encoded, self.max_length):
+                    tokens.add(finding)
+                yield encoded, Risky(risk(encoded, self.max_length), place.line, place.row)
+
+    def shown(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        numbered = enumerate(islice(_lines(self.path), max(numbers, default=0)), start=1)
+        lines = {number: line for number, line in numbered if number in numbers}
+        return [{"line": number} | self._shown(number, lines.get(number)) for number in dict.fromkeys(numbers)]
+
+    def _shown(self, number: int, line: bytes | None) -> dict[str, Any]:
+        if line is None:
+            return {"message": f"{self.path.name} has no such line."}
+        if not line.strip():
+            return {"message": "The line is blank." if line else f"The line is longer than {MAX_LINE_BYTES} bytes."}
+        try:
+            place = self._place(number, line)
+            _rendered(self.tokenizer, place)
+        except BadRow as bad:
+            return {"message": " ".join(f"{one.pointer} {one.message} {one.fix}".strip() for one in bad.findings)}
+        return preview(self.tokenizer, place.row, self.max_length)
+
+    def _places(self) -> Iterator[Place]:
+        """The rows that are good by themselves."""
+        for number, line in enumerate(_lines(self.path), start=1):
+            if line.strip():
+                with suppress(BadRow):
+                    yield self._place(number, line)
+
+    def _place(self, number: int, line: bytes) -> Place:
+        """Raises BadRow."""
+        row = parse_row(line, number, self.method)
+        if self.format and row.format != self.format:
+            raise BadRow([mixed_formats(row.format, self.format).at(number)])
+        return Place(self.path, number, row)
 
 
-def _rendered(tokenizer: Any, place: Place, tokens: TokenCounts) -> list[Rendered]:
-    """Nothing for a row that cannot be rendered, which is noted."""
+def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:
+    """Raises BadRow where the template cannot show the row."""
     try:
         return data.render(tokenizer, place)
     except Failure as failure:
         code = "template_missing" if failure.code == "template_missing" else "template_refused"
-        tokens.add(Finding(place.line, code, "", failure.message.removeprefix(f"{place}: "), failure.hint))
-        return []
+        message = failure.message.removeprefix(f"{place}: ")
+        raise BadRow([Finding(place.line, code, "", message, failure.hint)]) from failure
 
 
 def _finding(line: int, encoded: Encoded, max_length: int) -> Finding | None:
@@ -152,21 +214,6 @@ def _finding(line: int, encoded: Encoded, max_length: int) -> Finding | None:
 def _nothing_left(max_length: int) -> Finding:
     text = f"No row has a token to train on within max_sequence_length {max_length}."
     return Finding(0, "no_trained_token", "", text, "Raise max_sequence_length, or shorten the prompts.")
-
-
-def _shown(tokenizer: Any, risky: Risky, max_length: int) -> dict[str, Any]:
-    place = {"risk": risky.risk, "line": risky.line}
-    return place | preview(tokenizer, risky.row, max_length)
-
-
-def _places(path: Path, method: str, form: str | None) -> Iterator[Place]:
-    """The rows that are good by themselves."""
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            with suppress(BadRow):
-                row = parse_row(line, number, method)
-                if row.format == form:
-                    yield Place(path, number, row)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

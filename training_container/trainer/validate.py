@@ -1,7 +1,7 @@
 """Says all that is wrong with training files before anything is trained.
 
     python -m trainer.validate --train FILE [--validation FILE] --model FOLDER [--method sft]
-        [--max-sequence-length N] [--preview N] [--repair FILE] [--output report.json]
+        [--max-sequence-length N] [--preview N] [--preview-line N …] [--repair FILE] [--output report.json]
     python -m trainer.validate --root /opt/ml
 
 The report is JSON, on standard output unless --output is given; what people read goes to standard error. With --root,
@@ -36,7 +36,11 @@ LINES_SHOWN = 10
 
 @dataclass(frozen=True)
 class Order:
-    """What to validate, and how. output: None for standard output; repair: where a repaired training file goes."""
+    """What to validate, and how.
+
+    previews: how many of the riskiest rows to show; lines: which others; output: None for standard output; repair:
+    where a repaired training file goes.
+    """
 
     train: list[Path]
     validation: list[Path]
@@ -44,6 +48,7 @@ class Order:
     method: str
     max_length: int
     previews: int
+    lines: list[int]
     output: Path | None
     repair: Path | None
 
@@ -114,7 +119,7 @@ def _examined(
 ) -> Iterator[Examination]:
     for path in paths:
         report = Report(order.method, against, hashes=hashes)
-        examined = examine(path, report, tokenizer, order.method, order.max_length, order.previews)
+        examined = examine(path, report, tokenizer, order.method, order.max_length, order.previews, order.lines)
         _tell(part, examined)
         yield examined
 
@@ -131,6 +136,9 @@ def _tell(part: str, examined: Examination) -> None:
         found.setdefault(finding.code, []).append(finding)
     for code, findings in sorted(found.items(), key=lambda item: (item[1][0].level, item[0])):
         _tell_code(code, findings, examined.counts[code])
+    for shown in examined.previews:
+        if "message" in shown:
+            _say(f"  line {shown['line']} cannot be shown: {shown['message']}")
 
 
 def _tell_code(code: str, findings: list[Finding], count: int) -> None:
@@ -180,6 +188,7 @@ def _order(given: argparse.Namespace, folders: Folders | None) -> Order:
         method=given.method or (job.method if job else "sft"),
         max_length=given.max_sequence_length or asked,
         previews=given.preview,
+        lines=given.preview_line,
         output=output,
         repair=given.repair,
     )
@@ -216,6 +225,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--method", choices=sorted(FORMATS_OF_METHOD), help="sft unless the job config says otherwise")
     parser.add_argument("--max-sequence-length", type=_positive, help=f"in tokens, {LONGEST_SEQUENCE} by default")
     parser.add_argument("--preview", type=int, default=0, metavar="N", help="show the N riskiest rows of each file")
+    parser.add_argument(
+        "--preview-line", type=_positive, nargs="+", default=[], metavar="N", help="show these lines of each file"
+    )
     parser.add_argument("--repair", type=Path, metavar="FILE", help="write a training file without what is wrong")
     parser.add_argument("--output", type=Path, help="where to write the report")
     parser.add_argument("--root", type=Path, help="folder of SageMaker's layout, /opt/ml in a job")
@@ -225,9 +237,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(text)
 
 
 def _do_without_torch() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from luthier.datasets.cautions import cautions, secrets
 from luthier.datasets.findings import WARNINGS, BadRow, Fault, Finding
+from luthier.datasets.formats import mixed_formats
 from luthier.datasets.identities import identity
 from luthier.datasets.lines import MAX_LINE_BYTES, LineCutter
 from luthier.datasets.plain_rows import Reader, can_be_own_key, own_keys_of, reader
@@ -179,9 +180,7 @@ class Report:
 
     def _row(self, row: Row) -> None:
         if self.format and row.format != self.format:
-            message = f"The row has the format {row.format}, the file began with {self.format}."
-            fix = f"Rewrite the row as {self.format}, or put it into a file of its own."
-            self._refuse([Fault("mixed_formats", "", message, fix)])
+            self._refuse([mixed_formats(row.format, self.format)])
             return
         self.format = row.format
         texts = row.texts
