@@ -5,7 +5,7 @@ Memory stays small whatever the file: one line, the kept findings, and a hash pe
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from luthier.datasets.cautions import cautions, secrets
@@ -26,9 +26,6 @@ BYTES_PER_TOKEN = 4
 # What a chat template adds around each text.
 TOKENS_PER_TEXT = 4
 
-# From a row to (tokens, trained tokens, tokens cut off), the first two within the longest sequence. Raises Fault for a
-# row that its template refuses.
-TokenCounter = Callable[[Row], tuple[int, int, int]]
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # After so many rows that are not plain, one after the other, no further one is expected.
 _PATIENCE = 64
@@ -38,11 +35,10 @@ class Report:
     """Feed it the file in chunks of any size, then close it.
 
     method: one of FORMATS_OF_METHOD, whose columns the rows must have; against: the hashes of the training file, for
-    one that must not repeat it; count_tokens: counts exactly, where a tokenizer is at hand.
+    one that must not repeat it.
 
     rows: lines that can be trained on; bad_lines: lines with an error; counts: exact number of findings per code;
-    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates unless there is
-    a `count_tokens`, and only then trained_tokens, truncated_rows and truncated_tokens are counted; ignored_keys:
+    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates; ignored_keys:
     keys beside the format's, with the number of rows that have them; bytes, sha256 (hex): of the file as it came;
     hashes: of its rows.
     """
@@ -51,18 +47,16 @@ class Report:
         self,
         method: str | None = None,
         against: RowHashes | None = None,
-        count_tokens: TokenCounter | None = None,
         hashes: RowHashes | None = None,
     ) -> None:
         self.format: str | None = None
         self.bytes = self.lines = self.blank_lines = self.rows = 0
         self.bad_lines = self.characters = self.tokens = self.longest_row_tokens = 0
-        self.trained_tokens = self.truncated_rows = self.truncated_tokens = 0
         self.counts: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.ignored_keys: Counter[str] = Counter()
         self.hashes = RowHashes() if hashes is None else hashes
-        self._method, self._against, self._count_tokens = method, against, count_tokens
+        self._method, self._against = method, against
         self._digest = hashlib.sha256()
         self._cutter = LineCutter()
         self._read: Reader | None = None
@@ -164,14 +158,12 @@ class Report:
             except BadRow as bad:
                 self.bad_lines += 1
                 self._keep(bad.findings)
-            except Fault as fault:
-                self._refuse([fault])
             self._hurry()
 
     def _hurry(self) -> None:
         """Read plain rows fast once the format is known, as long as the file has them."""
         self._patience -= 1
-        if self._patience < 0 or self._count_tokens:
+        if self._patience < 0:
             self._read = None
         elif self._read is None and self.format:
             self._own_keys = tuple(filter(can_be_own_key, self.ignored_keys))
@@ -184,12 +176,8 @@ class Report:
             return
         self.format = row.format
         texts = row.texts
-        if self._count_tokens:
-            tokens, trained, truncated = self._count_tokens(row)
-            self._note_tokens(trained, truncated)
-        else:
-            size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
-            tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
+        size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+        tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
         self._count(1, sum(map(len, texts)), tokens, tokens)
         self._note_repetition(identity(row), self.lines)
         self._note_ignored(row.ignored_keys)
@@ -197,15 +185,6 @@ class Report:
             self._labels.add(row.fields["label"])
         for fault in (*cautions(row), *secrets(row)):
             self._add(fault)
-
-    def _note_tokens(self, trained: int, truncated: int) -> None:
-        """Count what is trained on and what is cut off. Raises Fault when nothing is left to train on."""
-        self.truncated_rows += truncated > 0
-        self.truncated_tokens += truncated
-        self.trained_tokens += trained
-        if not trained:
-            text = "No token of the row is trained on, within the longest sequence."
-            raise Fault("no_trained_token", "", text, "Shorten what comes before the reply, or drop the line.")
 
     def _count(self, rows: int, characters: int, tokens: int, longest: int) -> None:
         self.rows += rows
@@ -242,14 +221,9 @@ class Report:
                 self.findings.append(finding)
 
 
-def examine(
-    chunks: Iterable[bytes],
-    method: str | None = None,
-    against: RowHashes | None = None,
-    count_tokens: TokenCounter | None = None,
-) -> Report:
+def examine(chunks: Iterable[bytes], method: str | None = None, against: RowHashes | None = None) -> Report:
     """The report over a whole file: an open binary file, an S3 body's chunks, or a list of byte strings."""
-    report = Report(method, against, count_tokens)
+    report = Report(method, against)
     for chunk in chunks:
         report.feed(chunk)
     return report.close()
