@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from luthier.datasets.lines import MAX_LINE_BYTES
+from luthier.datasets.report import KEPT_PER_CODE
 from tests.container.conftest import MakeRoot
 from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, TOOL_USE, UNPAIRED, row
 from trainer import data, validate
@@ -114,6 +115,18 @@ def test_rows_that_the_template_refuses_or_cannot_show_are_named_by_line(validat
     code, report = validated(lines(plain, TOOL_USE, CONVERSATION))
     assert (code, found(report)) == (1, {"template_missing": [2]})
     assert "supports tools" in report["train"][0]["findings"][0]["fix"]
+
+
+def test_findings_of_structure_and_tokens_are_kept_up_to_one_bound(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    empty = [{"prompt": f"a{number}", "completion": " "} for number in range(KEPT_PER_CODE)]
+    unseen = [{"prompt": f"a{number}", "completion": "b"} for number in range(5)]
+    _, report = validated(lines(*empty, *unseen))
+    assert report["train"][0]["counts"] == {"no_trained_token": KEPT_PER_CODE + 5}
+    assert found(report) == {"no_trained_token": list(range(1, KEPT_PER_CODE + 1))}
 
 
 def test_a_file_whose_answers_are_all_cut_off_is_refused(validated: Validate) -> None:

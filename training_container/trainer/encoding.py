@@ -54,6 +54,36 @@ class Encoded:
     learnable: bool = False
 
 
+@dataclass(kw_only=True)
+class Counts:
+    """What the rows of a file, or of a part of one, became.
+
+    rows, truncated and dropped count rows: all of them, those that were cut, and those that yield no example, since
+    the cut left nothing to train or two answers do not differ. tokens: all that a model sees in one epoch; trained:
+    those that carry loss; truncated_tokens: those that were cut off; longest: of one sequence.
+    """
+
+    rows: int = 0
+    examples: int = 0
+    tokens: int = 0
+    trained: int = 0
+    truncated: int = 0
+    truncated_tokens: int = 0
+    dropped: int = 0
+    longest: int = 0
+
+    def count(self, encoded: Encoded, max_length: int) -> None:
+        self.rows += 1
+        self.examples += len(encoded.examples)
+        self.tokens += encoded.tokens
+        self.trained += encoded.trained
+        self.truncated += encoded.truncated
+        self.truncated_tokens += max(0, encoded.longest - max_length)
+        self.dropped += not encoded.examples
+        if encoded.examples:
+            self.longest = max(self.longest, min(encoded.longest, max_length))
+
+
 def encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Encoded]:
     """One result per row; all rows have one format. Raises what `templates.render` raises."""
     return encode_rendered(tokenizer, rows, [templates.render(tokenizer, row) for row in rows], max_length)

@@ -3,58 +3,24 @@
 The structure is judged by the module that the platform's upload endpoint runs; tokens by those that training uses.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from luthier.datasets.findings import ERROR, WARNING, Finding
+from luthier.datasets.findings import Fault, Finding
 from luthier.datasets.formats import mixed_formats
 from luthier.datasets.lines import MAX_LINE_BYTES
-from luthier.datasets.report import KEPT_PER_CODE, Report
+from luthier.datasets.report import Report
 from luthier.datasets.rows import BadRow, parse_row
 from trainer import data, encoding
 from trainer.channels import Place, batches, chunks
-from trainer.encoding import Encoded
+from trainer.encoding import Counts, Encoded
 from trainer.failures import Failure
 from trainer.preview import Risky, preview, risk, riskiest
 from trainer.templates import Rendered
-
-
-@dataclass
-class TokenCounts:
-    """Of one file. tokens, trained_tokens, longest_row_tokens: within the longest sequence; truncated_tokens: beyond.
-
-    dropped_rows yield no example, because the cut leaves nothing to train.
-    """
-
-    tokens: int = 0
-    trained_tokens: int = 0
-    truncated_rows: int = 0
-    truncated_tokens: int = 0
-    dropped_rows: int = 0
-    examples: int = 0
-    longest_row_tokens: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-
-    def count(self, encoded: Encoded, max_length: int) -> None:
-        self.tokens += encoded.tokens
-        self.trained_tokens += encoded.trained
-        self.truncated_rows += encoded.truncated
-        self.truncated_tokens += max(0, encoded.longest - max_length)
-        self.dropped_rows += not encoded.examples
-        self.examples += len(encoded.examples)
-        self.longest_row_tokens = max(self.longest_row_tokens, min(encoded.longest, max_length))
-
-    def add(self, *findings: Finding) -> None:
-        for finding in findings:
-            self.counts[finding.code] += 1
-            if self.counts[finding.code] <= KEPT_PER_CODE:
-                self.findings.append(finding)
 
 
 @dataclass(frozen=True)
@@ -66,35 +32,33 @@ class Examination:
 
     path: Path
     report: Report
-    tokens: TokenCounts
+    counts: Counts
     riskiest: list[dict[str, Any]]
     previews: list[dict[str, Any]]
 
     @property
-    def ok(self) -> bool:
-        return self.report.ok and not any(finding.level == ERROR for finding in self.tokens.findings)
-
-    @property
     def findings(self) -> list[Finding]:
-        return sorted([*self.report.findings, *self.tokens.findings], key=lambda finding: finding.line)
-
-    @property
-    def counts(self) -> Counter[str]:
-        return self.report.counts + self.tokens.counts
+        return sorted(self.report.findings, key=lambda finding: finding.line)
 
     def as_json(self) -> dict[str, Any]:
-        report, tokens, counts = self.report, asdict(self.tokens), self.counts
+        report, counts = self.report, self.counts
         names = ("format", "bytes", "sha256", "lines", "blank_lines", "rows", "bad_lines")
         return {
             "file": self.path.name,
-            "ok": self.ok,
+            "ok": report.ok,
             **{name: getattr(report, name) for name in names},
-            **{name: count for name, count in tokens.items() if name not in ("counts", "findings")},
-            "duplicates": counts["duplicate_row"],
-            "overlap": counts["overlap"],
-            "secrets": counts["likely_secret"],
+            "examples": counts.examples,
+            "tokens": counts.tokens,
+            "trained_tokens": counts.trained,
+            "truncated_rows": counts.truncated,
+            "truncated_tokens": counts.truncated_tokens,
+            "dropped_rows": counts.dropped,
+            "longest_row_tokens": counts.longest,
+            "duplicates": report.counts["duplicate_row"],
+            "overlap": report.counts["overlap"],
+            "secrets": report.counts["likely_secret"],
             "ignored_keys": dict(report.ignored_keys),
-            "counts": dict(counts),
+            "counts": dict(report.counts),
             "findings": [asdict(finding) for finding in self.findings],
             "riskiest": self.riskiest,
             "previews": self.previews,
@@ -118,42 +82,41 @@ def examine(
     for chunk in chunks(path):
         report.feed(chunk)
     report.close()
-    reading = _Reading(path, method, report.format, tokenizer, max_length)
-    tokens = TokenCounts()
+    reading, counts = _Reading(path, method, report, tokenizer, max_length), Counts()
     # One at least, since looking for it is what reads the file.
-    found = riskiest(reading.measured(tokens), max(1, previews))[:previews]
-    if report.ok and not tokens.examples:
-        tokens.add(_nothing_left(max_length))
+    found = riskiest(reading.measured(counts), max(1, previews))[:previews]
+    if report.ok and not counts.examples:
+        report.add(_nothing_left(max_length), 0)
     shown = [{"risk": risky.risk, "line": risky.line} | preview(tokenizer, risky.row, max_length) for risky in found]
-    return Examination(path, report, tokens, shown, reading.shown(lines))
+    return Examination(path, report, counts, shown, reading.shown(lines))
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """The second time that a file is read, when its format is known."""
+    """The second time that a file is read. report: of the first time."""
 
     path: Path
     method: str
-    format: str | None
+    report: Report
     tokenizer: Any
     max_length: int
 
-    def measured(self, tokens: TokenCounts) -> Iterator[tuple[Encoded, Risky]]:
-        """Every row that the template takes; tokens and faults of all are noted as they pass."""
+    def measured(self, counts: Counts) -> Iterator[tuple[Encoded, Risky]]:
+        """Every row that the template takes; counts and faults of all are noted as they pass."""
         for batch in batches(self._places()):
             places, texts = [], []
             for place in batch:
                 try:
                     texts.append(_rendered(self.tokenizer, place))
                     places.append(place)
-                except BadRow as bad:
-                    tokens.add(*bad.findings)
+                except Fault as fault:
+                    self.report.add(fault, place.line)
             rows = [place.row for place in places]
             results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length) if rows else []
             for place, encoded in zip(places, results, strict=True):
-                tokens.count(encoded, self.max_length)
-                if finding := _finding(place.line, encoded, self.max_length):
-                    tokens.add(finding)
+                counts.count(encoded, self.max_length)
+                if found := _fault(encoded, self.max_length):
+                    self.report.add(found, place.line)
                 yield encoded, Risky(risk(encoded, self.max_length), place.line, place.row)
 
     def shown(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
@@ -169,51 +132,51 @@ class _Reading:
         try:
             place = self._place(number, line)
             _rendered(self.tokenizer, place)
-        except BadRow as bad:
-            return {"message": " ".join(f"{one.pointer} {one.message} {one.fix}".strip() for one in bad.findings)}
+        except (BadRow, Fault) as error:
+            findings = error.findings if isinstance(error, BadRow) else [error.at(number)]
+            return {"message": " ".join(f"{one.pointer} {one.message} {one.fix}".strip() for one in findings)}
         return preview(self.tokenizer, place.row, self.max_length)
 
     def _places(self) -> Iterator[Place]:
         """The rows that are good by themselves."""
         for number, line in enumerate(_lines(self.path), start=1):
             if line.strip():
-                with suppress(BadRow):
+                with suppress(BadRow, Fault):
                     yield self._place(number, line)
 
     def _place(self, number: int, line: bytes) -> Place:
-        """Raises BadRow."""
+        """Raises BadRow or Fault."""
         row = parse_row(line, number, self.method)
-        if self.format and row.format != self.format:
-            raise BadRow([mixed_formats(row.format, self.format).at(number)])
+        if self.report.format and row.format != self.report.format:
+            raise mixed_formats(row.format, self.report.format)
         return Place(self.path, number, row)
 
 
 def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:
-    """Raises BadRow where the template cannot show the row."""
+    """Raises Fault where the template cannot show the row."""
     try:
         return data.render(tokenizer, place)
     except Failure as failure:
         code = "template_missing" if failure.code == "template_missing" else "template_refused"
-        message = failure.message.removeprefix(f"{place}: ")
-        raise BadRow([Finding(place.line, code, "", message, failure.hint)]) from failure
+        raise Fault(code, "", failure.message.removeprefix(f"{place}: "), failure.hint) from failure
 
 
-def _finding(line: int, encoded: Encoded, max_length: int) -> Finding | None:
+def _fault(encoded: Encoded, max_length: int) -> Fault | None:
     if not encoded.learnable:
         text = "No token of the row is trained: the chat template shows nothing of the answer."
-        return Finding(line, "no_trained_token", "", text, "Write an answer that the template shows, or drop the line.")
+        return Fault("no_trained_token", "", text, "Write an answer that the template shows, or drop the line.")
     if not encoded.truncated:
         return None
     text = f"The row has {encoded.longest} tokens, of which {encoded.longest - max_length} are cut off"
     fix = f"Raise max_sequence_length above {max_length}, or shorten the row."
     if encoded.examples:
-        return Finding(line, "truncated", "", f"{text}.", fix, WARNING)
-    return Finding(line, "answer_cut_off", "", f"{text}, and with them all that is trained.", fix, WARNING)
+        return Fault("truncated", "", f"{text}.", fix)
+    return Fault("answer_cut_off", "", f"{text}, and with them all that is trained.", fix)
 
 
-def _nothing_left(max_length: int) -> Finding:
+def _nothing_left(max_length: int) -> Fault:
     text = f"No row has a token to train on within max_sequence_length {max_length}."
-    return Finding(0, "no_trained_token", "", text, "Raise max_sequence_length, or shorten the prompts.")
+    return Fault("no_trained_token", "", text, "Raise max_sequence_length, or shorten the prompts.")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

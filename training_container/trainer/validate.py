@@ -82,7 +82,7 @@ def validate(order: Order) -> dict[str, Any]:
     train = list(_examined("train", order.train, order, tokenizer, trained))
     validation = list(_examined("validation", order.validation, order, tokenizer, RowHashes(), against=trained))
     return {
-        "ok": all(examined.ok for examined in train + validation),
+        "ok": all(examined.report.ok for examined in train + validation),
         "summary": " ".join(_summary(examined) for examined in train + validation),
         "method": order.method,
         "max_sequence_length": order.max_length,
@@ -125,17 +125,17 @@ def _examined(
 
 
 def _tell(part: str, examined: Examination) -> None:
-    tokens = examined.tokens
+    counts = examined.counts
     _say(f"{part}: {_summary(examined)}")
     _say(
-        f"  {tokens.tokens} tokens, {tokens.trained_tokens} of them trained; "
-        f"{tokens.truncated_rows} rows are cut, {tokens.dropped_rows} yield nothing to train"
+        f"  {counts.tokens} tokens, {counts.trained} of them trained; "
+        f"{counts.truncated} rows are cut, {counts.dropped} yield nothing to train"
     )
     found: dict[str, list[Finding]] = {}
     for finding in examined.findings:
         found.setdefault(finding.code, []).append(finding)
     for code, findings in sorted(found.items(), key=lambda item: (item[1][0].level, item[0])):
-        _tell_code(code, findings, examined.counts[code])
+        _tell_code(code, findings, examined.report.counts[code])
     for shown in examined.previews:
         if "message" in shown:
             _say(f"  line {shown['line']} cannot be shown: {shown['message']}")
@@ -151,8 +151,8 @@ def _tell_code(code: str, findings: list[Finding], count: int) -> None:
 
 
 def _summary(examined: Examination) -> str:
-    counts = ", ".join(f"{count} {code}" for code, count in sorted(examined.counts.items()))
-    verdict = "can be trained on" if examined.ok else "cannot be trained on"
+    counts = ", ".join(f"{count} {code}" for code, count in sorted(examined.report.counts.items()))
+    verdict = "can be trained on" if examined.report.ok else "cannot be trained on"
     return f"{examined.path.name} {verdict}: {examined.report.rows} rows, {counts or 'no findings'}."
 
 

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 ERROR, WARNING = "error", "warning"
 # Codes of warnings; every other code is an error. A file with warnings only can be trained on.
-WARNINGS = frozenset({"duplicate_row", "overlap", "likely_secret", "identical_pair", "undeclared_tool", "one_label"})
+WARNINGS = frozenset(
+    {"duplicate_row", "overlap", "likely_secret", "identical_pair", "undeclared_tool", "one_label", "truncated",
+     "answer_cut_off"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

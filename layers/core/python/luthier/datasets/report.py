@@ -95,11 +95,11 @@ class Report:
         for block, length in self._cutter.close():
             self._block(block, length)
         if not self.lines - self.blank_lines:
-            self._add(Fault("empty_file", "", "The file has no rows.", "Write one JSON object per line."), line=0)
+            self.add(Fault("empty_file", "", "The file has no rows.", "Write one JSON object per line."), 0)
         if len(self._labels) == 1:
             label = str(*self._labels).lower()
             text = f"Every row has the label {label}; the method learns from the difference to the other."
-            self._add(Fault("one_label", "", text, "Add rows with the other label."), line=0)
+            self.add(Fault("one_label", "", text, "Add rows with the other label."), 0)
         return self
 
     def _block(self, block: bytes, length: int) -> None:
@@ -184,7 +184,7 @@ class Report:
         if row.format == "unpaired":
             self._labels.add(row.fields["label"])
         for fault in (*cautions(row), *secrets(row)):
-            self._add(fault)
+            self.add(fault, self.lines)
 
     def _count(self, rows: int, characters: int, tokens: int, longest: int) -> None:
         self.rows += rows
@@ -194,10 +194,10 @@ class Report:
 
     def _note_repetition(self, row_hash: int, line: int) -> None:
         if first := self.hashes.add(row_hash, line):
-            self._add(Fault("duplicate_row", "", f"The row repeats line {first}.", "Drop one of the two."), line)
+            self.add(Fault("duplicate_row", "", f"The row repeats line {first}.", "Drop one of the two."), line)
         if self._against is not None and (first := self._against.line_of(row_hash)):
             text = f"The row is also line {first} of the training file: what it measures was learned by heart."
-            self._add(Fault("overlap", "", text, "Drop the row from one of the two files."), line)
+            self.add(Fault("overlap", "", text, "Drop the row from one of the two files."), line)
 
     def _note_ignored(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -206,13 +206,14 @@ class Report:
             if len(self.ignored_keys) < MAX_IGNORED_KEYS or name in self.ignored_keys:
                 self.ignored_keys[name] += 1
 
+    def add(self, fault: Fault, line: int) -> None:
+        """Note what else was found, by somebody who reads the same file."""
+        self._keep([fault.at(line)])
+
     def _refuse(self, faults: list[Fault]) -> None:
         self.bad_lines += 1
         for fault in faults:
-            self._add(fault)
-
-    def _add(self, fault: Fault, line: int | None = None) -> None:
-        self._keep([fault.at(self.lines if line is None else line)])
+            self.add(fault, self.lines)
 
     def _keep(self, findings: list[Finding]) -> None:
         for finding in findings:
