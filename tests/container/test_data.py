@@ -223,6 +223,39 @@ def test_long_answers_of_preferences_are_cut_and_those_out_of_reach_dropped(tmp_
     assert len(examples.dataset[0]["prompt_ids"]) + len(examples.dataset[0]["chosen_ids"]) == 40
 
 
+@pytest.mark.parametrize("method", ["dpo", "orpo"])
+@pytest.mark.parametrize("rejected", ["4", "4 \n"])
+def test_pairs_that_are_all_alike_are_refused_as_such(
+    tmp_path: Path, tokenizer: Any, method: str, rejected: str
+) -> None:
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", "message['content'] | trim")
+    with pytest.raises(
+        Failure, match="In every row of train the chosen reply and the rejected one are the same"
+    ) as caught:
+        read(tmp_path, tokenizer, {**PREFERENCE, "rejected": rejected}, method=method)
+    assert caught.value.code == "bad_dataset"
+    assert "replies that differ" in caught.value.hint
+
+
+def test_pairs_that_are_alike_among_others_are_left_out_with_a_warning(
+    tmp_path: Path, tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alike = {"prompt": "a", "chosen": "b", "rejected": "b"}
+    examples = read(tmp_path, tokenizer, PREFERENCE, alike, method="dpo")
+    assert (examples.dropped, examples.alike, len(examples)) == (1, 1, 1)
+    assert '"alike": 1' in capsys.readouterr().out
+
+
+def test_a_file_of_pairs_that_are_alike_or_out_of_reach_is_refused_with_both_reasons(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    late = {"prompt": "Say. " * 50, "chosen": "Yes.", "rejected": "No."}
+    with pytest.raises(
+        Failure, match="In 1 of 2 rows of train the chosen reply and the rejected one are the same, no o"
+    ):
+        read(tmp_path, tokenizer, late, {**PREFERENCE, "rejected": "4"}, method="dpo", max_sequence_length=40)
+
+
 def test_rows_are_held_out_when_there_is_no_validation_file(tmp_path: Path, tokenizer: Any) -> None:
     rows = numbered(60)
     train, validation = data.load(fill(tmp_path, rows), tokenizer, settings())

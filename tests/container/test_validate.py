@@ -134,6 +134,15 @@ def test_a_file_whose_answers_are_all_cut_off_is_refused(validated: Validate) ->
     assert (code, found(report)) == (1, {"no_trained_token": [0], "answer_cut_off": [1]})
 
 
+def test_a_file_whose_pairs_are_all_alike_is_said_to_be_so(validated: Validate) -> None:
+    alike = {**PREFERENCE, "rejected": PREFERENCE["chosen"]}
+    code, report = validated(lines(alike, {**alike, "prompt": "1+1?"}), "--method", "dpo")
+    assert (code, found(report)) == (1, {"no_trained_token": [0], "identical_pair": [1, 2]})
+    (finding,) = [one for one in report["train"][0]["findings"] if one["line"] == 0]
+    assert finding["message"] == "In every row the chosen reply and the rejected one are the same."
+    assert finding["fix"] == "Write replies that differ: the method learns from the difference."
+
+
 def test_duplicates_overlap_and_secrets_are_counted_and_do_not_stop_a_run(validated: Validate) -> None:
     secret = {"prompt": "Key?", "completion": "AKIAIOSFODNN7EXAMPLE"}
     code, report = validated(lines(good(1), good(2), good(1), secret), validation=lines(good(3), good(2)))

@@ -117,14 +117,11 @@ def _require_learnable(places: list[Place]) -> None:
 def _judge(examples: Examples, config: Any) -> None:
     asked = config.hyperparameters
     if not len(examples):
-        message = f"No row of {examples.channel} has a token to train on within max_sequence_length "
-        hint = "Raise max_sequence_length or shorten the prompts."
-        raise Failure("bad_dataset", f"{message}{asked.max_sequence_length}.", hint)
+        raise Failure("bad_dataset", *examples.nothing_left(asked.max_sequence_length, f" of {examples.channel}"))
     if examples.truncated > examples.rows * asked.max_truncated_share:
         message = f"{examples.truncated} of {examples.rows} rows of {examples.channel} are longer than "
-        message += (
-            f"max_sequence_length {asked.max_sequence_length}; {examples.dropped} of them lose their whole answer."
-        )
+        cut_off = examples.dropped - examples.alike
+        message += f"max_sequence_length {asked.max_sequence_length}; {cut_off} of them lose their whole answer."
         hint = f"Raise max_sequence_length, shorten the rows, or raise max_truncated_share {asked.max_truncated_share}."
         raise Failure("bad_dataset", message, hint)
     _tell(examples, asked.max_sequence_length)
@@ -146,5 +143,7 @@ def _tell(examples: Examples, max_length: int) -> None:
             truncated=examples.truncated,
             dropped=examples.dropped,
         )
+    if examples.alike:
+        log.warning("rows whose replies are the same are left out", channel=examples.channel, alike=examples.alike)
     if examples.overlap:
         log.warning("validation rows are also trained on", channel=examples.channel, overlap=examples.overlap)

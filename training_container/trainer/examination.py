@@ -86,7 +86,7 @@ def examine(
     # One at least, since looking for it is what reads the file.
     found = riskiest(reading.measured(counts), max(1, previews))[:previews]
     if report.ok and not counts.examples:
-        report.add(_nothing_left(max_length), 0)
+        report.add(Fault("no_trained_token", "", *counts.nothing_left(max_length)), 0)
     shown = [{"risk": risky.risk, "line": risky.line} | preview(tokenizer, risky.row, max_length) for risky in found]
     return Examination(path, report, counts, shown, reading.shown(lines))
 
@@ -172,11 +172,6 @@ def _fault(encoded: Encoded, max_length: int) -> Fault | None:
     if encoded.examples:
         return Fault("truncated", "", f"{text}.", fix)
     return Fault("answer_cut_off", "", f"{text}, and with them all that is trained.", fix)
-
-
-def _nothing_left(max_length: int) -> Fault:
-    text = f"No row has a token to train on within max_sequence_length {max_length}."
-    return Fault("no_trained_token", "", text, "Raise max_sequence_length, or shorten the prompts.")
 
 
 def _lines(path: Path) -> Iterator[bytes]:
