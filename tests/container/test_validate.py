@@ -309,6 +309,16 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path, capsys: pytest.Ca
     assert "bad_base_model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("template", ["{% if messages %}", "{{ messages | no_such_filter }}", "{{ "])
+def test_a_broken_chat_template_is_the_base_models_fault(
+    tmp_path: Path, with_template: Callable[[str], Path], template: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.jsonl").write_bytes(lines(good(1)))
+    code = validate.main(["--train", str(tmp_path / "train.jsonl"), "--model", str(with_template(template))])
+    assert code == 2
+    assert "bad_base_model: The base model's chat template is broken in line 1: " in capsys.readouterr().err
+
+
 def test_a_missing_file_is_named(tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate.main(["--train", str(tmp_path / "none.jsonl"), "--model", str(tiny)]) == 1
     assert "There is no file" in capsys.readouterr().err

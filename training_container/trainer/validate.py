@@ -28,7 +28,7 @@ from trainer.channels import chunks, open_channel
 from trainer.examination import Examination, examine
 from trainer.failures import Failure
 from trainer.folders import Folders
-from trainer.templates import fingerprint
+from trainer.templates import fingerprint, load_tokenizer
 
 LONGEST_SEQUENCE = 2_048
 LINES_SHOWN = 10
@@ -102,16 +102,6 @@ def repaired(paths: list[Path], target: Path, method: str) -> dict[str, Any]:
     _say(f"repair: {repair.kept} rows kept, {repair.changed} of them corrected, {repair.dropped.total()} lines dropped")
     names = ("kept", "changed", "corrections", "dropped")
     return {"file": target.name} | {name: getattr(repair, name) for name in names}
-
-
-def load_tokenizer(model: Path) -> Any:
-    """Raises Failure(bad_base_model)."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise Failure("bad_base_model", f"The base model's tokenizer cannot be loaded: {error}") from error
 
 
 def _examined(
