@@ -30,8 +30,33 @@ def test_tokenized_rows_are_used_again_after_a_restart(
     assert tokenizer.chat_template == PLAIN_TEMPLATE
 
 
-@pytest.mark.parametrize("change", ["rows", "length", "template", "seed", "torn", "method"])
-def test_what_was_tokenized_otherwise_or_is_not_whole_is_not_used(tmp_path: Path, tokenizer: Any, change: str) -> None:
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize("damage", ["cut off", "emptied", "changed", "gone", "index cut off", "index of another form"])
+def test_tokenized_rows_that_are_damaged_are_made_again(tmp_path: Path, tokenizer: Any, part: str, damage: str) -> None:
+    folders = fill(tmp_path, numbered(60))
+    first = [list(examples.dataset) for examples in data.load(folders, tokenizer, settings()) if examples]
+    (path,) = (tmp_path / "tokenized").glob(f"*.{part}.arrow")
+    (index,) = (tmp_path / "tokenized").glob("*.json")
+    content = path.read_bytes()
+    if damage == "cut off":
+        os.truncate(path, len(content) // 2)
+    elif damage == "emptied":
+        path.write_bytes(b"")
+    elif damage == "changed":
+        place = len(content) * 3 // 4
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    elif damage == "gone":
+        path.unlink()
+    elif damage == "index cut off":
+        os.truncate(index, index.stat().st_size // 2)
+    elif damage == "index of another form":
+        index.write_text("[]")
+    assert [list(examples.dataset) for examples in data.load(folders, tokenizer, settings()) if examples] == first
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("change", ["rows", "length", "template", "seed", "method"])
+def test_what_was_tokenized_otherwise_is_not_used(tmp_path: Path, tokenizer: Any, change: str) -> None:
     folders = fill(tmp_path, numbered(60))
     first, _ = data.load(folders, tokenizer, settings())
     asked = settings()
@@ -43,13 +68,11 @@ def test_what_was_tokenized_otherwise_or_is_not_whole_is_not_used(tmp_path: Path
         tokenizer.chat_template = MARKED
     elif change == "seed":
         asked = settings(seed=1)
-    elif change == "torn":
-        os.truncate(first.path, first.path.stat().st_size // 2)
     elif change == "method":
         fill(tmp_path, [PREFERENCE] * 3)
         asked = settings("dpo")
     again, _ = data.load(folders, tokenizer, asked)
-    assert (again.path == first.path) == (change == "torn")
+    assert again.path != first.path
     assert len(list(again.dataset)) == len(again)
 
 
