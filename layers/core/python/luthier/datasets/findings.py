@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 ERROR, WARNING = "error", "warning"
+# A pointer may name a key, and a key may be as long as a line.
+MAX_POINTER_CHARACTERS = 400
 # Codes of warnings; every other code is an error. A file with warnings only can be trained on.
 WARNINGS = frozenset(
     {"duplicate_row", "overlap", "likely_secret", "identical_pair", "undeclared_tool", "one_label", "truncated",
@@ -12,7 +14,8 @@ WARNINGS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault. `line` counts from 1 (0: the file as a whole); `pointer` is a JSON pointer into the row (RFC 6901).
+    """One fault. `line` counts from 1 (0: the file as a whole); `pointer` is a JSON pointer into the row (RFC 6901),
+    cut after MAX_POINTER_CHARACTERS.
 
     level: `error` (the file cannot be trained on) or `warning`; a code always has the same one.
     """
@@ -30,6 +33,8 @@ class Fault(Exception):
 
     def at(self, line: int) -> Finding:
         code, pointer, message, fix = self.args
+        if len(pointer) > MAX_POINTER_CHARACTERS:
+            pointer = f"{pointer[: MAX_POINTER_CHARACTERS - 1]}…"
         return Finding(line, code, pointer, message, fix, WARNING if code in WARNINGS else ERROR)
 
 
