@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -343,3 +344,20 @@ def test_a_bad_dataset_of_a_job_is_its_failure(make_root: MakeRoot) -> None:
     assert failure["code"] == "bad_dataset"
     assert "1 missing_key" in failure["message"]
     assert (root / "output" / "data" / "report.json").exists()
+
+
+def test_long_rows_take_at_most_300_mb(tmp_path: Path, tiny: Path) -> None:
+    rows = [{"prompt": f"Go on {number}.", "completion": "and so on " * 19_000} for number in range(12)]
+    (tmp_path / "train.jsonl").write_bytes(lines(*rows))
+    # VmHWM is this process's own; ru_maxrss would begin with that of the process that started it.
+    program = (
+        "import re, runpy, sys\n"
+        "try: runpy.run_module('trainer.validate', run_name='__main__')\n"
+        "finally: print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
+    )
+    given = ["--train", str(tmp_path / "train.jsonl"), "--model", str(tiny), "--output", str(tmp_path / "report.json")]
+    environment = {**os.environ, "RAYON_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["train"][0]["rows"] == 12
+    assert int(done.stdout) * 1024 < 300_000_000
