@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from luthier.datasets.findings import WARNINGS
 from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import KEPT_PER_CODE
+from tests import planted
 from tests.container.conftest import MakeRoot
-from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, TOOL_USE, UNPAIRED, row
+from tests.container.rows import CONVERSATION, PREFERENCE, TOOL_TEMPLATE, TOOL_USE, UNPAIRED, row
+from tests.planted import OVERLAP, PLANTED, WHOLE, Planted
 from trainer import data, validate
 from trainer.folders import Folders
 from trainer.preview import preview
@@ -55,40 +58,61 @@ def found(report: dict[str, Any], part: str = "train") -> dict[str, list[int]]:
     return by_code
 
 
-# A faulty line, the code it is reported under, and the method whose rows it stands among.
-BAD_LINES = [
-    ('{"prompt": "a", ', "invalid_json", "sft"),
-    (b'{"prompt": "\xff", "completion": "b"}', "invalid_utf8", "sft"),
-    ('{"prompt": "a", "prompt": "b", "completion": "c"}', "duplicate_key", "sft"),
-    ("[]", "not_an_object", "sft"),
-    ({"prompt": "a", "completion": 4}, "wrong_type", "sft"),
-    ({"prompt": "a", "completion": " "}, "no_trained_token", "sft"),
-    ({"prompt": "a"}, "missing_key", "sft"),
-    ({"prompt": "a", "completion": "\x00"}, "control_character", "sft"),
-    ('{"prompt": "a", "completion": "\\ud800"}', "invalid_unicode", "sft"),
-    (CONVERSATION, "mixed_formats", "sft"),
-    (PREFERENCE, "wrong_columns", "sft"),
-    (good(0), "wrong_columns", "dpo"),
-    ({**UNPAIRED, "label": "good"}, "wrong_type", "kto"),
-    ({**PREFERENCE, "rejected": ""}, "no_trained_token", "dpo"),
-    ({**CHAT_PREFERENCE, "chosen": [{"role": "user", "content": "4"}]}, "misplaced_role", "orpo"),
-]
-GOOD_LINES = {"sft": good(0), "dpo": PREFERENCE, "orpo": CHAT_PREFERENCE, "kto": UNPAIRED}
-
-
-@pytest.mark.parametrize(("bad", "code", "method"), BAD_LINES)
-def test_every_planted_fault_is_named_by_line_and_nothing_else_is(
-    validated: Validate, bad: Any, code: str, method: str
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: f"{fault.code} {fault.line!s:.40}")
+def test_planted_lines_are_named_and_no_others(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, fault: Planted
 ) -> None:
-    fine = GOOD_LINES[method]
-    exit_code, report = validated(lines(fine, bad, fine, bad, fine), "--method", method)
-    errors = {name: numbers for name, numbers in found(report).items() if name in _errors(report)}
-    assert (exit_code, report["ok"], errors) == (1, False, {code: [2, 4]})
-    assert report["train"][0]["rows"] == 3
+    tokenizer.chat_template = TOOL_TEMPLATE
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    content, places = fault.file()
+    code, report = validated(content, "--method", fault.method)
+    named = places[1:] if fault.code == "duplicate_row" else places
+    assert {name: list(dict.fromkeys(numbers)) for name, numbers in found(report).items()} == {fault.code: named}
+    good = fault.code in WARNINGS
+    assert (code, report["ok"], report["train"][0]["rows"]) == (0 if good else 1, good, 15 if good else 12)
 
 
-def _errors(report: dict[str, Any]) -> set[str]:
-    return {finding["code"] for finding in report["train"][0]["findings"] if finding["level"] == "error"}
+@pytest.mark.parametrize("code", WHOLE)
+def test_a_fault_of_the_whole_file_is_named_without_a_line(validated: Validate, code: str) -> None:
+    content, method = WHOLE[code]
+    _, report = validated(content, "--method", method)
+    assert found(report) == {code: [0]}
+
+
+def test_rows_of_the_training_file_are_named_in_the_validation_file(validated: Validate) -> None:
+    train, validation = OVERLAP
+    code, report = validated(train, validation=validation)
+    assert (code, found(report), found(report, "validation")) == (0, {}, {"overlap": [2, 5]})
+
+
+# Faults that show only in the text or the tokens of a row, as lines among good ones.
+OF_TOKENS = {
+    "truncated": LONG,
+    "answer_cut_off": LATE,
+    "template_missing": TOOL_USE,
+    "template_refused": {"messages": [{"role": "user", "content": "refuse"}, {"role": "assistant", "content": "b"}]},
+}
+
+
+def test_every_code_of_tokens_has_a_planted_file() -> None:
+    assert OF_TOKENS.keys() == set(planted.OF_TOKENS)
+
+
+@pytest.mark.parametrize("code", OF_TOKENS)
+def test_planted_lines_whose_tokens_are_at_fault_are_named_and_no_others(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    tokenizer.chat_template = (
+        "{% if messages[0].content == 'refuse' %}{{ raise_exception('Not so.') }}{% endif %}" + tokenizer.chat_template
+    )
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    fault, messages = OF_TOKENS[code], "messages" in OF_TOKENS[code]
+    fine = [json.loads(planted.chat(f'"a {number}"')) if messages else good(number) for number in range(6)]
+    exit_code, report = validated(
+        lines(*fine[:2], fault, *fine[2:5], fault | {"id": 1}, fine[5]), "--max-sequence-length", "60"
+    )
+    faults = {name: numbers for name, numbers in found(report).items() if name != "duplicate_row"}
+    assert (exit_code, faults) == (int(code not in WARNINGS), {code: [3, 7]})
 
 
 def test_faults_that_only_tokens_show_are_named_by_line(validated: Validate) -> None:

@@ -157,8 +157,10 @@ def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:
     try:
         return data.render(tokenizer, place)
     except Failure as failure:
-        code = "template_missing" if failure.code == "template_missing" else "template_refused"
-        raise Fault(code, "", failure.message.removeprefix(f"{place}: "), failure.hint) from failure
+        message = failure.message.removeprefix(f"{place}: ")
+        raise Fault(
+            "template_missing" if failure.code == "template_missing" else "template_refused", "", message, failure.hint
+        ) from failure
 
 
 def _fault(encoded: Encoded, max_length: int) -> Fault | None:

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 ERROR, WARNING = "error", "warning"
 # A pointer may name a key, and a key may be as long as a line.
 MAX_POINTER_CHARACTERS = 400
-# Codes of warnings; every other code is an error. A file with warnings only can be trained on.
+ERRORS = frozenset(
+    {"ambiguous_format", "control_character", "duplicate_key", "empty_file", "empty_messages", "invalid_json",
+     "invalid_tool_call", "invalid_unicode", "invalid_utf8", "line_too_long", "misplaced_role", "misplaced_system",
+     "missing_content", "missing_key", "mixed_formats", "no_trained_token", "not_an_object", "template_missing",
+     "template_refused", "unknown_format", "unknown_role", "unknown_tool_call", "unsupported_key", "unsupported_tool",
+     "unsupported_weight", "wrong_columns", "wrong_type"}
+)  # fmt: skip
+# A file with warnings only can be trained on.
 WARNINGS = frozenset(
-    {"duplicate_row", "overlap", "likely_secret", "identical_pair", "undeclared_tool", "one_label", "truncated",
-     "answer_cut_off"}
+    {"answer_cut_off", "duplicate_row", "identical_pair", "likely_secret", "one_label", "overlap", "truncated",
+     "undeclared_tool"}
 )  # fmt: skip
 
 
