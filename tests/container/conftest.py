@@ -33,6 +33,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def with_template(tiny: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a snapshot of the tiny base model with another chat template."""
+
+    def make(template: str) -> Path:
+        shutil.copytree(tiny, tmp_path / "model")
+        (tmp_path / "model" / "chat_template.jinja").write_text(template)
+        return tmp_path / "model"
+
+    return make
+
+
+@pytest.fixture
 def tokenizer(tiny: Path) -> Any:
     from transformers import AutoTokenizer
 

@@ -64,6 +64,10 @@ def row(fields: dict[str, Any]) -> Row:
     return parse_row(json.dumps(fields))
 
 
+def numbered(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [{"prompt": f"Say {number}.", "completion": f"It is {number}."} for number in range(start, start + count)]
+
+
 def settings(method: str = "sft", **changes: Any) -> SimpleNamespace:
     """The parts of a job's config that reading its data depends on."""
     asked = {"max_sequence_length": 512, "validation_share": "auto", "max_truncated_share": 1.0} | changes

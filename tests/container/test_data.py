@@ -1,13 +1,10 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, UNPAIRED, fill, settings
+from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, UNPAIRED, fill, numbered, settings
 from trainer import data, split
 from trainer.failures import Failure
 from trainer.templates import PLAIN_TEMPLATE
@@ -29,10 +26,6 @@ def read(folder: Path, tokenizer: Any, *rows: dict[str, Any], method: str = "sft
     train, validation = data.load(fill(folder, list(rows)), tokenizer, settings(method, **changes))
     assert validation is None
     return train
-
-
-def numbered(count: int, start: int = 0) -> list[dict[str, Any]]:
-    return [{"prompt": f"Say {number}.", "completion": f"It is {number}."} for number in range(start, start + count)]
 
 
 def trained(examples: data.Examples, tokenizer: Any) -> list[str]:
@@ -223,6 +216,39 @@ def test_long_answers_of_preferences_are_cut_and_those_out_of_reach_dropped(tmp_
     assert len(examples.dataset[0]["prompt_ids"]) + len(examples.dataset[0]["chosen_ids"]) == 40
 
 
+@pytest.mark.parametrize("method", ["dpo", "orpo"])
+@pytest.mark.parametrize("rejected", ["4", "4 \n"])
+def test_pairs_that_are_all_alike_are_refused_as_such(
+    tmp_path: Path, tokenizer: Any, method: str, rejected: str
+) -> None:
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", "message['content'] | trim")
+    with pytest.raises(
+        Failure, match="In every row of train the chosen reply and the rejected one are the same"
+    ) as caught:
+        read(tmp_path, tokenizer, {**PREFERENCE, "rejected": rejected}, method=method)
+    assert caught.value.code == "bad_dataset"
+    assert "replies that differ" in caught.value.hint
+
+
+def test_pairs_that_are_alike_among_others_are_left_out_with_a_warning(
+    tmp_path: Path, tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alike = {"prompt": "a", "chosen": "b", "rejected": "b"}
+    examples = read(tmp_path, tokenizer, PREFERENCE, alike, method="dpo")
+    assert (examples.dropped, examples.alike, len(examples)) == (1, 1, 1)
+    assert '"alike": 1' in capsys.readouterr().out
+
+
+def test_a_file_of_pairs_that_are_alike_or_out_of_reach_is_refused_with_both_reasons(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    late = {"prompt": "Say. " * 50, "chosen": "Yes.", "rejected": "No."}
+    with pytest.raises(
+        Failure, match="In 1 of 2 rows of train the chosen reply and the rejected one are the same, no o"
+    ):
+        read(tmp_path, tokenizer, late, {**PREFERENCE, "rejected": "4"}, method="dpo", max_sequence_length=40)
+
+
 def test_rows_are_held_out_when_there_is_no_validation_file(tmp_path: Path, tokenizer: Any) -> None:
     rows = numbered(60)
     train, validation = data.load(fill(tmp_path, rows), tokenizer, settings())
@@ -274,104 +300,3 @@ def test_validation_rows_that_are_also_trained_on_are_counted(
     warning = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (warning["level"], warning["overlap"]) == ("warning", 3)
     assert next(row.fields["prompt"] for row in data.held_out(folders, settings())) == "Say 7."
-
-
-def test_tokenized_rows_are_used_again_after_a_restart(
-    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tokenizer.chat_template = None
-    folders = fill(tmp_path, numbered(60))
-    first = data.load(folders, tokenizer, settings())
-    monkeypatch.setattr(data.encoding, "encode_rendered", None)
-    tokenizer.chat_template = None
-    again = data.load(folders, tokenizer, settings())
-    assert again == first
-    assert [list(part.dataset) for part in again if part] == [list(part.dataset) for part in first if part]
-    assert tokenizer.chat_template == PLAIN_TEMPLATE
-
-
-@pytest.mark.parametrize("change", ["rows", "length", "template", "seed", "torn", "method"])
-def test_what_was_tokenized_otherwise_or_is_not_whole_is_not_used(tmp_path: Path, tokenizer: Any, change: str) -> None:
-    folders = fill(tmp_path, numbered(60))
-    first, _ = data.load(folders, tokenizer, settings())
-    asked = settings()
-    if change == "rows":
-        fill(tmp_path, numbered(61))
-    elif change == "length":
-        asked = settings(max_sequence_length=64)
-    elif change == "template":
-        tokenizer.chat_template = MARKED
-    elif change == "seed":
-        asked = settings(seed=1)
-    elif change == "torn":
-        os.truncate(first.path, first.path.stat().st_size // 2)
-    elif change == "method":
-        fill(tmp_path, [PREFERENCE] * 3)
-        asked = settings("dpo")
-    again, _ = data.load(folders, tokenizer, asked)
-    assert (again.path == first.path) == (change == "torn")
-    assert len(list(again.dataset)) == len(again)
-
-
-def test_a_failed_or_killed_writer_leaves_nothing_that_counts(tmp_path: Path, tokenizer: Any) -> None:
-    folders = fill(tmp_path, [*numbered(3), CONVERSATION])
-    with pytest.raises(Failure):
-        data.load(folders, tokenizer, settings())
-    assert [path.suffix for path in (tmp_path / "tokenized").iterdir()] == [".lock"]
-    key = next((tmp_path / "tokenized").iterdir()).stem
-    drafts = tmp_path / "tokenized" / f".{key}"
-    drafts.mkdir()
-    (drafts / "train").write_bytes(b"half")
-    with pytest.raises(Failure):
-        data.load(folders, tokenizer, settings())
-    assert not drafts.exists()
-
-
-PROGRAM = """
-import resource, sys, json
-sys.modules["torch"] = None  # takes seconds to import, and reading data must not need it
-from pathlib import Path
-from types import SimpleNamespace
-from transformers import AutoTokenizer
-from trainer import data, encoding
-from trainer.folders import Folders
-
-tokenized = []
-encode = encoding.encode_rendered
-encoding.encode_rendered = lambda *given: tokenized.append(len(given[1])) or encode(*given)
-asked = SimpleNamespace(max_sequence_length=512, validation_share="auto", max_truncated_share=1.0)
-config = SimpleNamespace(method="sft", seed=42, hyperparameters=asked)
-train, validation = data.load(Folders(Path(sys.argv[2])), AutoTokenizer.from_pretrained(sys.argv[1]), config)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-rows = train.rows + validation.rows
-print(json.dumps({"peak": peak, "rows": rows, "tokenized": sum(tokenized), "path": str(train.path)}))
-"""
-
-
-def program(tiny: Path, root: Path) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "RAYON_NUM_THREADS": "2"}
-    command = [sys.executable, "-c", PROGRAM, str(tiny), str(root)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def result(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    output, _ = process.communicate(timeout=120)
-    return json.loads(output.splitlines()[-1])
-
-
-def test_processes_of_one_machine_tokenize_once_between_them(tmp_path: Path, tiny: Path) -> None:
-    fill(tmp_path, numbered(400))
-    results = [result(process) for process in [program(tiny, tmp_path) for _ in range(2)]]
-    assert sorted(one["tokenized"] for one in results) == [0, 400]
-    assert results[0]["path"] == results[1]["path"]
-
-
-def test_memory_stays_flat_whatever_the_size_of_the_file(tmp_path: Path, tiny: Path) -> None:
-    few, many = 8_000, 32_000
-    for rows in (few, many):
-        fill(tmp_path / str(rows), [{"text": f"{number}: and so on" + ", and so on" * 12} for number in range(rows)])
-    small, large = (result(program(tiny, tmp_path / str(rows))) for rows in (few, many))
-    assert (small["rows"], large["rows"]) == (few, many)
-    stored = sum(path.stat().st_size for path in (tmp_path / str(many) / "tokenized").iterdir()) / 2**20
-    # Hash and rank of a row take some bytes.
-    assert large["peak"] - small["peak"] < 8 < stored

@@ -2,6 +2,7 @@ import errno
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,24 @@ def test_a_base_model_that_is_not_there_is_our_fault(make_root: MakeRoot) -> Non
     traceback = json.loads((root / "checkpoints" / "failure.json").read_text())
     assert traceback["attempt"] == 1
     assert "load_tokenizer" in traceback["traceback"]
+
+
+def test_a_base_model_with_a_broken_chat_template_is_our_fault(
+    make_root: MakeRoot, with_template: Callable[[str], Path]
+) -> None:
+    root = make_root()
+    (root / "input" / "data" / "model").unlink()
+    (root / "input" / "data" / "model").symlink_to(
+        with_template("{% for message in messages %}\n{{ message.content }}")
+    )
+    assert run("trainer.train", "--root", root).exit_code == 2
+    said = failure(root)
+    assert said["code"] == "bad_base_model"
+    assert said["message"].startswith("The base model's chat template is broken in line 2: Unexpected end of template.")
+    assert "chat template" in said["hint"]
+    details = json.loads((root / "checkpoints" / "failure.json").read_text())
+    assert "TemplateSyntaxError" in details["traceback"]
+    assert details["evidence"][-1].startswith("trainer.failures.Failure: The base model's chat template is broken")
 
 
 def test_a_failure_tells_what_it_saw_and_what_to_change(make_root: MakeRoot) -> None:

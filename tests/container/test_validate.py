@@ -1,16 +1,23 @@
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from luthier.datasets.findings import WARNINGS
+from luthier.datasets.lines import MAX_LINE_BYTES
+from luthier.datasets.report import KEPT_PER_CODE
+from tests import planted
 from tests.container.conftest import MakeRoot
-from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, TOOL_USE, UNPAIRED
+from tests.container.rows import CONVERSATION, PREFERENCE, TOOL_TEMPLATE, TOOL_USE, UNPAIRED, row
+from tests.planted import OVERLAP, PLANTED, WHOLE, Planted
 from trainer import data, validate
 from trainer.folders import Folders
+from trainer.preview import preview
 from trainer.templates import fingerprint
 
 Validate = Callable[..., tuple[int, dict[str, Any]]]
@@ -51,40 +58,61 @@ def found(report: dict[str, Any], part: str = "train") -> dict[str, list[int]]:
     return by_code
 
 
-# A faulty line, the code it is reported under, and the method whose rows it stands among.
-BAD_LINES = [
-    ('{"prompt": "a", ', "invalid_json", "sft"),
-    (b'{"prompt": "\xff", "completion": "b"}', "invalid_utf8", "sft"),
-    ('{"prompt": "a", "prompt": "b", "completion": "c"}', "duplicate_key", "sft"),
-    ("[]", "not_an_object", "sft"),
-    ({"prompt": "a", "completion": 4}, "wrong_type", "sft"),
-    ({"prompt": "a", "completion": " "}, "no_trained_token", "sft"),
-    ({"prompt": "a"}, "missing_key", "sft"),
-    ({"prompt": "a", "completion": "\x00"}, "control_character", "sft"),
-    ('{"prompt": "a", "completion": "\\ud800"}', "invalid_unicode", "sft"),
-    (CONVERSATION, "mixed_formats", "sft"),
-    (PREFERENCE, "wrong_columns", "sft"),
-    (good(0), "wrong_columns", "dpo"),
-    ({**UNPAIRED, "label": "good"}, "wrong_type", "kto"),
-    ({**PREFERENCE, "rejected": ""}, "no_trained_token", "dpo"),
-    ({**CHAT_PREFERENCE, "chosen": [{"role": "user", "content": "4"}]}, "misplaced_role", "orpo"),
-]
-GOOD_LINES = {"sft": good(0), "dpo": PREFERENCE, "orpo": CHAT_PREFERENCE, "kto": UNPAIRED}
-
-
-@pytest.mark.parametrize(("bad", "code", "method"), BAD_LINES)
-def test_every_planted_fault_is_named_by_line_and_nothing_else_is(
-    validated: Validate, bad: Any, code: str, method: str
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: f"{fault.code} {fault.line!s:.40}")
+def test_planted_lines_are_named_and_no_others(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, fault: Planted
 ) -> None:
-    fine = GOOD_LINES[method]
-    exit_code, report = validated(lines(fine, bad, fine, bad, fine), "--method", method)
-    errors = {name: numbers for name, numbers in found(report).items() if name in _errors(report)}
-    assert (exit_code, report["ok"], errors) == (1, False, {code: [2, 4]})
-    assert report["train"][0]["rows"] == 3
+    tokenizer.chat_template = TOOL_TEMPLATE
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    content, places = fault.file()
+    code, report = validated(content, "--method", fault.method)
+    named = places[1:] if fault.code == "duplicate_row" else places
+    assert {name: list(dict.fromkeys(numbers)) for name, numbers in found(report).items()} == {fault.code: named}
+    good = fault.code in WARNINGS
+    assert (code, report["ok"], report["train"][0]["rows"]) == (0 if good else 1, good, 15 if good else 12)
 
 
-def _errors(report: dict[str, Any]) -> set[str]:
-    return {finding["code"] for finding in report["train"][0]["findings"] if finding["level"] == "error"}
+@pytest.mark.parametrize("code", WHOLE)
+def test_a_fault_of_the_whole_file_is_named_without_a_line(validated: Validate, code: str) -> None:
+    content, method = WHOLE[code]
+    _, report = validated(content, "--method", method)
+    assert found(report) == {code: [0]}
+
+
+def test_rows_of_the_training_file_are_named_in_the_validation_file(validated: Validate) -> None:
+    train, validation = OVERLAP
+    code, report = validated(train, validation=validation)
+    assert (code, found(report), found(report, "validation")) == (0, {}, {"overlap": [2, 5]})
+
+
+# Faults that show only in the text or the tokens of a row, as lines among good ones.
+OF_TOKENS = {
+    "truncated": LONG,
+    "answer_cut_off": LATE,
+    "template_missing": TOOL_USE,
+    "template_refused": {"messages": [{"role": "user", "content": "refuse"}, {"role": "assistant", "content": "b"}]},
+}
+
+
+def test_every_code_of_tokens_has_a_planted_file() -> None:
+    assert OF_TOKENS.keys() == set(planted.OF_TOKENS)
+
+
+@pytest.mark.parametrize("code", OF_TOKENS)
+def test_planted_lines_whose_tokens_are_at_fault_are_named_and_no_others(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    tokenizer.chat_template = (
+        "{% if messages[0].content == 'refuse' %}{{ raise_exception('Not so.') }}{% endif %}" + tokenizer.chat_template
+    )
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    fault, messages = OF_TOKENS[code], "messages" in OF_TOKENS[code]
+    fine = [json.loads(planted.chat(f'"a {number}"')) if messages else good(number) for number in range(6)]
+    exit_code, report = validated(
+        lines(*fine[:2], fault, *fine[2:5], fault | {"id": 1}, fine[5]), "--max-sequence-length", "60"
+    )
+    faults = {name: numbers for name, numbers in found(report).items() if name != "duplicate_row"}
+    assert (exit_code, faults) == (int(code not in WARNINGS), {code: [3, 7]})
 
 
 def test_faults_that_only_tokens_show_are_named_by_line(validated: Validate) -> None:
@@ -114,9 +142,30 @@ def test_rows_that_the_template_refuses_or_cannot_show_are_named_by_line(validat
     assert "supports tools" in report["train"][0]["findings"][0]["fix"]
 
 
+def test_findings_of_structure_and_tokens_are_kept_up_to_one_bound(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    empty = [{"prompt": f"a{number}", "completion": " "} for number in range(KEPT_PER_CODE)]
+    unseen = [{"prompt": f"a{number}", "completion": "b"} for number in range(5)]
+    _, report = validated(lines(*empty, *unseen))
+    assert report["train"][0]["counts"] == {"no_trained_token": KEPT_PER_CODE + 5}
+    assert found(report) == {"no_trained_token": list(range(1, KEPT_PER_CODE + 1))}
+
+
 def test_a_file_whose_answers_are_all_cut_off_is_refused(validated: Validate) -> None:
     code, report = validated(lines(LATE), "--max-sequence-length", "40")
     assert (code, found(report)) == (1, {"no_trained_token": [0], "answer_cut_off": [1]})
+
+
+def test_a_file_whose_pairs_are_all_alike_is_said_to_be_so(validated: Validate) -> None:
+    alike = {**PREFERENCE, "rejected": PREFERENCE["chosen"]}
+    code, report = validated(lines(alike, {**alike, "prompt": "1+1?"}), "--method", "dpo")
+    assert (code, found(report)) == (1, {"no_trained_token": [0], "identical_pair": [1, 2]})
+    (finding,) = [one for one in report["train"][0]["findings"] if one["line"] == 0]
+    assert finding["message"] == "In every row the chosen reply and the rejected one are the same."
+    assert finding["fix"] == "Write replies that differ: the method learns from the difference."
 
 
 def test_duplicates_overlap_and_secrets_are_counted_and_do_not_stop_a_run(validated: Validate) -> None:
@@ -154,6 +203,55 @@ def test_the_riskiest_rows_are_shown_on_request(validated: Validate) -> None:
     assert shown[1]["sequences"][0]["truncation"]["token"] == 40
 
 
+def test_any_line_is_shown_on_request(validated: Validate, tokenizer: Any) -> None:
+    train, validation = lines(good(1), LONG, good(2), good(3)), lines(good(4), LATE)
+    _, report = validated(train, "--max-sequence-length", "40", "--preview-line", "3", "2", validation=validation)
+    third, second = report["train"][0]["previews"]
+    assert third == {"line": 3} | preview(tokenizer, row(good(2)), 40)
+    assert [run["text"] for run in third["sequences"][0]["trained"]] == ["It is 2.<|im_end|>"]
+    assert (second["line"], second["sequences"][0]["truncation"]["token"]) == (2, 40)
+    assert [shown["line"] for shown in report["validation"][0]["previews"]] == [3, 2]
+
+
+def test_a_line_that_cannot_be_shown_is_said_to_be_so(validated: Validate, capsys: pytest.CaptureFixture[str]) -> None:
+    long = b'{"prompt": "a", "completion": "b"}' + b" " * (5 * 2**20)
+    content = lines(good(1), '{"prompt": "a"}', "", long, PREFERENCE, CONVERSATION)
+    asked = ["1", "2", "3", "4", "5", "6", "7", "2"]
+    _, report = validated(content, "--preview-line", *asked)
+    shown, *others = report["train"][0]["previews"]
+    assert "sequences" in shown
+    assert others == [
+        {"line": 2, "message": "/completion The row has 'prompt' but no 'completion'. Add 'completion' as a string."},
+        {"line": 3, "message": "The line is blank."},
+        {"line": 4, "message": f"The line is longer than {MAX_LINE_BYTES} bytes."},
+        {"line": 5, "message": others[3]["message"]},
+        {"line": 6, "message": others[4]["message"]},
+        {"line": 7, "message": "train.jsonl has no such line."},
+    ]
+    assert "Method sft takes rows with" in others[3]["message"]
+    assert "The row has the format messages, the file began with prompt_completion." in others[4]["message"]
+    assert "  line 7 cannot be shown: train.jsonl has no such line.\n" in capsys.readouterr().err
+
+
+def test_a_line_that_the_template_refuses_is_said_to_be_so(validated: Validate) -> None:
+    plain = {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}
+    _, report = validated(lines(plain, TOOL_USE), "--preview-line", "2")
+    assert report["train"][0]["previews"] == [
+        {
+            "line": 2,
+            "message": "The base model's chat template leaves out the description of the tool 'get_weather'. Choose a "
+            "base model whose chat template supports tools, or write the calls into the content as text.",
+        }
+    ]
+
+
+@pytest.mark.parametrize("number", ["0", "1.5", "two"])
+def test_a_line_number_that_is_none_is_named(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        validate.main(["--train", "a.jsonl", "--model", "m", "--preview-line", number])
+    assert f"argument --preview-line: {number} is not a whole number from 1" in capsys.readouterr().err
+
+
 def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path) -> None:
     spoiled = lines(good(1), '{"prompt": "a"}', good(1), "", good(2))
     code, report = validated(spoiled, "--repair", str(tmp_path / "repaired.jsonl"))
@@ -161,6 +259,58 @@ def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path)
     assert (report["repair"]["kept"], report["repair"]["dropped"]["missing_key"]) == (2, 1)
     assert (tmp_path / "repaired.jsonl").read_bytes() == lines(good(1), good(2))
     assert validated(lines(good(1), good(2)))[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--repair", "--output"])
+@pytest.mark.parametrize("spelling", ["train.jsonl", "none/../train.jsonl", "link.jsonl", "validation.jsonl"])
+def test_a_result_that_would_overwrite_an_input_is_refused(
+    tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str], option: str, spelling: str
+) -> None:
+    train, validation = tmp_path / "train.jsonl", tmp_path / "validation.jsonl"
+    content = lines(good(1), '{"prompt": "a"}')
+    train.write_bytes(content)
+    validation.write_bytes(content)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "link.jsonl").symlink_to(train)
+    given = ["--train", str(train), "--validation", str(validation), "--model", str(tiny)]
+    assert validate.main([*given, option, str(tmp_path / spelling)]) == 1
+    assert f"{option} would overwrite {validation if spelling in validation.name else train}" in capsys.readouterr().err
+    assert train.read_bytes() == validation.read_bytes() == content
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_repaired_file_that_is_no_file_or_the_report_is_refused(
+    tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.jsonl").write_bytes(lines(good(1)))
+    given = ["--train", str(tmp_path / "train.jsonl"), "--model", str(tiny), "--output", str(tmp_path / "same")]
+    for place in (str(tmp_path), "/dev/null"):
+        assert validate.main([*given, "--repair", place]) == 1
+        assert f"--repair names {place}, which is not a file" in capsys.readouterr().err
+    assert validate.main([*given, "--repair", str(tmp_path / "same")]) == 1
+    assert "--repair and --output name the same file" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_repaired_file_is_made(validated: Validate, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "repaired.jsonl"
+    validated(lines(good(1), good(1)), "--repair", str(target))
+    assert target.read_bytes() == lines(good(1))
+
+
+def test_a_repair_that_fails_leaves_the_old_file(
+    validated: Validate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(path: Path) -> Iterator[bytes]:
+        yield lines(good(1))
+        raise OSError("the disk is gone")
+
+    target = tmp_path / "repaired.jsonl"
+    target.write_text("old")
+    (tmp_path / "report.json").write_text("{}")
+    monkeypatch.setattr(validate, "chunks", torn)
+    assert validated(lines(good(1)), "--repair", str(target))[0] == 2
+    assert target.read_text() == "old"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_line_that_is_too_long_is_named_and_not_held(validated: Validate) -> None:
@@ -182,6 +332,16 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path, capsys: pytest.Ca
     code = validate.main(["--train", str(tmp_path / "train.jsonl"), "--model", str(tmp_path / "none")])
     assert code == 2
     assert "bad_base_model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("template", ["{% if messages %}", "{{ messages | no_such_filter }}", "{{ "])
+def test_a_broken_chat_template_is_the_base_models_fault(
+    tmp_path: Path, with_template: Callable[[str], Path], template: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.jsonl").write_bytes(lines(good(1)))
+    code = validate.main(["--train", str(tmp_path / "train.jsonl"), "--model", str(with_template(template))])
+    assert code == 2
+    assert "bad_base_model: The base model's chat template is broken in line 1: " in capsys.readouterr().err
 
 
 def test_a_missing_file_is_named(tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,3 +368,20 @@ def test_a_bad_dataset_of_a_job_is_its_failure(make_root: MakeRoot) -> None:
     assert failure["code"] == "bad_dataset"
     assert "1 missing_key" in failure["message"]
     assert (root / "output" / "data" / "report.json").exists()
+
+
+def test_long_rows_take_at_most_300_mb(tmp_path: Path, tiny: Path) -> None:
+    rows = [{"prompt": f"Go on {number}.", "completion": "and so on " * 19_000} for number in range(12)]
+    (tmp_path / "train.jsonl").write_bytes(lines(*rows))
+    # VmHWM is this process's own; ru_maxrss would begin with that of the process that started it.
+    program = (
+        "import re, runpy, sys\n"
+        "try: runpy.run_module('trainer.validate', run_name='__main__')\n"
+        "finally: print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
+    )
+    given = ["--train", str(tmp_path / "train.jsonl"), "--model", str(tiny), "--output", str(tmp_path / "report.json")]
+    environment = {**os.environ, "RAYON_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["train"][0]["rows"] == 12
+    assert int(done.stdout) * 1024 < 300_000_000

@@ -13,9 +13,9 @@ from luthier.datasets.rows import Row, parse_row
 from trainer.failures import Failure
 
 FINDINGS_SHOWN = 10
-# Enough to keep a tokenizer's threads busy.
+# Enough to keep a tokenizer's threads busy; a token takes some 200 bytes until its batch is done.
 BATCH_ROWS = 1_000
-BATCH_CHARACTERS = 2_000_000
+BATCH_CHARACTERS = 750_000
 _CHUNK_BYTES = 1 << 20
 
 

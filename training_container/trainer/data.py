@@ -10,7 +10,7 @@ from typing import Any
 from luthier.datasets.rows import Row
 from trainer import encoding, log, templates, tokenized
 from trainer.channels import FINDINGS_SHOWN, Place, batches
-from trainer.encoding import IGNORED, Columns, Encoded
+from trainer.encoding import IGNORED, Columns, Counts
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.sources import Source
@@ -19,26 +19,16 @@ from trainer.templates import Rendered
 __all__ = ["IGNORED", "Examples", "held_out", "load", "render"]
 
 
-@dataclass
-class Examples:
+@dataclass(kw_only=True)
+class Examples(Counts):
     """One channel, or the part of one, in tokens.
 
-    rows, truncated and dropped count rows: all of them, those that were cut, and those that yield no example, since
-    the cut left nothing to train or two answers do not differ. tokens: all that a model sees in one epoch; trained:
-    those that carry loss; longest: of one sequence. overlap: validation rows that are also trained on. sha256: of the
-    channel's files.
+    overlap: validation rows that are also trained on. sha256: of the channel's files.
     """
 
     channel: str
     path: Path
-    sha256: str = ""
-    rows: int = 0
-    examples: int = 0
-    tokens: int = 0
-    trained: int = 0
-    truncated: int = 0
-    dropped: int = 0
-    longest: int = 0
+    sha256: str
     overlap: int = 0
 
     def __len__(self) -> int:
@@ -50,16 +40,6 @@ class Examples:
         from datasets import Dataset
 
         return Dataset.from_file(str(self.path))
-
-    def count(self, encoded: Encoded, max_length: int) -> None:
-        self.rows += 1
-        self.examples += len(encoded.examples)
-        self.tokens += encoded.tokens
-        self.trained += encoded.trained
-        self.truncated += encoded.truncated
-        self.dropped += not encoded.examples
-        if encoded.examples:
-            self.longest = max(self.longest, min(encoded.longest, max_length))
 
 
 def load(folders: Folders, tokenizer: Any, config: Any) -> tuple[Examples, Examples | None]:
@@ -101,7 +81,7 @@ def render(tokenizer: Any, place: Place) -> list[Rendered]:
 def _tokenize(source: Source, tokenizer: Any, draft: Callable[[str], Path]) -> tokenized.Index:
     """Writes both parts and returns their counts."""
     shas = {"train": source.train.sha256, "validation": (source.validation or source.train).sha256}
-    parts = {name: Examples(name, draft(name), sha256) for name, sha256 in shas.items()}
+    parts = {name: Examples(channel=name, path=draft(name), sha256=sha256) for name, sha256 in shas.items()}
     with ExitStack() as stack:
         writers = {name: stack.enter_context(tokenized.Writer(draft(name), source.config.method)) for name in parts}
         for places in batches(source.places()):
@@ -137,14 +117,11 @@ def _require_learnable(places: list[Place]) -> None:
 def _judge(examples: Examples, config: Any) -> None:
     asked = config.hyperparameters
     if not len(examples):
-        message = f"No row of {examples.channel} has a token to train on within max_sequence_length "
-        hint = "Raise max_sequence_length or shorten the prompts."
-        raise Failure("bad_dataset", f"{message}{asked.max_sequence_length}.", hint)
+        raise Failure("bad_dataset", *examples.nothing_left(asked.max_sequence_length, f" of {examples.channel}"))
     if examples.truncated > examples.rows * asked.max_truncated_share:
         message = f"{examples.truncated} of {examples.rows} rows of {examples.channel} are longer than "
-        message += (
-            f"max_sequence_length {asked.max_sequence_length}; {examples.dropped} of them lose their whole answer."
-        )
+        cut_off = examples.dropped - examples.alike
+        message += f"max_sequence_length {asked.max_sequence_length}; {cut_off} of them lose their whole answer."
         hint = f"Raise max_sequence_length, shorten the rows, or raise max_truncated_share {asked.max_truncated_share}."
         raise Failure("bad_dataset", message, hint)
     _tell(examples, asked.max_sequence_length)
@@ -166,5 +143,7 @@ def _tell(examples: Examples, max_length: int) -> None:
             truncated=examples.truncated,
             dropped=examples.dropped,
         )
+    if examples.alike:
+        log.warning("rows whose replies are the same are left out", channel=examples.channel, alike=examples.alike)
     if examples.overlap:
         log.warning("validation rows are also trained on", channel=examples.channel, overlap=examples.overlap)

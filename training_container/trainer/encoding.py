@@ -43,7 +43,8 @@ class Tokens:
 class Encoded:
     """What one row became. tokens, trained: of all that is left after the cut; longest: its longest text before it.
 
-    learnable: whether a token carries loss when nothing is cut. A row can be learnable and yet yield no example.
+    learnable: whether a token carries loss when nothing is cut. A row can be learnable and yet yield no example. alike:
+    whether the replies of a preference are the same, token by token.
     """
 
     examples: list[Columns] = field(default_factory=list)
@@ -52,6 +53,52 @@ class Encoded:
     longest: int = 0
     truncated: bool = False
     learnable: bool = False
+    alike: bool = False
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What the rows of a file, or of a part of one, became.
+
+    rows, truncated and dropped count rows: all of them, those that were cut, and those that yield no example, since
+    the cut left nothing to train or two answers do not differ; alike: those of them whose answers do not differ even
+    before the cut. tokens: all that a model sees in one epoch; trained: those that carry loss; truncated_tokens: those
+    that were cut off; longest: of one sequence.
+    """
+
+    rows: int = 0
+    examples: int = 0
+    tokens: int = 0
+    trained: int = 0
+    truncated: int = 0
+    truncated_tokens: int = 0
+    dropped: int = 0
+    alike: int = 0
+    longest: int = 0
+
+    def count(self, encoded: Encoded, max_length: int) -> None:
+        self.rows += 1
+        self.examples += len(encoded.examples)
+        self.tokens += encoded.tokens
+        self.trained += encoded.trained
+        self.truncated += encoded.truncated
+        self.truncated_tokens += max(0, encoded.longest - max_length)
+        self.dropped += not encoded.examples
+        self.alike += encoded.alike
+        if encoded.examples:
+            self.longest = max(self.longest, min(encoded.longest, max_length))
+
+    def nothing_left(self, max_length: int, of: str = "") -> tuple[str, str]:
+        """Why no row (of what) yields an example, and what to do about it."""
+        same = "the chosen reply and the rejected one are the same"
+        differ = "Write replies that differ: the method learns from the difference."
+        reach = f"has a token to train on within max_sequence_length {max_length}."
+        shorter = "Raise max_sequence_length, or shorten the prompts."
+        if not self.alike:
+            return f"No row{of} {reach}", shorter
+        if self.alike == self.rows:
+            return f"In every row{of} {same}.", differ
+        return f"In {self.alike} of {self.rows} rows{of} {same}, no other {reach}", f"{differ} {shorter}"
 
 
 def encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Encoded]:
@@ -138,6 +185,7 @@ def _add_pair(encoded: Encoded, chosen: Tokens, rejected: Tokens, max_length: in
     start = chosen.answer[0]
     better, worse = chosen.ids[start:max_length], rejected.ids[start:max_length]
     encoded.learnable = start < min(len(chosen.ids), len(rejected.ids))
+    encoded.alike = chosen.ids == rejected.ids
     # Answers that are equal as far as they are seen teach nothing; the validator warns of those that are equal.
     if better and worse and better != worse:
         columns = {"prompt_ids": chosen.ids[:start], "chosen_ids": better, "rejected_ids": worse}

@@ -3,170 +3,177 @@
 The structure is judged by the module that the platform's upload endpoint runs; tokens by those that training uses.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from luthier.datasets.findings import ERROR, WARNING, Finding
+from luthier.datasets.findings import Fault, Finding
+from luthier.datasets.formats import mixed_formats
 from luthier.datasets.lines import MAX_LINE_BYTES
-from luthier.datasets.report import KEPT_PER_CODE, Report
+from luthier.datasets.report import Report
 from luthier.datasets.rows import BadRow, parse_row
 from trainer import data, encoding
 from trainer.channels import Place, batches, chunks
-from trainer.encoding import Encoded
+from trainer.encoding import Counts, Encoded
 from trainer.failures import Failure
 from trainer.preview import Risky, preview, risk, riskiest
 from trainer.templates import Rendered
 
 
-@dataclass
-class TokenCounts:
-    """Of one file. tokens, trained_tokens, longest_row_tokens: within the longest sequence; truncated_tokens: beyond.
-
-    dropped_rows yield no example, because the cut leaves nothing to train.
-    """
-
-    tokens: int = 0
-    trained_tokens: int = 0
-    truncated_rows: int = 0
-    truncated_tokens: int = 0
-    dropped_rows: int = 0
-    examples: int = 0
-    longest_row_tokens: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-
-    def count(self, encoded: Encoded, max_length: int) -> None:
-        self.tokens += encoded.tokens
-        self.trained_tokens += encoded.trained
-        self.truncated_rows += encoded.truncated
-        self.truncated_tokens += max(0, encoded.longest - max_length)
-        self.dropped_rows += not encoded.examples
-        self.examples += len(encoded.examples)
-        self.longest_row_tokens = max(self.longest_row_tokens, min(encoded.longest, max_length))
-
-    def add(self, finding: Finding) -> None:
-        self.counts[finding.code] += 1
-        if self.counts[finding.code] <= KEPT_PER_CODE:
-            self.findings.append(finding)
-
-
 @dataclass(frozen=True)
 class Examination:
-    """Of one file. riskiest: previews (see `preview.preview`) of the rows most worth a look, worst first."""
+    """Of one file. riskiest: previews (see `preview.preview`) of the rows most worth a look, worst first.
+
+    previews: of the lines that were asked for, {"line": int, …}; one that cannot be shown has a "message" instead.
+    """
 
     path: Path
     report: Report
-    tokens: TokenCounts
+    counts: Counts
     riskiest: list[dict[str, Any]]
-
-    @property
-    def ok(self) -> bool:
-        return self.report.ok and not any(finding.level == ERROR for finding in self.tokens.findings)
+    previews: list[dict[str, Any]]
 
     @property
     def findings(self) -> list[Finding]:
-        return sorted([*self.report.findings, *self.tokens.findings], key=lambda finding: finding.line)
-
-    @property
-    def counts(self) -> Counter[str]:
-        return self.report.counts + self.tokens.counts
+        return sorted(self.report.findings, key=lambda finding: finding.line)
 
     def as_json(self) -> dict[str, Any]:
-        report, tokens, counts = self.report, asdict(self.tokens), self.counts
+        report, counts = self.report, self.counts
         names = ("format", "bytes", "sha256", "lines", "blank_lines", "rows", "bad_lines")
         return {
             "file": self.path.name,
-            "ok": self.ok,
+            "ok": report.ok,
             **{name: getattr(report, name) for name in names},
-            **{name: count for name, count in tokens.items() if name not in ("counts", "findings")},
-            "duplicates": counts["duplicate_row"],
-            "overlap": counts["overlap"],
-            "secrets": counts["likely_secret"],
+            "examples": counts.examples,
+            "tokens": counts.tokens,
+            "trained_tokens": counts.trained,
+            "truncated_rows": counts.truncated,
+            "truncated_tokens": counts.truncated_tokens,
+            "dropped_rows": counts.dropped,
+            "longest_row_tokens": counts.longest,
+            "duplicates": report.counts["duplicate_row"],
+            "overlap": report.counts["overlap"],
+            "secrets": report.counts["likely_secret"],
             "ignored_keys": dict(report.ignored_keys),
-            "counts": dict(counts),
+            "counts": dict(report.counts),
             "findings": [asdict(finding) for finding in self.findings],
             "riskiest": self.riskiest,
+            "previews": self.previews,
         }
 
 
-def examine(path: Path, report: Report, tokenizer: Any, method: str, max_length: int, previews: int = 0) -> Examination:
+def examine(
+    path: Path,
+    report: Report,
+    tokenizer: Any,
+    method: str,
+    max_length: int,
+    previews: int = 0,
+    lines: Sequence[int] = (),
+) -> Examination:
     """Read a file twice: for its structure, and for the tokens of its good rows. Memory stays flat.
 
-    report: a new one, which is fed and closed; previews: how many of the riskiest rows to show.
+    report: a new one, which is fed and closed; previews: how many of the riskiest rows to show; lines: numbers of those
+    to show whatever their risk.
     """
     for chunk in chunks(path):
         report.feed(chunk)
     report.close()
-    tokens = TokenCounts()
-    measured = _measured(_places(path, method, report.format), tokenizer, max_length, tokens)
+    reading, counts = _Reading(path, method, report, tokenizer, max_length), Counts()
     # One at least, since looking for it is what reads the file.
-    found = riskiest(measured, max(1, previews))[:previews]
-    if report.ok and not tokens.examples:
-        tokens.add(_nothing_left(max_length))
-    return Examination(path, report, tokens, [_shown(tokenizer, risky, max_length) for risky in found])
+    found = riskiest(reading.measured(counts), max(1, previews))[:previews]
+    if report.ok and not counts.examples:
+        report.add(Fault("no_trained_token", "", *counts.nothing_left(max_length)), 0)
+    shown = [{"risk": risky.risk, "line": risky.line} | preview(tokenizer, risky.row, max_length) for risky in found]
+    return Examination(path, report, counts, shown, reading.shown(lines))
 
 
-def _measured(
-    places: Iterator[Place], tokenizer: Any, max_length: int, tokens: TokenCounts
-) -> Iterator[tuple[Encoded, Risky]]:
-    """Every row that the template takes; tokens and faults of all are noted as they pass."""
-    for batch in batches(places):
-        rendered = [_rendered(tokenizer, place, tokens) for place in batch]
-        places_taken = [place for place, texts in zip(batch, rendered, strict=True) if texts]
-        rows, texts = [place.row for place in places_taken], [texts for texts in rendered if texts]
-        results = encoding.encode_rendered(tokenizer, rows, texts, max_length) if rows else []
-        for place, encoded in zip(places_taken, results, strict=True):
-            tokens.count(encoded, max_length)
-            if finding := _finding(place.line, encoded, max_length):
-                tokens.add(finding)
-            yield encoded, Risky(risk(encoded, max_length), place.line, place.row)
+@dataclass(frozen=True)
+class _Reading:
+    """The second time that a file is read. report: of the first time."""
+
+    path: Path
+    method: str
+    report: Report
+    tokenizer: Any
+    max_length: int
+
+    def measured(self, counts: Counts) -> Iterator[tuple[Encoded, Risky]]:
+        """Every row that the template takes; counts and faults of all are noted as they pass."""
+        for batch in batches(self._places()):
+            places, texts = [], []
+            for place in batch:
+                try:
+                    texts.append(_rendered(self.tokenizer, place))
+                    places.append(place)
+                except Fault as fault:
+                    self.report.add(fault, place.line)
+            rows = [place.row for place in places]
+            results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length) if rows else []
+            for place, encoded in zip(places, results, strict=True):
+                counts.count(encoded, self.max_length)
+                if found := _fault(encoded, self.max_length):
+                    self.report.add(found, place.line)
+                yield encoded, Risky(risk(encoded, self.max_length), place.line, place.row)
+
+    def shown(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        numbered = enumerate(islice(_lines(self.path), max(numbers, default=0)), start=1)
+        lines = {number: line for number, line in numbered if number in numbers}
+        return [{"line": number} | self._shown(number, lines.get(number)) for number in dict.fromkeys(numbers)]
+
+    def _shown(self, number: int, line: bytes | None) -> dict[str, Any]:
+        if line is None:
+            return {"message": f"{self.path.name} has no such line."}
+        if not line.strip():
+            return {"message": "The line is blank." if line else f"The line is longer than {MAX_LINE_BYTES} bytes."}
+        try:
+            place = self._place(number, line)
+            _rendered(self.tokenizer, place)
+        except (BadRow, Fault) as error:
+            findings = error.findings if isinstance(error, BadRow) else [error.at(number)]
+            return {"message": " ".join(f"{one.pointer} {one.message} {one.fix}".strip() for one in findings)}
+        return preview(self.tokenizer, place.row, self.max_length)
+
+    def _places(self) -> Iterator[Place]:
+        """The rows that are good by themselves."""
+        for number, line in enumerate(_lines(self.path), start=1):
+            if line.strip():
+                with suppress(BadRow, Fault):
+                    yield self._place(number, line)
+
+    def _place(self, number: int, line: bytes) -> Place:
+        """Raises BadRow or Fault."""
+        row = parse_row(line, number, self.method)
+        if self.report.format and row.format != self.report.format:
+            raise mixed_formats(row.format, self.report.format)
+        return Place(self.path, number, row)
 
 
-def _rendered(tokenizer: Any, place: Place, tokens: TokenCounts) -> list[Rendered]:
-    """Nothing for a row that cannot be rendered, which is noted."""
+def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:
+    """Raises Fault where the template cannot show the row."""
     try:
         return data.render(tokenizer, place)
     except Failure as failure:
-        code = "template_missing" if failure.code == "template_missing" else "template_refused"
-        tokens.add(Finding(place.line, code, "", failure.message.removeprefix(f"{place}: "), failure.hint))
-        return []
+        message = failure.message.removeprefix(f"{place}: ")
+        raise Fault(
+            "template_missing" if failure.code == "template_missing" else "template_refused", "", message, failure.hint
+        ) from failure
 
 
-def _finding(line: int, encoded: Encoded, max_length: int) -> Finding | None:
+def _fault(encoded: Encoded, max_length: int) -> Fault | None:
     if not encoded.learnable:
         text = "No token of the row is trained: the chat template shows nothing of the answer."
-        return Finding(line, "no_trained_token", "", text, "Write an answer that the template shows, or drop the line.")
+        return Fault("no_trained_token", "", text, "Write an answer that the template shows, or drop the line.")
     if not encoded.truncated:
         return None
     text = f"The row has {encoded.longest} tokens, of which {encoded.longest - max_length} are cut off"
     fix = f"Raise max_sequence_length above {max_length}, or shorten the row."
     if encoded.examples:
-        return Finding(line, "truncated", "", f"{text}.", fix, WARNING)
-    return Finding(line, "answer_cut_off", "", f"{text}, and with them all that is trained.", fix, WARNING)
-
-
-def _nothing_left(max_length: int) -> Finding:
-    text = f"No row has a token to train on within max_sequence_length {max_length}."
-    return Finding(0, "no_trained_token", "", text, "Raise max_sequence_length, or shorten the prompts.")
-
-
-def _shown(tokenizer: Any, risky: Risky, max_length: int) -> dict[str, Any]:
-    place = {"risk": risky.risk, "line": risky.line}
-    return place | preview(tokenizer, risky.row, max_length)
-
-
-def _places(path: Path, method: str, form: str | None) -> Iterator[Place]:
-    """The rows that are good by themselves."""
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            with suppress(BadRow):
-                row = parse_row(line, number, method)
-                if row.format == form:
-                    yield Place(path, number, row)
+        return Fault("truncated", "", f"{text}.", fix)
+    return Fault("answer_cut_off", "", f"{text}, and with them all that is trained.", fix)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

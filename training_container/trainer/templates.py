@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from luthier.datasets.rows import Row
@@ -37,6 +38,34 @@ class Rendered:
 
     text: str
     trained: list[Span]
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder. Raises Failure(bad_base_model) if there is none, or its template is broken."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise Failure("bad_base_model", f"The base model's tokenizer cannot be loaded: {error}") from error
+    named = tokenizer.chat_template
+    for template in named.values() if isinstance(named, dict) else filter(None, [named]):
+        _require_sound(template)
+    return tokenizer
+
+
+def _require_sound(template: str) -> None:
+    from jinja2 import TemplateSyntaxError
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    try:
+        # No conversation: the template is compiled, which is all.
+        render_jinja_template([], chat_template=template)
+    except TemplateSyntaxError as error:
+        reason = (error.message or "").removesuffix(".")
+        message = f"The base model's chat template is broken in line {error.lineno}: {reason}."
+        hint = "Stage a revision of the base model with a chat template that is whole."
+        raise Failure("bad_base_model", message, hint) from error
 
 
 def ensure_template(tokenizer: Any, row: Row) -> None:

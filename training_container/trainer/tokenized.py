@@ -1,7 +1,8 @@
 """Tokenized rows on disk: an Arrow file per part, which is mapped into memory instead of being read into it.
 
 A set of parts is written once under a key and found again by it: after a restart on the same volume, and by the other
-processes of the same machine, which wait for the first. The index, written last, makes the files count.
+processes of the same machine, which wait for the first. The index, written last, makes the files count: it has their
+checksums, and what is damaged is written again.
 """
 
 import fcntl
@@ -14,7 +15,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
-from trainer import files
+from trainer import files, log
 from trainer.encoding import Columns
 
 # The columns that TRL's trainers take for each method.
@@ -55,22 +56,32 @@ def path_of(folder: Path, key: str, part: str) -> Path:
 def _write(drafts: Path, index: Path, write: Callable[[Callable[[str], Path]], Index]) -> Index:
     drafts.mkdir(exist_ok=True)
     content = write(lambda part: drafts / part)
-    sizes = {}
+    checksums = {}
     for path in sorted(drafts.iterdir()):
         final = path_of(index.parent, index.stem, path.name)
-        sizes[final.name] = path.stat().st_size
+        checksums[final.name] = files.xxh3(path)
         os.replace(path, final)
-    files.write_json(index, {"files": sizes, **content})
+    files.write_json(index, {"files": checksums, **content})
     return content
 
 
 def _read(index: Path) -> Index | None:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
-        sizes = content.pop("files")
-        return content if all((index.parent / name).stat().st_size == size for name, size in sizes.items()) else None
-    except (OSError, ValueError, KeyError):
+        checksums = content.pop("files")
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    damaged = [name for name, checksum in checksums.items() if not _is_whole(index.parent / name, checksum)]
+    if damaged:
+        log.warning("damaged tokenized rows are made again", files=damaged)
+    return None if damaged else content
+
+
+def _is_whole(path: Path, checksum: str) -> bool:
+    try:
+        return files.xxh3(path) == checksum
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Says all that is wrong with training files before anything is trained.
 
     python -m trainer.validate --train FILE [--validation FILE] --model FOLDER [--method sft]
-        [--max-sequence-length N] [--preview N] [--repair FILE] [--output report.json]
+        [--max-sequence-length N] [--preview N] [--preview-line N …] [--repair FILE] [--output report.json]
     python -m trainer.validate --root /opt/ml
 
 The report is JSON, on standard output unless --output is given; what people read goes to standard error. With --root,
@@ -28,7 +28,7 @@ from trainer.channels import chunks, open_channel
 from trainer.examination import Examination, examine
 from trainer.failures import Failure
 from trainer.folders import Folders
-from trainer.templates import fingerprint
+from trainer.templates import fingerprint, load_tokenizer
 
 LONGEST_SEQUENCE = 2_048
 LINES_SHOWN = 10
@@ -36,7 +36,11 @@ LINES_SHOWN = 10
 
 @dataclass(frozen=True)
 class Order:
-    """What to validate, and how. output: None for standard output; repair: where a repaired training file goes."""
+    """What to validate, and how.
+
+    previews: how many of the riskiest rows to show; lines: which others; output: None for standard output; repair:
+    where a repaired training file goes.
+    """
 
     train: list[Path]
     validation: list[Path]
@@ -44,6 +48,7 @@ class Order:
     method: str
     max_length: int
     previews: int
+    lines: list[int]
     output: Path | None
     repair: Path | None
 
@@ -77,7 +82,7 @@ def validate(order: Order) -> dict[str, Any]:
     train = list(_examined("train", order.train, order, tokenizer, trained))
     validation = list(_examined("validation", order.validation, order, tokenizer, RowHashes(), against=trained))
     return {
-        "ok": all(examined.ok for examined in train + validation),
+        "ok": all(examined.report.ok for examined in train + validation),
         "summary": " ".join(_summary(examined) for examined in train + validation),
         "method": order.method,
         "max_sequence_length": order.max_length,
@@ -91,7 +96,7 @@ def validate(order: Order) -> dict[str, Any]:
 def repaired(paths: list[Path], target: Path, method: str) -> dict[str, Any]:
     """Write one file of what is good or can be corrected without judgement; says what was done to how many rows."""
     repair = Repair(method)
-    with target.open("wb") as file:
+    with files.replacing(target) as file:
         for path in paths:
             file.writelines(repair.lines(chunks(path)))
     _say(f"repair: {repair.kept} rows kept, {repair.changed} of them corrected, {repair.dropped.total()} lines dropped")
@@ -99,38 +104,31 @@ def repaired(paths: list[Path], target: Path, method: str) -> dict[str, Any]:
     return {"file": target.name} | {name: getattr(repair, name) for name in names}
 
 
-def load_tokenizer(model: Path) -> Any:
-    """Raises Failure(bad_base_model)."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise Failure("bad_base_model", f"The base model's tokenizer cannot be loaded: {error}") from error
-
-
 def _examined(
     part: str, paths: list[Path], order: Order, tokenizer: Any, hashes: RowHashes, against: RowHashes | None = None
 ) -> Iterator[Examination]:
     for path in paths:
         report = Report(order.method, against, hashes=hashes)
-        examined = examine(path, report, tokenizer, order.method, order.max_length, order.previews)
+        examined = examine(path, report, tokenizer, order.method, order.max_length, order.previews, order.lines)
         _tell(part, examined)
         yield examined
 
 
 def _tell(part: str, examined: Examination) -> None:
-    tokens = examined.tokens
+    counts = examined.counts
     _say(f"{part}: {_summary(examined)}")
     _say(
-        f"  {tokens.tokens} tokens, {tokens.trained_tokens} of them trained; "
-        f"{tokens.truncated_rows} rows are cut, {tokens.dropped_rows} yield nothing to train"
+        f"  {counts.tokens} tokens, {counts.trained} of them trained; "
+        f"{counts.truncated} rows are cut, {counts.dropped} yield nothing to train"
     )
     found: dict[str, list[Finding]] = {}
     for finding in examined.findings:
         found.setdefault(finding.code, []).append(finding)
     for code, findings in sorted(found.items(), key=lambda item: (item[1][0].level, item[0])):
-        _tell_code(code, findings, examined.counts[code])
+        _tell_code(code, findings, examined.report.counts[code])
+    for shown in examined.previews:
+        if "message" in shown:
+            _say(f"  line {shown['line']} cannot be shown: {shown['message']}")
 
 
 def _tell_code(code: str, findings: list[Finding], count: int) -> None:
@@ -143,8 +141,8 @@ def _tell_code(code: str, findings: list[Finding], count: int) -> None:
 
 
 def _summary(examined: Examination) -> str:
-    counts = ", ".join(f"{count} {code}" for code, count in sorted(examined.counts.items()))
-    verdict = "can be trained on" if examined.ok else "cannot be trained on"
+    counts = ", ".join(f"{count} {code}" for code, count in sorted(examined.report.counts.items()))
+    verdict = "can be trained on" if examined.report.ok else "cannot be trained on"
     return f"{examined.path.name} {verdict}: {examined.report.rows} rows, {counts or 'no findings'}."
 
 
@@ -171,6 +169,8 @@ def _order(given: argparse.Namespace, folders: Folders | None) -> Order:
     for path in (*train, *validation):
         if not path.is_file():
             raise Failure("bad_config", f"There is no file {path}.")
+    output = given.output or (folders.root / "output" / "data" / "report.json" if folders else None)
+    _require_own_place({"--repair": given.repair, "--output": output}, (*train, *validation))
     return Order(
         train=train,
         validation=validation,
@@ -178,9 +178,26 @@ def _order(given: argparse.Namespace, folders: Folders | None) -> Order:
         method=given.method or (job.method if job else "sft"),
         max_length=given.max_sequence_length or asked,
         previews=given.preview,
-        output=given.output or (folders.root / "output" / "data" / "report.json" if folders else None),
+        lines=given.preview_line,
+        output=output,
         repair=given.repair,
     )
+
+
+def _require_own_place(written: dict[str, Path | None], inputs: Sequence[Path]) -> None:
+    """Raises Failure(bad_config) if a file to write, by its option, would take the place of another one."""
+    places: dict[Path, str] = {}
+    for option, path in written.items():
+        if path is None:
+            continue
+        # A rename would put a file in the place of a device, too.
+        if path.exists() and not path.is_file():
+            raise Failure("bad_config", f"{option} names {path}, which is not a file: give the path of one.")
+        if overwritten := next((given for given in inputs if path.exists() and path.samefile(given)), None):
+            raise Failure("bad_config", f"{option} would overwrite {overwritten}: give another file.")
+        if other := places.get(path.resolve()):
+            raise Failure("bad_config", f"{other} and {option} name the same file, {path}: give two.")
+        places[path.resolve()] = option
 
 
 def _files(given: Path | None, folder: Path | None) -> list[Path]:
@@ -198,6 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--method", choices=sorted(FORMATS_OF_METHOD), help="sft unless the job config says otherwise")
     parser.add_argument("--max-sequence-length", type=_positive, help=f"in tokens, {LONGEST_SEQUENCE} by default")
     parser.add_argument("--preview", type=int, default=0, metavar="N", help="show the N riskiest rows of each file")
+    parser.add_argument(
+        "--preview-line", type=_positive, nargs="+", default=[], metavar="N", help="show these lines of each file"
+    )
     parser.add_argument("--repair", type=Path, metavar="FILE", help="write a training file without what is wrong")
     parser.add_argument("--output", type=Path, help="where to write the report")
     parser.add_argument("--root", type=Path, help="folder of SageMaker's layout, /opt/ml in a job")
@@ -207,9 +227,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(text)
 
 
 def _do_without_torch() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer import distribution, failures
+from trainer import distribution, failures, templates
 from trainer.config import LINEAR_LAYERS, JobConfig
 from trainer.device import Device
 from trainer.failures import Failure
@@ -28,12 +28,7 @@ _UNSERVED = ("embed_tokens", "lm_head")
 
 
 def load_tokenizer(folders: Folders) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folders.base_model)
-    except (OSError, ValueError) as error:
-        raise Failure("bad_base_model", f"The base model's tokenizer cannot be loaded: {error}") from error
+    tokenizer = templates.load_tokenizer(folders.base_model)
     # The long-document warning counts against this; rows are cut at max_sequence_length here.
     tokenizer.padding_side = "right"
     return tokenizer

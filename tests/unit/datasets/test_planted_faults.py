@@ -1,6 +1,8 @@
 """Faults planted in good files: the report names exactly their lines, and reads fast what it would read slowly."""
 
+import ast
 import json
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -9,54 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.datasets import json_objects, report
-from luthier.datasets.report import Report, examine
+from luthier.datasets.findings import ERRORS, WARNINGS
+from luthier.datasets.report import KEPT_PER_CODE, Report, examine
+from tests.planted import OF_TOKENS, OVERLAP, PLANTED, WHOLE, Planted, chat
 
-TOKEN = "ghp_" + "a1B2" * 9
-PEM = "-----BEGIN RSA PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
+ROOT = Path(__file__).parents[3]
 
-
-def chat(content: str = '"a"', *, role: str = '"user"', more: str = "") -> str:
-    reply = '{"role": "assistant", "content": "b"}'
-    return f'{{"messages": [{{"role": {role}, "content": {content}{more}}}, {reply}]}}'
-
-
-# Bad lines and the code that must be reported for each, in a file of messages.
+CORE, TRAINER = (ROOT / folder for folder in ("layers/core/python/luthier/datasets", "training_container/trainer"))
+# Of a file of messages that no method is known for.
 FAULTS: list[tuple[bytes, str]] = [
-    (b"{", "invalid_json"),
-    (b'{"messages": [,]}', "invalid_json"),
-    (b"{}{}", "invalid_json"),
-    (chat("NaN").encode(), "invalid_json"),
-    (chat('"\t"').encode(), "invalid_json"),
-    (b"[]", "not_an_object"),
-    (chat('"X"').encode().replace(b"X", b"\xfe"), "invalid_utf8"),
-    (chat('"X"').encode().replace(b"X", b"\xed\xa0\x80"), "invalid_utf8"),
-    (chat(more=', "content": "c"').encode(), "duplicate_key"),
-    (chat(more=', "role": "user"').encode(), "duplicate_key"),
-    (chat(more=', "content" : "\\u0022"').encode(), "duplicate_key"),
-    (b'{"messages": [], "messages": []}', "duplicate_key"),
+    *((fault.numbered(0), fault.code) for fault in PLANTED if fault.method == "sft" and fault.code not in WARNINGS),
     (b'{"question": "a"}', "unknown_format"),
-    (b'{"prompt": "a"}', "missing_key"),
-    (b'{"prompt": "a", "completion": "b"}', "mixed_formats"),
     (b'{"prompt": "a", "chosen": "b", "rejected": "c"}', "mixed_formats"),
-    (b'{"messages": []}', "empty_messages"),
-    (b'{"messages": [{"role": "user", "content": "a"}]}', "no_trained_token"),
-    (chat(role='"assistant"', content='" "').encode(), "no_trained_token"),
-    (chat(role='"human"').encode(), "unknown_role"),
-    (b'{"messages": [{"role": "assistant", "content": "a"}, {"role": "system", "content": "b"}]}', "misplaced_system"),
-    (chat("null").encode(), "missing_content"),
-    (chat("7").encode(), "wrong_type"),
-    (chat('"\\u0007"').encode(), "control_character"),
-    (chat('"\\b"').encode(), "control_character"),
-    (chat('"\\ud800"').encode(), "invalid_unicode"),
-    (chat(more=', "weight": 0').encode(), "unsupported_key"),
-    (chat(role='"assistant"', more=', "weight": 2').encode(), "unsupported_weight"),
-    (chat(role='"tool"').encode(), "unknown_tool_call"),
-    (chat(role='"assistant"', more=', "tool_calls": [{"function": {"name": ""}}]').encode(), "invalid_tool_call"),
-    (b'{"messages": "' + b"x" * 5_000_000 + b'"}', "line_too_long"),
-    (chat(f'"{TOKEN}"').encode(), "likely_secret"),
-    (chat('"my key is AKIAIOSFODNN7EXAMPLE."').encode(), "likely_secret"),
-    (chat(f'"{PEM}"').encode(), "likely_secret"),
-]  # fmt: skip
+]
+FAULTS = [fault for fault in FAULTS if fault[1] not in ("wrong_columns", "line_too_long")]
 BLANK = [b"", b"  ", b"\r"]
 
 
@@ -64,13 +32,69 @@ def codes(found: Report) -> list[tuple[int, str]]:
     return list(dict.fromkeys((finding.line, finding.code) for finding in found.findings))
 
 
-@pytest.mark.parametrize(("line", "code"), FAULTS, ids=lambda value: str(value)[:60])
-def test_each_fault_is_found_in_a_good_file(line: bytes, code: str) -> None:
-    good = [chat(f'"{number}"').encode() for number in range(3)]
-    found = examine([b"\n".join([*good, line, chat('"last"').encode()])])
-    assert code in [kind for number, kind in codes(found) if number == 4]
-    assert {number for number, _ in codes(found)} == {4}
-    assert found.ok == (code == "likely_secret")
+def literals(node: ast.expr) -> set[str]:
+    """The strings that an expression may have as its value."""
+    if isinstance(node, ast.IfExp):
+        return literals(node.body) | literals(node.orelse)
+    return {node.value} if isinstance(node, ast.Constant) else set()
+
+
+def codes_in(folder: Path) -> set[str]:
+    """Every code that is given to a Fault."""
+    calls = (node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    return {
+        code
+        for call in calls
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Fault"
+        for code in literals(call.args[0])
+    }
+
+
+def test_the_catalogue_has_every_code_that_is_given_and_no_other() -> None:
+    assert codes_in(CORE) | codes_in(TRAINER) == ERRORS | WARNINGS
+    assert not ERRORS & WARNINGS
+
+
+def test_every_code_of_the_catalogue_has_a_planted_file() -> None:
+    assert {fault.code for fault in PLANTED} | {*WHOLE, "overlap", *OF_TOKENS} == ERRORS | WARNINGS
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: f"{fault.code} {fault.line!s:.40}")
+def test_planted_lines_are_named_and_no_others(fault: Planted) -> None:
+    content, places = fault.file()
+    found = examine([content], fault.method)
+    # The first of equal rows is as good as any.
+    named = places[1:] if fault.code == "duplicate_row" else places
+    assert codes(found) == [(place, fault.code) for place in named]
+    assert found.ok == (fault.code in WARNINGS)
+    assert found.rows == (15 if found.ok else 12)
+
+
+@pytest.mark.parametrize("code", WHOLE)
+def test_a_fault_of_the_whole_file_is_named_without_a_line(code: str) -> None:
+    content, method = WHOLE[code]
+    assert codes(examine([content], method)) == [(0, code)]
+
+
+def test_rows_of_the_training_file_are_named_in_the_validation_file() -> None:
+    train, validation = OVERLAP
+    found = examine([validation], against=examine([train]).hashes)
+    assert codes(found) == [(2, "overlap"), (5, "overlap")]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    {fault.code: fault for fault in PLANTED if fault.code != "line_too_long"}.values(),
+    ids=lambda fault: fault.code,
+)
+def test_findings_are_kept_up_to_a_bound_and_counted_beyond_it(fault: Planted) -> None:
+    content, places = fault.file(faults=KEPT_PER_CODE + 5)
+    named = places[1:] if fault.code == "duplicate_row" else places
+    found = examine([content], fault.method)
+    assert found.counts.keys() == {fault.code}
+    per_line = found.counts.total() // len(named)
+    assert found.counts[fault.code] == len(named) * per_line
+    assert [finding.line for finding in found.findings] == sorted(named * per_line)[:KEPT_PER_CODE]
 
 
 @st.composite
@@ -86,7 +110,7 @@ def spoiled(draw: st.DrawFn) -> tuple[list[bytes], dict[int, str]]:
         row["messages"][0]["content"] = f"good {text}"
         lines.append((json.dumps(row, **style).encode(), ""))
     faults = st.one_of(
-        st.sampled_from([fault for fault in FAULTS if fault[1] != "line_too_long" and fault[1] != "likely_secret"]),
+        st.sampled_from(FAULTS),
         st.sampled_from([(line, "") for line in BLANK]),
         st.just((lines[0][0], "duplicate_row")),
     )

@@ -30,6 +30,8 @@ def chat(message: Any) -> dict[str, Any]:
     ("line", "row", "correction"),
     [
         (chat({"role": "human", "content": "a"}), chat({"role": "user", "content": "a"}), "role"),
+        (chat({"role": "User", "content": "a"}), chat({"role": "user", "content": "a"}), "role"),
+        (chat({"role": "Human ", "content": "a"}), chat({"role": "user", "content": "a"}), "role"),
         (chat({"role": "developer", "content": "a"}), chat({"role": "system", "content": "a"}), "role"),
         (chat({"role": "user", "content": 4.5}), chat({"role": "user", "content": "4.5"}), "number"),
         (
@@ -75,12 +77,23 @@ def test_good_lines_keep_their_bytes_without_marks_and_carriage_returns() -> Non
 
 def test_what_cannot_be_corrected_is_dropped_and_counted() -> None:
     picture = chat({"role": "user", "content": [{"type": "image_url", "image_url": {}}]})
-    lines = [{"text": "a"}, "{", "", {"text": "a"}, {"text": " "}, '{"text": "a", "text": "b"}', b"\xff", picture]
+    misspelt = chat({"role": "usr", "content": "a"})
+    lines = [
+        {"text": "a"},
+        "{",
+        "",
+        misspelt,
+        {"text": "a"},
+        {"text": " "},
+        '{"text": "a", "text": "b"}',
+        b"\xff",
+        picture,
+    ]
     rows, repair = repaired(*lines, {"prompt": "a", "completion": "b"}, '{"text": "' + "x" * 5_000_000 + '"}')
     assert rows == [{"text": "a"}]
     assert repair.dropped == {
-        "invalid_json": 1, "blank_line": 1, "duplicate_row": 1, "no_trained_token": 1, "duplicate_key": 1,
-        "invalid_utf8": 1, "wrong_type": 1, "mixed_formats": 1, "line_too_long": 1,
+        "invalid_json": 1, "blank_line": 1, "unknown_role": 1, "duplicate_row": 1, "no_trained_token": 1,
+        "duplicate_key": 1, "invalid_utf8": 1, "wrong_type": 1, "mixed_formats": 1, "line_too_long": 1,
     }  # fmt: skip
 
 

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.datasets.findings import Fault
 from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import KEPT_PER_CODE, MAX_IGNORED_KEYS, Report, examine
-from luthier.datasets.rows import Row
 
 # What a row may hold, bad things too; a line twice is a finding as well.
 LINE = st.sampled_from(
@@ -185,22 +183,6 @@ def test_a_file_for_another_method_has_wrong_columns_on_every_line() -> None:
     report = examine([b'{"text": "a"}\n\n{"text": "b"}\n'], method="dpo")
     assert found(report) == [(1, "wrong_columns", "error"), (3, "wrong_columns", "error")]
     assert (report.rows, report.bad_lines) == (0, 2)
-
-
-def test_a_token_counter_makes_counts_exact() -> None:
-    def count(row: Row) -> tuple[int, int, int]:
-        """A token per character, at most four; the first is never trained."""
-        tokens = len(row.fields["text"])
-        if row.fields["text"] == "refuse":
-            raise Fault("template_error", "", "The template refuses the row.", "Change it.")
-        return min(tokens, 4), min(tokens, 4) - 1, max(0, tokens - 4)
-
-    texts = ["ab", "abcdefg", "a", "refuse", "abc"]
-    content = "\n".join(json.dumps({"text": text}) for text in texts).encode()
-    report = examine([content], count_tokens=count)
-    assert found(report) == [(3, "no_trained_token", "error"), (4, "template_error", "error")]
-    assert (report.rows, report.bad_lines, report.tokens, report.trained_tokens) == (3, 2, 2 + 4 + 3, 1 + 3 + 2)
-    assert (report.truncated_rows, report.truncated_tokens, report.longest_row_tokens) == (1, 3, 4)
 
 
 def test_columns_of_ones_own_are_counted_in_rows_of_every_kind() -> None:

@@ -133,10 +133,29 @@ def test_all_faults_of_a_row_are_found_at_once() -> None:
     ]
 
 
-def test_the_fix_for_a_foreign_role_names_the_known_one() -> None:
+@pytest.mark.parametrize(
+    ("role", "fix"),
+    [
+        ("human", "Write 'user'."),
+        ("Human", "Write 'user'."),
+        ("User", "Write 'user'."),
+        (" SYSTEM ", "Write 'system'."),
+        ("usr", "Did you mean 'user'? Use one of system, user, assistant, tool."),
+        ("Assistent", "Did you mean 'assistant'? Use one of system, user, assistant, tool."),
+        ("asistant", "Did you mean 'assistant'? Use one of system, user, assistant, tool."),
+        ("sytem", "Did you mean 'system'? Use one of system, user, assistant, tool."),
+        ("humans", "Did you mean 'user'? Use one of system, user, assistant, tool."),
+        ("tools", "Did you mean 'tool'? Use one of system, user, assistant, tool."),
+        ("owner", "Use one of system, user, assistant, tool."),
+        ("x" * 1_000_000, "Use one of system, user, assistant, tool."),
+        ("", "Use one of system, user, assistant, tool."),
+        (None, "Use one of system, user, assistant, tool."),
+    ],
+)
+def test_the_fix_for_a_role_of_another_name_or_spelling_says_which_is_meant(role: str | None, fix: str) -> None:
     with pytest.raises(BadRow) as caught:
-        parse_row(json.dumps(conversation({"role": "human", "content": "a"})))
-    assert caught.value.findings[0].fix == "Write 'user'."
+        parse_row(json.dumps(conversation({"role": role, "content": "a"})))
+    assert caught.value.findings[0].fix == fix
 
 
 def test_the_fix_for_a_json_document_says_one_object_per_line() -> None:

@@ -3,13 +3,26 @@
 from dataclasses import dataclass
 
 ERROR, WARNING = "error", "warning"
-# Codes of warnings; every other code is an error. A file with warnings only can be trained on.
-WARNINGS = frozenset({"duplicate_row", "overlap", "likely_secret", "identical_pair", "undeclared_tool", "one_label"})
+# A pointer may name a key, and a key may be as long as a line.
+MAX_POINTER_CHARACTERS = 400
+ERRORS = frozenset(
+    {"ambiguous_format", "control_character", "duplicate_key", "empty_file", "empty_messages", "invalid_json",
+     "invalid_tool_call", "invalid_unicode", "invalid_utf8", "line_too_long", "misplaced_role", "misplaced_system",
+     "missing_content", "missing_key", "mixed_formats", "no_trained_token", "not_an_object", "template_missing",
+     "template_refused", "unknown_format", "unknown_role", "unknown_tool_call", "unsupported_key", "unsupported_tool",
+     "unsupported_weight", "wrong_columns", "wrong_type"}
+)  # fmt: skip
+# A file with warnings only can be trained on.
+WARNINGS = frozenset(
+    {"answer_cut_off", "duplicate_row", "identical_pair", "likely_secret", "one_label", "overlap", "truncated",
+     "undeclared_tool"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault. `line` counts from 1 (0: the file as a whole); `pointer` is a JSON pointer into the row (RFC 6901).
+    """One fault. `line` counts from 1 (0: the file as a whole); `pointer` is a JSON pointer into the row (RFC 6901),
+    cut after MAX_POINTER_CHARACTERS.
 
     level: `error` (the file cannot be trained on) or `warning`; a code always has the same one.
     """
@@ -27,6 +40,8 @@ class Fault(Exception):
 
     def at(self, line: int) -> Finding:
         code, pointer, message, fix = self.args
+        if len(pointer) > MAX_POINTER_CHARACTERS:
+            pointer = f"{pointer[: MAX_POINTER_CHARACTERS - 1]}…"
         return Finding(line, code, pointer, message, fix, WARNING if code in WARNINGS else ERROR)
 
 

@@ -71,6 +71,12 @@ def wrong_columns(method: str, form: str) -> Fault:
     return Fault("wrong_columns", "", message, f"Write rows with {wanted}, or train with {listed(methods, 'or')}.")
 
 
+def mixed_formats(form: str, first: str) -> Fault:
+    """Says that a row has another format than the file's first one."""
+    fix = f"Rewrite the row as {first}, or put it into a file of its own."
+    return Fault("mixed_formats", "", f"The row has the format {form}, the file began with {first}.", fix)
+
+
 def columns_of(method: str) -> str:
     """The columns that a method takes, in words."""
     return listed([_columns(form) for form in FORMATS_OF_METHOD[method]], "or")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from luthier.datasets.messages import ROLE_HINTS
+from luthier.datasets.messages import role_named
 from luthier.datasets.texts import without_control_characters
 
 _TEXTS = ("prompt", "completion", "input", "output", "text", "chosen", "rejected")
@@ -92,9 +92,9 @@ def _conversation(messages: Any) -> Iterator[str]:
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict):
             continue
-        role = message.get("role")
-        if isinstance(role, str) and (known := ROLE_HINTS.get(role)):
-            message["role"] = known
+        role = role_named(given := message.get("role"))
+        if role and role != given:
+            message["role"] = role
             yield "role"
         if message.get("content") is not None:
             yield from _text(message, "content")

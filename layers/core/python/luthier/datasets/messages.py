@@ -1,6 +1,8 @@
 """What a conversation must be: roles, contents, weights, and the tool calls of `tool_calls`."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from luthier.datasets.findings import Fault
@@ -8,9 +10,12 @@ from luthier.datasets.texts import brief, check_text, wrong_type
 from luthier.datasets.tool_calls import check_calls, check_order
 
 ROLES = ("system", "user", "assistant", "tool")
-# Names that other tools give to the roles.
-ROLE_HINTS = {"human": "user", "customer": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant",
-              "ai": "assistant", "developer": "system", "function": "tool"}  # fmt: skip
+# The roles by the names that they have here and in other tools.
+_ROLES_BY_NAME = {role: role for role in ROLES} | {
+    "human": "user", "customer": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant",
+    "ai": "assistant", "developer": "system", "function": "tool"}  # fmt: skip
+# No misspelt role is longer.
+_LONGEST_NAME = 20
 _PLAIN = {"role", "content"}
 
 
@@ -62,14 +67,29 @@ def _check_message(message: Any, pointer: str, index: int) -> Iterator[Fault]:
         yield Fault("missing_content", f"{pointer}/content", "The message has no content.", fix)
 
 
+def role_named(name: Any) -> str | None:
+    """The role that is written in other capitals, or that other tools name so."""
+    return _ROLES_BY_NAME.get(name.strip().lower()) if isinstance(name, str) else None
+
+
 def _check_role(role: Any, pointer: str, index: int) -> Iterator[Fault]:
     if role not in ROLES:
-        hint = ROLE_HINTS.get(role) if isinstance(role, str) else None
-        fix = f"Write {hint!r}." if hint else f"Use one of {', '.join(ROLES)}."
+        fix = f"Use one of {', '.join(ROLES)}."
+        if known := role_named(role):
+            fix = f"Write {known!r}."
+        elif isinstance(role, str) and len(role) <= _LONGEST_NAME and (likely := _role_like(role)):
+            fix = f"Did you mean {likely!r}? {fix}"
         yield Fault("unknown_role", pointer, f"The role {brief(role)} is not known.", fix)
     elif role == "system" and index > 0:
         fix = "Move the system message to the front, or fold it into a user message."
         yield Fault("misplaced_system", pointer, "A system message must be the first message.", fix)
+
+
+# Whoever misspells a role does so on every line.
+@lru_cache(maxsize=256)
+def _role_like(name: str) -> str | None:
+    close = get_close_matches(name.strip().lower(), _ROLES_BY_NAME, n=1, cutoff=0.75)
+    return _ROLES_BY_NAME[close[0]] if close else None
 
 
 def _check_weight(message: dict[str, Any], pointer: str) -> Iterator[Fault]:

@@ -21,6 +21,8 @@ Reader = Callable[[bytes], PlainRow | None]
 # Escapes of control characters, and of the quote, which makes the quotes of a line impossible to count.
 _ODD_ESCAPE = re.compile(rb"\\u00(?:0[0-8bBcCeEfF]|1|22)")
 _REFUSALS = (msgspec.MsgspecError, ValueError)
+# Conversations of more messages are seldom of a shape that was seen before, and theirs would take much memory.
+_MESSAGES_REMEMBERED = 64
 # The shortest key that may occur twice in a conversation, with an empty value.
 _REPEATED_IN_MESSAGE = len('"content":"",')
 
@@ -60,7 +62,8 @@ def _conversations(decode: Callable[[bytes], Any], own_keys: tuple[str, ...]) ->
             return None
         messages = row.messages
         contents = [message.content for message in messages]
-        shape = _shape(tuple([message.role for message in messages]))
+        roles = tuple([message.role for message in messages])
+        shape = _remembered_shape(roles) if len(roles) <= _MESSAGES_REMEMBERED else _shape(roles)
         if shape is None:
             return None
         for index in shape[0]:
@@ -84,7 +87,6 @@ def _own_quotes(row: Any, own_keys: tuple[str, ...]) -> int:
     return sum([2 + quotes(getattr(row, f"own_{own_keys.index(key)}")) for key in own_keys_of(row, own_keys)])
 
 
-@lru_cache(maxsize=4096)
 def _shape(roles: tuple[str, ...]) -> tuple[tuple[int, ...], int] | None:
     """Where the replies are, and what a line with empty texts and a key twice has at least; None if roles are wrong."""
     replies = tuple(index for index, role in enumerate(roles) if role == "assistant")
@@ -92,6 +94,9 @@ def _shape(roles: tuple[str, ...]) -> tuple[tuple[int, ...], int] | None:
         return None
     spelling = {"messages": [{"role": role, "content": ""} for role in roles]}
     return replies, len(msgspec.json.encode(spelling)) + _REPEATED_IN_MESSAGE
+
+
+_remembered_shape = lru_cache(maxsize=4096)(_shape)
 
 
 def _columns(decode: Callable[[bytes], Any], form: str, own_keys: tuple[str, ...]) -> Reader:

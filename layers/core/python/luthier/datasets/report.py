@@ -5,11 +5,12 @@ Memory stays small whatever the file: one line, the kept findings, and a hash pe
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from luthier.datasets.cautions import cautions, secrets
 from luthier.datasets.findings import WARNINGS, BadRow, Fault, Finding
+from luthier.datasets.formats import mixed_formats
 from luthier.datasets.identities import identity
 from luthier.datasets.lines import MAX_LINE_BYTES, LineCutter
 from luthier.datasets.plain_rows import Reader, can_be_own_key, own_keys_of, reader
@@ -25,9 +26,6 @@ BYTES_PER_TOKEN = 4
 # What a chat template adds around each text.
 TOKENS_PER_TEXT = 4
 
-# From a row to (tokens, trained tokens, tokens cut off), the first two within the longest sequence. Raises Fault for a
-# row that its template refuses.
-TokenCounter = Callable[[Row], tuple[int, int, int]]
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # After so many rows that are not plain, one after the other, no further one is expected.
 _PATIENCE = 64
@@ -37,11 +35,10 @@ class Report:
     """Feed it the file in chunks of any size, then close it.
 
     method: one of FORMATS_OF_METHOD, whose columns the rows must have; against: the hashes of the training file, for
-    one that must not repeat it; count_tokens: counts exactly, where a tokenizer is at hand.
+    one that must not repeat it.
 
     rows: lines that can be trained on; bad_lines: lines with an error; counts: exact number of findings per code;
-    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates unless there is
-    a `count_tokens`, and only then trained_tokens, truncated_rows and truncated_tokens are counted; ignored_keys:
+    findings: at most KEPT_PER_CODE of each code, in file order; tokens, longest_row_tokens: estimates; ignored_keys:
     keys beside the format's, with the number of rows that have them; bytes, sha256 (hex): of the file as it came;
     hashes: of its rows.
     """
@@ -50,18 +47,16 @@ class Report:
         self,
         method: str | None = None,
         against: RowHashes | None = None,
-        count_tokens: TokenCounter | None = None,
         hashes: RowHashes | None = None,
     ) -> None:
         self.format: str | None = None
         self.bytes = self.lines = self.blank_lines = self.rows = 0
         self.bad_lines = self.characters = self.tokens = self.longest_row_tokens = 0
-        self.trained_tokens = self.truncated_rows = self.truncated_tokens = 0
         self.counts: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.ignored_keys: Counter[str] = Counter()
         self.hashes = RowHashes() if hashes is None else hashes
-        self._method, self._against, self._count_tokens = method, against, count_tokens
+        self._method, self._against = method, against
         self._digest = hashlib.sha256()
         self._cutter = LineCutter()
         self._read: Reader | None = None
@@ -100,11 +95,11 @@ class Report:
         for block, length in self._cutter.close():
             self._block(block, length)
         if not self.lines - self.blank_lines:
-            self._add(Fault("empty_file", "", "The file has no rows.", "Write one JSON object per line."), line=0)
+            self.add(Fault("empty_file", "", "The file has no rows.", "Write one JSON object per line."), 0)
         if len(self._labels) == 1:
             label = str(*self._labels).lower()
             text = f"Every row has the label {label}; the method learns from the difference to the other."
-            self._add(Fault("one_label", "", text, "Add rows with the other label."), line=0)
+            self.add(Fault("one_label", "", text, "Add rows with the other label."), 0)
         return self
 
     def _block(self, block: bytes, length: int) -> None:
@@ -163,14 +158,12 @@ class Report:
             except BadRow as bad:
                 self.bad_lines += 1
                 self._keep(bad.findings)
-            except Fault as fault:
-                self._refuse([fault])
             self._hurry()
 
     def _hurry(self) -> None:
         """Read plain rows fast once the format is known, as long as the file has them."""
         self._patience -= 1
-        if self._patience < 0 or self._count_tokens:
+        if self._patience < 0:
             self._read = None
         elif self._read is None and self.format:
             self._own_keys = tuple(filter(can_be_own_key, self.ignored_keys))
@@ -179,34 +172,19 @@ class Report:
 
     def _row(self, row: Row) -> None:
         if self.format and row.format != self.format:
-            message = f"The row has the format {row.format}, the file began with {self.format}."
-            fix = f"Rewrite the row as {self.format}, or put it into a file of its own."
-            self._refuse([Fault("mixed_formats", "", message, fix)])
+            self._refuse([mixed_formats(row.format, self.format)])
             return
         self.format = row.format
         texts = row.texts
-        if self._count_tokens:
-            tokens, trained, truncated = self._count_tokens(row)
-            self._note_tokens(trained, truncated)
-        else:
-            size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
-            tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
+        size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+        tokens = -(-size // BYTES_PER_TOKEN) + TOKENS_PER_TEXT * len(texts)
         self._count(1, sum(map(len, texts)), tokens, tokens)
         self._note_repetition(identity(row), self.lines)
         self._note_ignored(row.ignored_keys)
         if row.format == "unpaired":
             self._labels.add(row.fields["label"])
         for fault in (*cautions(row), *secrets(row)):
-            self._add(fault)
-
-    def _note_tokens(self, trained: int, truncated: int) -> None:
-        """Count what is trained on and what is cut off. Raises Fault when nothing is left to train on."""
-        self.truncated_rows += truncated > 0
-        self.truncated_tokens += truncated
-        self.trained_tokens += trained
-        if not trained:
-            text = "No token of the row is trained on, within the longest sequence."
-            raise Fault("no_trained_token", "", text, "Shorten what comes before the reply, or drop the line.")
+            self.add(fault, self.lines)
 
     def _count(self, rows: int, characters: int, tokens: int, longest: int) -> None:
         self.rows += rows
@@ -216,10 +194,10 @@ class Report:
 
     def _note_repetition(self, row_hash: int, line: int) -> None:
         if first := self.hashes.add(row_hash, line):
-            self._add(Fault("duplicate_row", "", f"The row repeats line {first}.", "Drop one of the two."), line)
+            self.add(Fault("duplicate_row", "", f"The row repeats line {first}.", "Drop one of the two."), line)
         if self._against is not None and (first := self._against.line_of(row_hash)):
             text = f"The row is also line {first} of the training file: what it measures was learned by heart."
-            self._add(Fault("overlap", "", text, "Drop the row from one of the two files."), line)
+            self.add(Fault("overlap", "", text, "Drop the row from one of the two files."), line)
 
     def _note_ignored(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -228,13 +206,14 @@ class Report:
             if len(self.ignored_keys) < MAX_IGNORED_KEYS or name in self.ignored_keys:
                 self.ignored_keys[name] += 1
 
+    def add(self, fault: Fault, line: int) -> None:
+        """Note what else was found, by somebody who reads the same file."""
+        self._keep([fault.at(line)])
+
     def _refuse(self, faults: list[Fault]) -> None:
         self.bad_lines += 1
         for fault in faults:
-            self._add(fault)
-
-    def _add(self, fault: Fault, line: int | None = None) -> None:
-        self._keep([fault.at(self.lines if line is None else line)])
+            self.add(fault, self.lines)
 
     def _keep(self, findings: list[Finding]) -> None:
         for finding in findings:
@@ -243,14 +222,9 @@ class Report:
                 self.findings.append(finding)
 
 
-def examine(
-    chunks: Iterable[bytes],
-    method: str | None = None,
-    against: RowHashes | None = None,
-    count_tokens: TokenCounter | None = None,
-) -> Report:
+def examine(chunks: Iterable[bytes], method: str | None = None, against: RowHashes | None = None) -> Report:
     """The report over a whole file: an open binary file, an S3 body's chunks, or a list of byte strings."""
-    report = Report(method, against, count_tokens)
+    report = Report(method, against)
     for chunk in chunks:
         report.feed(chunk)
     return report.close()

@@ -73,8 +73,9 @@ class RowHashes:
             self._add_to_table(row_hash, line)
 
     def _make(self, slots: int) -> None:
-        self._keys = array("Q", bytes(8 * slots))
-        self._lines = array("I", bytes(4 * slots))
+        # Not from `bytes`, which would be as large and live as long as the array is made.
+        self._keys = array("Q", [0]) * slots
+        self._lines = array("I", [0]) * slots
         self._mask = slots - 1
         self._most = slots * 2 // 3
 
