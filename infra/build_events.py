@@ -20,8 +20,8 @@ event. It is published on the stack's event bus and delivered to webhooks, each 
 
 `POST /v1/webhooks {"url", "events"}` answers with the secret, once; `POST /v1/webhook_endpoints` does the same for
 OpenAI's clients. `POST /v1/webhooks/{id}/test` sends an example, `…/deliveries` shows each request with its answer, the
-time it took and the next attempt, `…/replay` sends again what was sent since a time, `…/rotate-secret` keeps the old
-secret valid for a day.
+time it took and the next attempt, `…/replay` sends again what was sent since a time (500 at once; go on with `after`
+set to the answer's `lastId` until it is `complete`), `…/rotate-secret` keeps the old secret valid for a day.
 
 The `webhookUrl` of single jobs belongs to the endpoint `callbacks`, which has the log of them all and the secret that
 signs them: `POST /v1/webhooks/callbacks/rotate-secret` shows it. Such a URL hears of

@@ -101,5 +101,7 @@ def replay_webhook_delivery(webhook_id: str, delivery_id: str) -> schema.Webhook
 
 @app.post(f"{WEBHOOK}/replay", security=WRITE, summary="Send everything since a time again")
 def replay_webhook(webhook_id: str, body: schema.ReplayWebhook) -> schema.WebhooksReplayed:
-    replayed = wiring.webhooks().replay_since(app.principal, webhook_id, since=body.since, states=tuple(body.statuses))
+    replayed = wiring.webhooks().replay_since(
+        app.principal, webhook_id, since=body.since, after=body.after, states=body.statuses
+    )
     return schema.WebhooksReplayed.of(replayed)

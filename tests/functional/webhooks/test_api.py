@@ -126,10 +126,12 @@ def test_one_delivery_or_all_since_a_time_are_replayed(api: Gateway) -> None:
         work(api)
         assert [one.headers["webhook-id"] for one in receiver.received].count(told[0].id) == 2
         since = {"since": "2026-01-01T00:00:00Z"}
-        assert api.post(f"{path}/replay", since).json() == {"replayed": 3, "complete": True}
-        assert api.post(f"{path}/replay", since).json() == {"replayed": 0, "complete": True}
+        everything = {"complete": True, "lastId": None}
+        assert api.post(f"{path}/replay", since).json() == {"replayed": 3} | everything
+        assert api.post(f"{path}/replay", since).json() == {"replayed": 0} | everything
         work(api)
         assert len(receiver.received) == 7
+        assert api.post(f"{path}/replay", since | {"after": told[1].id}).json()["replayed"] == 1
         assert api.post(f"{path}/replay", since | {"statuses": ["exhausted"]}).json()["replayed"] == 0
         assert api.post(f"{path}/replay", {"since": "2027-01-01T00:00:00Z"}).json()["replayed"] == 0
         assert api.post(f"{path}/replay", {"since": "yesterday"}).json()["error"]["details"]["param"] == "since"

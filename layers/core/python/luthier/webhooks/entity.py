@@ -198,7 +198,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Replayed:
-    """How many deliveries are sent again; `complete` is False where there were more than one call takes."""
+    """How many deliveries are sent again; `last_id`: where the next call goes on, None when there is nothing left."""
 
     count: int
-    complete: bool
+    last_id: str | None

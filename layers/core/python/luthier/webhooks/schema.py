@@ -50,6 +50,12 @@ class ReplayWebhook(CamelRequest):
     statuses: list[Literal["delivered", "exhausted", "cancelled"]] = Field(
         default=[], description="Only deliveries that ended so; all by default."
     )
+    after: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=LONGEST_NAME,
+        description="Go on from here: the `lastId` of the call before.",
+    )
 
 
 class Webhook(CamelAnswer):
@@ -206,14 +212,15 @@ class WebhookTested(CamelAnswer):
 
 
 class WebhooksReplayed(CamelAnswer):
-    """`complete` is false where one call could not take them all; send it again with statuses that are left."""
+    """`complete` is false where one call could not take them all: call again with `after` set to `lastId`."""
 
     replayed: int
     complete: bool
+    last_id: str | None
 
     @classmethod
     def of(cls, replayed: Replayed) -> Self:
-        return cls(replayed=replayed.count, complete=replayed.complete)
+        return cls(replayed=replayed.count, complete=replayed.last_id is None, last_id=replayed.last_id)
 
 
 class CreateWebhookEndpoint(Request):

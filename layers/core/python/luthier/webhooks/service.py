@@ -32,8 +32,8 @@ from luthier.webhooks.store import WebhookStore
 
 MOST_ENDPOINTS = 20
 LONGEST_OVERLAP = timedelta(days=7)
-# Deliveries that one call sends again at most.
-MOST_REPLAYED = 500
+# Deliveries that one call sends again, and looks at, at most: API Gateway gives up after 29 s.
+MOST_REPLAYED, MOST_LOOKED_AT = 500, 5_000
 _TRIES = 5
 
 
@@ -176,22 +176,31 @@ class WebhookService:
         return self._again(self.delivery(principal, endpoint_id, delivery_id))
 
     def replay_since(
-        self, principal: Principal, endpoint_id: str, *, since: str, states: tuple[str, ...] = ()
+        self,
+        principal: Principal,
+        endpoint_id: str,
+        *,
+        since: str,
+        after: str | None = None,
+        states: Container[str] = (),
     ) -> Replayed:
-        """Send every ended delivery again whose event happened at or after `since`; `states` narrows them."""
+        """Send ended deliveries again whose event happened at or after `since`, newest first; `states` narrows them.
+
+        after: `last_id` of the call before. Calls that follow each other so look at every delivery once.
+        """
         start = _moment(since)
         endpoint = self._ready(principal, endpoint_id)
-        count = 0
-        for delivery in self._store.newest(principal.organization_id, endpoint.id):
+        count, last_id = 0, after
+        for looked_at, delivery in enumerate(self._store.newest(principal.organization_id, endpoint.id, after=after)):
             if clock.parse(delivery.event_at) < start:
                 break
-            if delivery.state == PENDING or (states and delivery.state not in states):
-                continue
-            if count == MOST_REPLAYED:
-                return Replayed(count, complete=False)
-            self._again(delivery)
-            count += 1
-        return Replayed(count, complete=True)
+            if count == MOST_REPLAYED or looked_at == MOST_LOOKED_AT:
+                return Replayed(count, last_id)
+            last_id = delivery.event_id
+            if delivery.state != PENDING and (not states or delivery.state in states):
+                self._again(delivery)
+                count += 1
+        return Replayed(count, None)
 
     def _again(self, delivery: Delivery) -> Delivery:
         if delivery.state == PENDING:
