@@ -168,7 +168,7 @@ class Platform:
         machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
         endpoints = Endpoints(self.sagemaker, invoker, SETTINGS)
         self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, endpoints, self.clock)
-        self.deployment_pipeline = DeploymentPipeline(deployment_store, endpoints, machine, self.clock)
+        self.deployment_pipeline = DeploymentPipeline(deployment_store, self.job_store, endpoints, machine, self.clock)
         self.inference = InferenceService(self.deployments, invoker, self.usage)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)

@@ -72,6 +72,21 @@ def test_a_fact_that_the_bus_took_only_in_part_is_published_again() -> None:
     assert Publisher(HalfRefusing(), "luthier").publish([write(made, "t")["Put"]["Item"]]) == [0]
 
 
+def test_the_webhook_url_that_lies_beside_an_event_is_not_published() -> None:
+    published: list = []
+
+    class Bus:
+        def put_events(self, Entries: list) -> dict:
+            published.extend(Entries)
+            return {"Entries": [{} for _ in Entries]}
+
+    made = event("training.failed", "o", "2026-01-01T00:00:00Z", {"jobId": "ftjob_1"})
+    row = write(made, "luthier", "https://app.example.com/hook?token=secret")["Put"]["Item"]
+    assert Publisher(Bus(), "luthier").publish([row]) == []
+    assert len(published) == 2
+    assert "example.com" not in str(published)
+
+
 def test_an_event_waits_a_week_in_the_outbox() -> None:
     item = table.decode(write(event("training.failed", "o", "2026-01-01T00:00:00Z", {}), "t")["Put"]["Item"])
     assert item["ttl"] == 1767225600 + 7 * 24 * 3600

@@ -9,6 +9,7 @@ from standardwebhooks import Webhook
 
 from luthier import clock
 from luthier.client.webhooks import verify
+from luthier.jobs.entity import Job
 from luthier.webhooks import signing
 from luthier.webhooks.entity import CALLBACKS, SCHEDULE
 from tests.factories import principal
@@ -85,12 +86,15 @@ def test_the_four_events_of_the_page_have_the_pages_fields(name: str, world: Wor
     assert set(data) == {"jobId", "baseModel", "artifact"} | extra
 
 
-def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiver: Receiver) -> None:
+def heard_at(world: World, url: str) -> Job:
+    """A job with a `webhookUrl` on this machine, which the check of the API would not take."""
     created = world.platform.job(A)
-    store = world.platform.job_store
-    # Written past the check of the API, which would not take a receiver on this machine.
-    store.save(created, created.note(created.updated_at, webhook_url=receiver.url("/mine")))
-    job = world.platform.complete(world.platform.launch(store.get("org_a", created.id) or created))
+    world.platform.job_store.save(created, created.note(created.updated_at, webhook_url=url))
+    return world.platform.fresh(created)
+
+
+def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiver: Receiver) -> None:
+    job = world.platform.complete(world.platform.launch(heard_at(world, receiver.url("/mine"))))
     other = world.platform.completed(A)
     world.publish()
     world.work()
@@ -103,6 +107,16 @@ def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiv
     signing.verify(secret, received.headers, received.body, now=stamp, tolerance=0)
     assert [one.state for one in world.deliveries(CALLBACKS)] == ["delivered"]
     assert CALLBACKS not in [endpoint.id for endpoint in world.service.list(A)]
+
+
+def test_a_jobs_webhook_url_hears_of_a_job_that_was_deleted_meanwhile(world: World, receiver: Receiver) -> None:
+    job = world.platform.complete(world.platform.launch(heard_at(world, receiver.url("/mine"))))
+    world.platform.deployed(A, job.result_model or "")
+    world.platform.jobs.delete(A, job.id)
+    world.publish()
+    world.work()
+    told = [json.loads(one.body)["event"] for one in receiver.received]
+    assert sorted(told) == ["model.deployed", "training.completed"]
 
 
 def test_the_tries_lie_as_far_apart_as_promised_over_27_hours(world: World, receiver: Receiver) -> None:

@@ -79,7 +79,7 @@ class Chain:
         store = WebhookStore(Mortal(platform.dynamodb, fate), SETTINGS.table)
         mail = DeliveryQueues(Mortal(queues, fate), quick=QUICK, slow=SLOW, dead=DEAD)
         self.publisher = Publisher(Mortal(self.bus, fate), "luthier")
-        self.fan_out = FanOut(store, platform.job_store, mail, clock)
+        self.fan_out = FanOut(store, mail, clock)
         self.courier = Courier(store, mail, sender, clock)
 
     def publish(self, image: dict[str, Any]) -> None:

@@ -12,12 +12,16 @@ KEPT_SECONDS = 7 * 24 * 3600
 _BATCH = 10  # PutEvents takes at most ten entries
 
 
-def write(event: Event, table_name: str) -> dict[str, Any]:
-    """The write that puts an event into the outbox, to be part of the change's transaction."""
+def write(event: Event, table_name: str, callback_url: str | None = None) -> dict[str, Any]:
+    """The write that puts an event into the outbox, to be part of the change's transaction.
+
+    callback_url: the `webhookUrl` that hears of it too. It stays in the table, because others may read the bus, and it
+    lies here, because its job may be deleted before anybody is told.
+    """
     item = (
         table.key(event.organization_id, table.event(event.id))
         | asdict(event)
-        | {"ttl": clock.epoch(event.created_at) + KEPT_SECONDS}
+        | {"callback_url": callback_url, "ttl": clock.epoch(event.created_at) + KEPT_SECONDS}
     )
     return {"Put": {"TableName": table_name, "Item": table.encode(item)}}
 

@@ -74,6 +74,11 @@ class WebhookStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             return  # deleted meanwhile
 
+    def callback_url(self, event: Event) -> str | None:
+        """The `webhookUrl` of the job that an event is about, as the outbox has kept it."""
+        item = self._read(event.organization_id, table.event(event.id))
+        return item.get("callback_url") if item else None
+
     def announce(self, delivery: Delivery) -> bool:
         """Write a new delivery; False when it is there already."""
         try:
