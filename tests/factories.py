@@ -43,7 +43,7 @@ from luthier.settings import Settings
 from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
 from luthier.webhooks.address import Destinations
-from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time
+from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time, with_dynamodbs_key_sizes
 
 SETTINGS = Settings(
     table="luthier",
@@ -117,7 +117,8 @@ class Platform:
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings, self.clock = settings, Clock()
-        self.dynamodb, self.s3 = one_call_at_a_time(boto3.client("dynamodb")), boto3.client("s3")
+        self.dynamodb = with_dynamodbs_key_sizes(one_call_at_a_time(boto3.client("dynamodb")))
+        self.s3 = boto3.client("s3")
         self.logs = boto3.client("logs")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
         table.create(self.dynamodb, SETTINGS.table)

@@ -295,8 +295,9 @@ def decode_ids(app: Surface, following: Next) -> Response:
     """Ids of the path as they are, whether the client or the gateway percent-encoded them or not."""
     ids = {name: unquote(value) for name, value in app.context["_route_args"].items()}
     for value in ids.values():
-        if len(value) > LONGEST_NAME:
-            raise NotFound(f"No id is longer than {LONGEST_NAME} characters.", remedy="Check the path.")
+        # In bytes: two ids of a path may make one key of the table.
+        if len(value.encode()) > LONGEST_NAME:
+            raise NotFound(f"No id is longer than {LONGEST_NAME} bytes.", remedy="Check the path.")
     app.append_context(_route_args=ids)
     return following(app)
 

@@ -84,15 +84,15 @@ def test_bad_lines_of_a_foreign_object_are_named_and_stay_readable_as_a_report(w
 class Denying:
     """S3 that denies everything in one bucket, as it does until the owner's policy allows it."""
 
-    def __init__(self, s3: Any, bucket: str) -> None:
-        self._s3, self._bucket = s3, bucket
+    def __init__(self, s3: Any, bucket: str, status: int = 403) -> None:
+        self._s3, self._bucket, self._status = s3, bucket, status
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._s3, name)
 
     def head_object(self, **request: Any) -> Any:
         if request["Bucket"] == self._bucket:
-            answer = {"Error": {"Code": "403", "Message": "Forbidden"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            answer = {"Error": {"Code": str(self._status)}, "ResponseMetadata": {"HTTPStatusCode": self._status}}
             raise ClientError(answer, "HeadObject")
         return self._s3.head_object(**request)
 
@@ -105,6 +105,17 @@ def test_a_denied_object_prints_the_policy_to_add(world: World, theirs: str) -> 
     assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
     assert statement["Resource"] == [f"arn:aws:s3:::{theirs}", f"arn:aws:s3:::{theirs}/*"]
     assert "s3:GetObject" in statement["Action"]
+
+
+def test_an_object_that_s3_will_not_give_is_the_clients_to_correct(world: World, theirs: str) -> None:
+    datasets = service(world, buckets=theirs, s3=Denying(world.s3, theirs, status=400))
+    refused = refusal(datasets, f"s3://{theirs}/encrypted with a key of its own.jsonl")
+    assert (refused.code, "S3 answers 400" in refused.message) == ("dataset_not_downloaded", True)
+
+
+@pytest.mark.parametrize("key", ["", "/", f"/{'k' * 1_025}"])
+def test_an_address_that_names_no_object_is_refused(world: World, theirs: str, key: str) -> None:
+    assert refusal(service(world, buckets=theirs), f"s3://{theirs}{key}").code == "dataset_not_found"
 
 
 def test_an_object_above_the_limit_is_not_copied(world: World, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:

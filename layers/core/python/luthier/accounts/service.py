@@ -24,7 +24,6 @@ TRUST_SECONDS = 30
 _TRUSTED_KEYS = 1_000
 # `last_used_at` is at most so much too old; writing it at every use would cost a write per request.
 _USE_NOTED_EVERY = timedelta(minutes=10)
-LONGEST_OVERLAP_SECONDS = 30 * 24 * 3600
 _TRIES = 5
 
 
@@ -64,7 +63,7 @@ class AccountService:
             organization_id=organization_id,
             user_id=user_id,
             name=name,
-            scopes=scopes,
+            scopes=tuple(dict.fromkeys(scopes)),
             expires_at=self._expiry(expires_at) if expires_at else None,
             requests_per_minute=requests_per_minute,
             concurrent_jobs=concurrent_jobs,

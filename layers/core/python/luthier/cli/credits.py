@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Credits (needs AWS credentials that may write the table).")
 
+_MOST_CENTS = 100_000_000_000
+
 
 @app.command()
 def grant(
     org: Organization,
-    cents: Annotated[int, typer.Option(help="Whole cents; a negative number takes credits back.")],
+    cents: Annotated[
+        int, typer.Option(min=-_MOST_CENTS, max=_MOST_CENTS, help="Whole cents; a negative number takes credits back.")
+    ],
     reason: Annotated[str, typer.Option(help="What the ledger says about it.")] = "granted by luthier credits grant",
     table: Table = TABLE,
     as_json: AsJson = False,

@@ -27,6 +27,7 @@ _COPY_SECONDS = 15
 _CONNECT_SECONDS = 5
 _REDIRECTS = 3
 _CHUNK = 1024 * 1024
+_LONGEST_KEY = 1_024  # bytes, by S3's own rule
 FALLBACK_NAME = "dataset.jsonl"
 
 
@@ -73,6 +74,8 @@ class ForeignSources:
         self, bucket: str, key: str, dataset: Dataset, content: DatasetContent, limit: int, param: str
     ) -> None:
         self._require_listed(bucket, param)
+        if not 0 < len(key.encode()) <= _LONGEST_KEY:
+            raise refusals.no_object_named(bucket, key, param)
         try:
             size = self._s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
             if size > limit:
@@ -84,6 +87,8 @@ class ForeignSources:
                 raise refusals.no_such_object(bucket, key, param) from error
             if status == 403:
                 raise refusals.access_denied(bucket, key, self._policy(bucket), param) from error
+            if 400 <= status < 500:
+                raise refusals.not_downloaded(f"s3://{bucket}/{key}", f"S3 answers {status}", param) from error
             raise
 
     def _require_listed(self, bucket: str, param: str) -> None:

@@ -283,7 +283,7 @@ class DatasetService:
     def _referred(self, organization_id: str, reference: str) -> Dataset | None:
         found = id_in(reference)
         # A URI names a place that Luthier does not read from; its last part may be another file here.
-        if not found and "://" not in reference and (name := name_in(reference)):
+        if not found and "://" not in reference and _good_name(name := name_in(reference)):
             found = self._store.newest_of_name(organization_id, name)
             if not found and not name.endswith(".jsonl"):
                 found = self._store.newest_of_name(organization_id, f"{name}.jsonl")
