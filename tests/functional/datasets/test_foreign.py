@@ -61,6 +61,14 @@ def test_a_bucket_that_nobody_listed_is_not_read(world: World, theirs: str, buck
     assert world.keys() == []
 
 
+def test_a_bucket_is_read_by_the_organizations_alone_that_it_is_listed_for(world: World, theirs: str) -> None:
+    address = f"s3://{theirs}/tickets/train 1.jsonl"
+    mine = service(world, buckets=f"{theirs}=org_other, {theirs} = {ACME.organization_id}")
+    assert mine.resolve(ACME, address, param="dataset").rows == 2
+    others = service(world, buckets=f"{theirs}=org_other")
+    assert refusal(others, address).message == refusal(service(world), address).message
+
+
 def test_our_own_buckets_are_never_read_even_when_listed(world: World) -> None:
     secret = world.upload()
     datasets = service(world, buckets=world.settings.data_bucket)
