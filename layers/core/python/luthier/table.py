@@ -9,7 +9,7 @@
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
-| event (outbox)  | <o>         | EVENT#<event>       |                |               |          |                |
+| event (outbox)  | <o>         | EVENT#<event>       |                |               |          | LIVE#EVENT     |
 | idempotency     | <o>         | IDEMPOTENCY#<route>#|                |               |          |                |
 | API key         | KEY#<sha256>| KEY                 |                |               |          |                |
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |

@@ -267,7 +267,7 @@ def inference() -> "InferenceService":
 def publisher() -> "Publisher":
     from luthier.events.outbox import Publisher
 
-    return Publisher(client("events"), settings().event_bus)
+    return Publisher(client("events"), settings().event_bus, client("dynamodb"), settings().table)
 
 
 @cache
