@@ -91,6 +91,7 @@ def restart_job(job_id: str, fromScratch: FromScratch = False, maxCost: MaxCost 
     return schema.JobChanged.of(job, "Fine-tuning job restarted successfully")
 
 
+# The page asks for fine-tuning:write here. models:write, for any model by name, is the training_models surface's.
 @app.post(f"{JOB}/deploy", security=WRITE, summary="Deploy the model of a completed job")
 def deploy_job(job_id: str) -> schema.JobDeployed:
     return schema.JobDeployed.of(job_id, wiring.deployments().deploy_job(app.principal, job_id))
