@@ -121,6 +121,11 @@ def test_a_job_too_many_is_refused_until_one_ends(platform: Platform) -> None:
     assert platform.job(who).status == "queued"
 
 
+def test_a_key_that_may_start_no_job_starts_none(platform: Platform) -> None:
+    with pytest.raises(RateLimited):
+        platform.job(principal(limits=replace(UNLIMITED, key_concurrent_jobs=0)))
+
+
 def test_the_jobs_of_all_keys_count_for_the_organization(platform: Platform) -> None:
     limits = replace(UNLIMITED, organization_concurrent_jobs=1)
     platform.job(principal(user_id="a", limits=limits))
