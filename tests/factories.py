@@ -128,7 +128,7 @@ class Platform:
 
     def _wire(self, settings: Settings) -> None:
         name = settings.table
-        self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, SETTINGS)
+        self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, settings)
         self.job_store = JobStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
         self.models = ModelService(ModelStore(self.dynamodb, name), self.clock)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from luthier import table
+from luthier.datasets.entity import Dataset
 from luthier.datasets.foreign import ForeignSources
 from luthier.datasets.service import MAX_BYTES, DatasetService
 from luthier.datasets.store import DatasetStore
@@ -36,9 +38,18 @@ def service(world: World, *, s3: Any = None, buckets: str = "", networks: str = 
     return DatasetService(store, world.s3, settings, lambda: NOW, foreign)
 
 
+def imported(datasets: DatasetService, reference: str) -> Dataset:
+    """The dataset that a request means, its copy stored as the request stores it."""
+    with datasets.importing() as imports:
+        dataset = datasets.resolve(ACME, reference, param="dataset", imports=imports)
+        if imports:
+            table.transact(datasets._store._client, datasets.writes(imports))
+    return dataset
+
+
 def refusal(datasets: DatasetService, reference: str, kind: type[LuthierError] = InvalidRequest) -> Any:
     with pytest.raises(kind) as refused:
-        datasets.resolve(ACME, reference, param="dataset")
+        imported(datasets, reference)
     assert refused.value.param == "dataset"
     assert refused.value.remedy
     return refused.value
@@ -46,13 +57,13 @@ def refusal(datasets: DatasetService, reference: str, kind: type[LuthierError] =
 
 def test_an_object_of_a_listed_bucket_is_copied_checked_and_listed_as_a_file(world: World, theirs: str) -> None:
     datasets = service(world, buckets=f"other, {theirs}")
-    dataset = datasets.resolve(ACME, f"s3://{theirs}/tickets/train 1.jsonl", param="dataset")
+    dataset = imported(datasets, f"s3://{theirs}/tickets/train 1.jsonl")
     assert (dataset.filename, dataset.rows, dataset.status) == ("train 1.jsonl", 2, "processed")
     assert datasets.content(ACME, dataset.id).body == GOOD
     assert dataset.bytes == len(GOOD)
     world.s3.delete_object(Bucket=theirs, Key="tickets/train 1.jsonl")
-    assert datasets.resolve(ACME, dataset.id, param="dataset") == dataset
-    assert datasets.resolve(ACME, "train 1.jsonl", param="dataset") == dataset
+    assert imported(datasets, dataset.id) == dataset
+    assert imported(datasets, "train 1.jsonl") == dataset
 
 
 @pytest.mark.parametrize("buckets", ["", "another", "."])
@@ -64,7 +75,7 @@ def test_a_bucket_that_nobody_listed_is_not_read(world: World, theirs: str, buck
 def test_a_bucket_is_read_by_the_organizations_alone_that_it_is_listed_for(world: World, theirs: str) -> None:
     address = f"s3://{theirs}/tickets/train 1.jsonl"
     mine = service(world, buckets=f"{theirs}=org_other, {theirs} = {ACME.organization_id}")
-    assert mine.resolve(ACME, address, param="dataset").rows == 2
+    assert imported(mine, address).rows == 2
     others = service(world, buckets=f"{theirs}=org_other")
     assert refusal(others, address).message == refusal(service(world), address).message
 
@@ -182,17 +193,17 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def test_a_file_behind_a_url_is_copied_and_checked(world: World, origin: str) -> None:
-    dataset = service(world, networks=LOOPBACK).resolve(ACME, f"{origin}/data/good.jsonl?token=s", param="dataset")
+    dataset = imported(service(world, networks=LOOPBACK), f"{origin}/data/good.jsonl?token=s")
     assert (dataset.filename, dataset.rows) == ("good.jsonl", 2)
 
 
 def test_a_url_without_a_name_gets_one(world: World, origin: str) -> None:
-    assert service(world, networks=LOOPBACK).resolve(ACME, f"{origin}/", param="dataset").filename == "dataset.jsonl"
+    assert imported(service(world, networks=LOOPBACK), f"{origin}/").filename == "dataset.jsonl"
 
 
 def test_a_redirect_is_followed_to_an_address_that_is_checked_too(world: World, origin: str) -> None:
     datasets = service(world, networks=LOOPBACK)
-    assert datasets.resolve(ACME, f"{origin}/to?/good.jsonl", param="dataset").rows == 2
+    assert imported(datasets, f"{origin}/to?/good.jsonl").rows == 2
     refused = refusal(datasets, f"{origin}/to?https://169.254.169.254/latest/meta-data")
     assert refused.code == "address_refused"
     assert refusal(datasets, f"{origin}/to?http://10.0.0.1/x").code == "address_refused"
