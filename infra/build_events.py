@@ -46,7 +46,8 @@ or, OpenAI's events, with `client.webhooks.unwrap`. An example receiver to start
   slow for an hour; nobody waits for anybody else's receiver.
 - Anything else is tried again: __TRIES__ tries in all, __WAITS__ apart.
   Then `webhook.delivery_exhausted` is reported, and the delivery waits to be replayed. Redirects are not followed.
-- An endpoint whose tries have all failed for five days is disabled and reported by `webhook.disabled`.
+- An endpoint whose tries have all failed for five days, and on five days at least, is disabled and reported by
+  `webhook.disabled`.
 - URLs are `https://` and lead to public addresses, which is checked at every connection. An operator can open others:
   `cdk deploy -c webhook_private_networks=10.0.0.0/8`.
 

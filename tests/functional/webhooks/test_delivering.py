@@ -216,6 +216,34 @@ def test_one_success_starts_the_five_days_anew(world: World, receiver: Receiver)
     assert world.fresh(endpoint).status == "enabled"
 
 
+def test_a_quiet_endpoint_is_not_disabled_for_a_failure_a_week_after_another(world: World, receiver: Receiver) -> None:
+    receiver.answer = lambda received: answering(500)
+    endpoint = world.endpoint(receiver.url())
+    world.publish(fact())
+    for _ in range(40):
+        world.wait(hours=1)
+    world.wait(days=7)
+    receiver.received.clear()
+    world.publish(fact())
+    world.work()
+    assert world.fresh(endpoint).status == "enabled"
+    receiver.answer = lambda received: OK
+    world.wait(seconds=5)
+    assert [one.state for one in world.deliveries(endpoint)] == ["delivered", "exhausted"]
+    assert world.fresh(endpoint).failed_days == []
+
+
+def test_a_new_url_and_an_enabled_endpoint_have_not_failed_yet(world: World, receiver: Receiver) -> None:
+    receiver.answer = lambda received: answering(500)
+    endpoint = world.endpoint(receiver.url("/old"))
+    world.publish(fact())
+    world.work()
+    assert world.fresh(endpoint).failing_since
+    assert world.service.update(A, endpoint.id, name="n").failing_since
+    moved = world.service.update(A, endpoint.id, url=receiver.url("/new"))
+    assert (moved.failing_since, moved.failed_days) == (None, [])
+
+
 def test_a_receiver_that_hangs_moves_to_the_slow_lane_and_delays_nobody(world: World, receiver: Receiver) -> None:
     receiver.answer = lambda received: None
     with Receiver().running() as healthy:

@@ -125,7 +125,7 @@ class Courier:
     def _succeed(self, errand: _Errand, attempt: Attempt) -> None:
         self._store.save(errand.delivery, errand.delivery.after(attempt, self._now()), travelling=False)
         if errand.endpoint.failing_since:
-            self._store.note(errand.endpoint, failing_since=None)
+            self._store.note(errand.endpoint, failing_since=None, failed_days=[])
 
     def _fail(self, errand: _Errand, attempt: Attempt) -> None:
         new = errand.delivery.after(attempt, self._now())
@@ -147,13 +147,14 @@ class Courier:
             self._queues.send([message_of(new, slow=False)], delay=max(delay, 0))
 
     def _judge(self, endpoint: Endpoint) -> None:
-        """After a failure: note the first one, and disable who has taken nothing for too long."""
+        """After a failure: note the first one of a day, and disable who has taken nothing for too long."""
         now = self._now()
         if endpoint.id == CALLBACKS:
             return
-        if endpoint.failing_since is None:
-            self._store.note(endpoint, failing_since=clock.iso(now))
-        elif endpoint.failed_too_long(now):
+        failed = endpoint.failed(now)
+        if failed is not endpoint:
+            self._store.note(endpoint, failing_since=failed.failing_since, failed_days=failed.failed_days)
+        if failed.failed_too_long(now):
             reason = f"Every try since {endpoint.failing_since} has failed."
             facts = {"webhookId": endpoint.id, "url": endpoint.url, "failingSince": endpoint.failing_since}
             told = event("webhook.disabled", endpoint.organization_id, clock.iso(now), facts)

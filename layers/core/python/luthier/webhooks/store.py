@@ -60,7 +60,7 @@ class WebhookStore:
         key = table.encode(table.key(endpoint.organization_id, table.webhook(endpoint.id)))
         self._client.delete_item(TableName=self._table, Key=key)
 
-    def note(self, endpoint: Endpoint, **health: str | None) -> None:
+    def note(self, endpoint: Endpoint, **health: Any) -> None:
         """Write facts about an endpoint's health, which people's changes neither see nor wait for."""
         sets = ", ".join(f"{name} = :{name}" for name in health)
         try:
