@@ -141,7 +141,7 @@ def test_the_tries_lie_as_far_apart_as_promised_over_27_hours(world: World, rece
 
 def test_a_delivery_that_was_given_up_is_reported_and_kept_for_a_person(world: World, receiver: Receiver) -> None:
     receiver.answer = lambda received: answering(503)
-    endpoint = world.endpoint(receiver.url(), "training.completed")
+    endpoint = world.endpoint(receiver.url("/services/T0/secret?token=secret"), "training.completed")
     told = fact()
     world.publish(told)
     world.work()
@@ -152,7 +152,7 @@ def test_a_delivery_that_was_given_up_is_reported_and_kept_for_a_person(world: W
     (reported,) = [event for event in world.outbox() if event.type == "webhook.delivery_exhausted"]
     assert reported.data == {
         "webhookId": endpoint.id,
-        "url": receiver.url(),
+        "url": receiver.url(""),
         "deliveryId": told.id,
         "event": "training.completed",
         "tries": 8,
@@ -185,7 +185,7 @@ def test_a_receiver_that_answers_500_for_an_hour_gets_everything_afterwards(worl
 
 def test_an_endpoint_that_fails_for_five_days_is_disabled_and_says_so(world: World, receiver: Receiver) -> None:
     receiver.answer = lambda received: answering(500)
-    endpoint = world.endpoint(receiver.url())
+    endpoint = world.endpoint(receiver.url("/services/T0/secret?token=secret"))
     for _ in range(6):
         world.publish(fact())
         world.work()
@@ -196,7 +196,7 @@ def test_an_endpoint_that_fails_for_five_days_is_disabled_and_says_so(world: Wor
     (told,) = [event for event in world.outbox() if event.type == "webhook.disabled"]
     assert told.data == {
         "webhookId": endpoint.id,
-        "url": receiver.url(),
+        "url": receiver.url(""),
         "failingSince": "2026-01-01T00:00:00Z",
     }
     tried = len(receiver.received)
