@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from luthier.errors import Unprocessable
 from luthier.webhooks import service
 from luthier.webhooks.entity import Endpoint, Replayed
 from tests.factories import principal
@@ -63,3 +64,14 @@ def test_a_call_that_finds_little_to_send_ends_before_the_gateway_does(
     monkeypatch.setattr(service, "MOST_LOOKED_AT", 5)
     found = parts(world, endpoint, states=("exhausted",))
     assert ([part.count for part in found], [part.last_id is None for part in found]) == ([0, 0], [False, True])
+
+
+def test_a_test_event_is_marked_as_one_and_sent_once(world: World, receiver: Receiver) -> None:
+    endpoint = world.endpoint(receiver.url())
+    tested, _ = world.service.test(A, endpoint.id, "training.completed")
+    assert [one.test for one in world.deliveries(endpoint)] == [True]
+    assert world.service.replay_since(A, endpoint.id, since=START).count == 0
+    with pytest.raises(Unprocessable, match="test event"):
+        world.service.replay(A, endpoint.id, tested.event_id)
+    world.work()
+    assert len(receiver.received) == 1

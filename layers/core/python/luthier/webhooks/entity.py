@@ -136,7 +136,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event for one endpoint. `tries` counts within the round, `url` is set where the endpoint has none."""
+    """One event for one endpoint. `tries` counts within the round, `url` is set where the endpoint has none.
+
+    test: the event is the catalogue's example, sent on request; nothing has happened.
+    """
 
     organization_id: str
     endpoint_id: str
@@ -152,6 +155,7 @@ class Delivery:
     finished_at: str | None = None
     reason: str | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    test: bool = False
     version: int = 1
 
     @classmethod
@@ -181,7 +185,7 @@ class Delivery:
     def tested(self, attempt: Attempt, now: datetime) -> "Delivery":
         """This delivery of a test event, which is sent once."""
         state = DELIVERED if attempt.succeeded else CANCELLED
-        return self._ended(state, now, attempt.verdict, tries=1, attempts=self._with(attempt))
+        return self._ended(state, now, attempt.verdict, tries=1, attempts=self._with(attempt), test=True)
 
     def impatient(self, attempt: Attempt) -> "Delivery":
         """This delivery once a short wait was cut off: the try goes on, with more patience."""

@@ -124,10 +124,11 @@ class DeliveryAttempt(CamelAnswer):
 
 
 class WebhookDelivery(CamelAnswer):
-    """One event for one endpoint. `id` is what the receiver sees as `webhook-id`."""
+    """One event for one endpoint. `id` is what the receiver sees as `webhook-id`; `test`: it was sent by the test."""
 
     id: str
     event: str
+    test: bool
     event_at: str
     status: Literal["pending", "delivered", "exhausted", "cancelled"]
     reason: str | None
@@ -141,6 +142,7 @@ class WebhookDelivery(CamelAnswer):
         return cls(
             id=delivery.event_id,
             event=delivery.event_type,
+            test=delivery.test,
             event_at=delivery.event_at,
             status=delivery.state,  # type: ignore[arg-type]
             reason=delivery.reason,

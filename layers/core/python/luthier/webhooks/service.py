@@ -173,7 +173,12 @@ class WebhookService:
     def replay(self, principal: Principal, endpoint_id: str, delivery_id: str) -> Delivery:
         """Send an ended delivery again, from its first try. One that is pending goes on as it is."""
         self._ready(principal, endpoint_id)
-        return self._again(self.delivery(principal, endpoint_id, delivery_id))
+        delivery = self.delivery(principal, endpoint_id, delivery_id)
+        if delivery.test:
+            raise Unprocessable(
+                f"{delivery_id} is a test event, which is sent once.", remedy="Send another test event."
+            )
+        return self._again(delivery)
 
     def replay_since(
         self,
@@ -197,7 +202,8 @@ class WebhookService:
             if count == MOST_REPLAYED or looked_at == MOST_LOOKED_AT:
                 return Replayed(count, last_id)
             last_id = delivery.event_id
-            if delivery.state != PENDING and (not states or delivery.state in states):
+            wanted = not states or delivery.state in states
+            if wanted and delivery.state != PENDING and not delivery.test:
                 self._again(delivery)
                 count += 1
         return Replayed(count, None)
