@@ -105,8 +105,8 @@ def test_every_surface_says_429_and_when_to_come_back(api: Gateway, method: str,
 
 
 def test_an_organization_can_have_limits_of_its_own(api: Gateway) -> None:
-    wiring.accounts().limit_organization(Organization("org_b", requests_per_minute=2))
     client = api.caller("admin", organization_id="org_b")
+    wiring.accounts().limit_organization(Organization("org_b", requests_per_minute=2))
     assert [client.get(JOBS).status for _ in range(3)][-1] == 429
 
 

@@ -80,8 +80,9 @@ def test_a_rotated_key_is_replaced_and_a_revoked_one_is_gone(platform: Platform)
 
 
 def test_an_organization_gets_limits_of_its_own_and_loses_them(platform: Platform) -> None:
-    run("organizations", "limit", "--requests-per-minute", "9")
     secret = issued()["key"]
+    said = run("organizations", "limit", "--requests-per-minute", "9", "--concurrent-jobs", "0").stdout
+    assert said.strip() == "acme: requests per minute 9, concurrent jobs 0"
     assert accounts(platform).authenticate(secret).limits.organization_requests_per_minute == 9
     run("organizations", "limit")
     assert accounts(platform).authenticate(secret).limits.organization_requests_per_minute == 1200

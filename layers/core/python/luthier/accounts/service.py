@@ -127,8 +127,18 @@ class AccountService:
             return new
         raise _busy(key_id)
 
+    def require_organization(self, organization_id: str) -> None:
+        """Raise NotFound for an organization that never had a key: it begins with its first one."""
+        keys, _ = self._store.newest(organization_id, limit=1, after=None)
+        if not keys:
+            raise NotFound(
+                f"No organization {organization_id!r}.",
+                remedy=f"Check its name, or begin it with `luthier keys create --org {organization_id}`.",
+            )
+
     def limit_organization(self, organization: Organization) -> None:
-        """Give an organization limits of its own; None stands for the platform's."""
+        """Give an organization limits of its own; None stands for the platform's. Raises NotFound."""
+        self.require_organization(organization.id)
         self._store.put_organization(organization)
 
     def authenticate(self, raw_key: str) -> Principal:

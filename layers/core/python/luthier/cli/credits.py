@@ -32,6 +32,7 @@ def grant(
     with operating(table) as operator:
         if not cents:
             raise typer.BadParameter("0 changes nothing.", param_hint="--cents")
+        operator.accounts.require_organization(org)
         credits = operator.credits.grant(org, cents, reason)
         operator.record(org, "credits grant", resource_id=f"{cents} cents")
     _print(org, credits, as_json)
@@ -44,6 +45,7 @@ def show(org: Organization, table: Table = TABLE, as_json: AsJson = False) -> No
     Example: luthier credits show --org acme
     """
     with operating(table) as operator:
+        operator.accounts.require_organization(org)
         credits = operator.credits.of(org)
     _print(org, credits, as_json)
 

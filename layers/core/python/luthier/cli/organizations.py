@@ -29,4 +29,7 @@ def limit(
         operator.accounts.limit_organization(Tenant(org, requests_per_minute, concurrent_jobs))
         operator.record(org, "organizations limit", resource_id=org)
     said = {"requests per minute": requests_per_minute, "concurrent jobs": concurrent_jobs}
-    typer.echo(f"{org}: " + ", ".join(f"{name} {value or 'as the platform'}" for name, value in said.items()))
+    typer.echo(
+        f"{org}: "
+        + ", ".join(f"{name} {'as the platform' if value is None else value}" for name, value in said.items())
+    )
