@@ -64,7 +64,7 @@ def test_a_create_with_a_used_idempotency_key_says_which_key_it_made(api: Gatewa
     assert len(api.get(KEYS).json()["data"]) == 2
 
 
-@pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00Z", "tomorrow"])
+@pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00Z", "tomorrow", ""])
 def test_a_key_that_would_never_work_is_not_made(api: Gateway, expires_at: str) -> None:
     refused = api.post(KEYS, {"name": "n", "scopes": ["admin"], "expires_at": expires_at})
     assert (refused.status, refused.json()["error"]["param"]) == (400, "expires_at")

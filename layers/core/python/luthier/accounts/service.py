@@ -64,7 +64,7 @@ class AccountService:
             user_id=user_id,
             name=name,
             scopes=tuple(dict.fromkeys(scopes)),
-            expires_at=self._expiry(expires_at) if expires_at else None,
+            expires_at=None if expires_at is None else self._expiry(expires_at),
             requests_per_minute=requests_per_minute,
             concurrent_jobs=concurrent_jobs,
         )
@@ -211,7 +211,7 @@ class AccountService:
             fault = "which lies beyond the calendar"
         if fault:
             raise InvalidRequest(
-                f"expires_at is {expires_at}, {fault}.",
+                f"expires_at is {expires_at!r}, {fault}.",
                 param="expires_at",
                 remedy="Send a future time such as 2030-01-01T00:00:00Z, or none for a key that does not expire.",
             )
