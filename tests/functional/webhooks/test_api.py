@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -10,15 +11,18 @@ import openai
 import pytest
 
 from luthier import wiring
+from luthier.errors import Conflict
 from luthier.events.entity import catalogue
 from luthier.webhooks.queues import Message
+from tests.factories import principal
 from tests.fakes import FakeQueues
-from tests.functional.webhooks.world import QUICK, fact
+from tests.functional.webhooks.world import QUICK, World, fact
 from tests.gateway import Gateway
 from tests.receivers import OK, Receiver, answering
 
 WEBHOOKS = "/v1/webhooks"
 PUBLIC = "https://app.example.com/hooks"
+A = principal("org_a")
 
 
 @pytest.fixture
@@ -171,6 +175,22 @@ def test_an_organization_has_at_most_twenty_endpoints(api: Gateway) -> None:
         assert api.post(WEBHOOKS, {"url": PUBLIC}).status == 201
     refused = api.post(WEBHOOKS, {"url": PUBLIC})
     assert (refused.status, refused.json()["error"]["code"]) == (409, "TOO_MANY_ENDPOINTS")
+
+
+def test_endpoints_registered_at_once_do_not_exceed_the_limit(world: World) -> None:
+    def register(_: int) -> bool:
+        try:
+            world.endpoint(PUBLIC)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as clients:
+        assert sum(clients.map(register, range(24))) == 20
+    first = world.service.list(A)[0]
+    for _ in range(2):
+        world.store.remove(first)
+    assert [register(0), register(0)] == [True, False]
 
 
 def test_another_organization_finds_nothing_under_any_id(api: Gateway) -> None:

@@ -61,20 +61,13 @@ class WebhookService:
 
         def make() -> Endpoint:
             endpoint = self._draft(principal, url, events, name)
-            self._store.create(endpoint, claim)
+            self._store.create(endpoint, claim, most=MOST_ENDPOINTS, too_many=_too_many())
             return endpoint
 
         return self._claims.once(claim, make, lambda made: self.get(principal, made))
 
     def _draft(self, principal: Principal, url: str, events: list[str], name: str) -> Endpoint:
         self._destinations.target(url)
-        known = self._store.endpoints(principal.organization_id)
-        if sum(endpoint.id != CALLBACKS for endpoint in known) >= MOST_ENDPOINTS:
-            raise Conflict(
-                f"An organization has at most {MOST_ENDPOINTS} webhook endpoints.",
-                code="too_many_endpoints",
-                remedy="Delete one that is not needed any more.",
-            )
         now = clock.iso(self._now())
         return Endpoint(
             id=ids.new_id("we"),
@@ -273,6 +266,14 @@ def _moment(since: str) -> datetime:
         raise InvalidRequest(
             f"since is {since!r}, which is no ISO 8601 time.", param="since", remedy="Send 2025-02-01T10:00:00Z."
         ) from None
+
+
+def _too_many() -> Conflict:
+    return Conflict(
+        f"An organization has at most {MOST_ENDPOINTS} webhook endpoints.",
+        code="too_many_endpoints",
+        remedy="Delete one that is not needed any more.",
+    )
 
 
 def _fixed() -> Unprocessable:

@@ -5,6 +5,7 @@ moment it is due where no queue message is on its way, and some minutes later wh
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,15 +51,31 @@ class WebhookStore:
         """The idempotency claims that creates of endpoints join."""
         return Claims(self._client, self._table, now)
 
-    def create(self, endpoint: Endpoint, claim: Claim) -> None:
-        """Write a new endpoint. Raises table.ConditionFailed when the claim is taken."""
+    def create(self, endpoint: Endpoint, claim: Claim, *, most: int, too_many: Exception) -> None:
+        """Write a new endpoint. Raises table.ConditionFailed when the claim is taken, `too_many` above `most`."""
         item = table.key(endpoint.organization_id, table.webhook(endpoint.id)) | asdict(endpoint)
         taken = claim.write(self._table, endpoint.id, clock.parse(endpoint.created_at))
-        table.transact(self._client, [taken, {"Put": self._replacing(item, None)}])
+        counted = self._count(endpoint.organization_id, 1)
+        counted["ConditionExpression"] = "attribute_not_exists(#total) OR #total < :most"
+        counted["ExpressionAttributeValues"][":most"] = {"N": str(most)}
+        put = {"Put": self._replacing(item, None)}
+        table.transact(self._client, [taken, put, table.Guarded({"Update": counted}, too_many)])
 
     def remove(self, endpoint: Endpoint) -> None:
+        """Remove an endpoint and count it out, once however often it is asked."""
         key = table.encode(table.key(endpoint.organization_id, table.webhook(endpoint.id)))
-        self._client.delete_item(TableName=self._table, Key=key)
+        there = {"TableName": self._table, "Key": key, "ConditionExpression": "attribute_exists(pk)"}
+        with suppress(table.ConditionFailed):
+            table.transact(self._client, [{"Delete": there}, {"Update": self._count(endpoint.organization_id, -1)}])
+
+    def _count(self, organization_id: str, change: int) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Key": table.encode(table.key(organization_id, table.counters("WEBHOOK"))),
+            "UpdateExpression": "ADD #total :change",
+            "ExpressionAttributeNames": {"#total": "total"},
+            "ExpressionAttributeValues": {":change": {"N": str(change)}},
+        }
 
     def note(self, endpoint: Endpoint, **health: Any) -> None:
         """Write facts about an endpoint's health, which people's changes neither see nor wait for."""
