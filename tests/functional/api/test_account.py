@@ -115,6 +115,19 @@ def test_a_rotation_without_overlap_ends_the_old_key(api: Gateway) -> None:
     assert (again.status, again.json()["error"]["code"]) == (409, "state_conflict")
 
 
+def test_a_rotation_with_a_used_idempotency_key_says_which_key_it_made(api: Gateway) -> None:
+    old, other = created(api), created(api)
+    body, headers = {"overlap_seconds": 60}, {"Idempotency-Key": "k"}
+    new = api.post(f"{KEYS}/{old['id']}/rotate", body, headers=headers).json()
+    again = api.post(f"{KEYS}/{old['id']}/rotate", body, headers=headers)
+    assert (again.status, again.json()["error"]["code"]) == (409, "key_shown_once")
+    assert new["id"] in again.text
+    for path, sent in ((f"{KEYS}/{old['id']}", {}), (f"{KEYS}/{other['id']}", body)):
+        refused = api.post(f"{path}/rotate", sent, headers=headers)
+        assert (refused.status, refused.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert api.get(f"{KEYS}/{other['id']}").json()["replaced_by"] is None
+
+
 def test_credits_and_their_ledger_are_shown(api: Gateway) -> None:
     api.platform.credits.grant("org_a", 5_000, "welcome")
     assert api.get(f"{ROOT}/credits").json() == {

@@ -20,7 +20,7 @@ from tests.functional.webhooks.world import QUICK, World, fact
 from tests.gateway import Gateway
 from tests.receivers import OK, Receiver, answering
 
-WEBHOOKS = "/v1/webhooks"
+WEBHOOKS, OPENAI = "/v1/webhooks", "/v1/webhook_endpoints"
 PUBLIC = "https://app.example.com/hooks"
 A = principal("org_a")
 
@@ -266,7 +266,7 @@ def test_the_openai_client_sends_a_test_event(client: openai.OpenAI) -> None:
         assert refused.value.code == "endpoint_unreachable"
 
 
-@pytest.mark.parametrize("path", [WEBHOOKS, "/v1/webhook_endpoints"])
+@pytest.mark.parametrize("path", [WEBHOOKS, OPENAI])
 def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_secret(api: Gateway, path: str) -> None:
     body = {"url": PUBLIC, "events": ["*"]} if path == WEBHOOKS else {"url": PUBLIC, "event_types": ["*"], "name": "n"}
     for pair in (
@@ -279,7 +279,26 @@ def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_sec
     assert len(api.get(WEBHOOKS).json()["webhooks"]) == 2
 
 
-@pytest.mark.parametrize(("path", "field"), [("/v1/webhooks", "event"), ("/v1/webhook_endpoints", "event_type")])
+@pytest.mark.parametrize(
+    "path", [f"{WEBHOOKS}/{{}}/rotate-secret", f"{WEBHOOKS}/callbacks/rotate-secret", f"{OPENAI}/{{}}/rotate_secret"]
+)
+def test_a_rotation_that_is_sent_again_makes_one_secret(api: Gateway, path: str) -> None:
+    path = path.format(api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"])
+    seen = []
+    for pair in (
+        [{"Idempotency-Key": "k"}] * 2,
+        [{"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}],
+    ):
+        first, second = (api.post(path, headers=headers) for headers in pair)
+        assert (first.status, first.json()) == (200, second.json())
+        seen.append(first.json().get("secret") or first.json()["signing_secret"])
+    assert len(set(seen)) == 2
+    other = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}/rotate-secret"
+    refused = api.post(other, headers={"Idempotency-Key": "k"})
+    assert (refused.status, refused.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+@pytest.mark.parametrize(("path", "field"), [(WEBHOOKS, "event"), (OPENAI, "event_type")])
 def test_a_test_event_has_one_type(api: Gateway, path: str, field: str) -> None:
     endpoint = api.post(WEBHOOKS, {"url": PUBLIC, "events": ["*"]}).json()
     assert api.post(f"{path}/{endpoint['id']}/test", {field: "*"}).status == 400

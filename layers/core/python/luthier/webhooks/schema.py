@@ -1,6 +1,7 @@
 """Wire shapes of webhooks: the tuning surface in camelCase, OpenAI's objects for OpenAI's paths."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -39,6 +40,10 @@ class UpdateWebhook(CamelRequest):
 
 class RotateSecret(CamelRequest):
     overlap_hours: int = Field(default=24, ge=0, le=168, description="How long requests carry the old signature too.")
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(hours=self.overlap_hours)
 
 
 class SendTestEvent(CamelRequest):
@@ -243,6 +248,10 @@ class UpdateWebhookEndpoint(Request):
 
 class RotateWebhookEndpointSecret(Request):
     keep_old_secret_active_for_24_hours: bool = False
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(hours=24 if self.keep_old_secret_active_for_24_hours else 0)
 
 
 class SendEndpointTest(Request):

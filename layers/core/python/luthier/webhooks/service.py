@@ -8,7 +8,7 @@ from luthier import clock, ids, table
 from luthier.accounts.entity import Principal
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import catalogue, event
-from luthier.idempotency import ONCE, Repetition
+from luthier.idempotency import ONCE, Claim, Repetition
 from luthier.webhooks import signing
 from luthier.webhooks.address import Destinations
 from luthier.webhooks.courier import attempt_of, draw
@@ -125,10 +125,18 @@ class WebhookService:
         self._store.remove(endpoint)
         return endpoint
 
-    def rotate_secret(self, principal: Principal, endpoint_id: str, *, overlap: timedelta) -> Endpoint:
+    def rotate_secret(
+        self, principal: Principal, endpoint_id: str, *, overlap: timedelta, repetition: Repetition = ONCE
+    ) -> Endpoint:
         """A new secret; for the time of the overlap requests are signed with the old one too."""
         secret = signing.new_secret()
-        return self._change(principal, endpoint_id, lambda endpoint, now: endpoint.rotated(now, secret, overlap))
+        facts = {"id": endpoint_id, "overlap_seconds": overlap.total_seconds()}
+        claim = repetition.claim(principal, "webhooks.rotate", facts)
+
+        def rotate() -> Endpoint:
+            return self._change(principal, endpoint_id, lambda old, now: old.rotated(now, secret, overlap), claim)
+
+        return self._claims.once(claim, rotate, lambda made: self.get(principal, made))
 
     def test(self, principal: Principal, endpoint_id: str, event_type: str) -> tuple[Delivery, Attempt]:
         """Send the catalogue's example of an event at once and answer what came back. It is never repeated."""
@@ -230,16 +238,21 @@ class WebhookService:
             return self.get(principal, CALLBACKS)
         return endpoint
 
-    def _change(self, principal: Principal, endpoint_id: str, verb: Any) -> Endpoint:
-        """Apply a verb to the endpoint as it stands; when somebody else was faster, look again."""
+    def _change(self, principal: Principal, endpoint_id: str, verb: Any, claim: Claim | None = None) -> Endpoint:
+        """Apply a verb to the endpoint as it stands; when somebody else was faster, look again.
+
+        Raises table.ConditionFailed when the claim is taken.
+        """
         for _ in range(_TRIES):
             old = self.get(principal, endpoint_id)
             new: Endpoint = verb(old, self._now())
             if new is old:
                 return old
             try:
-                self._store.put(old, new)
-            except table.ConditionFailed:
+                self._store.put(old, new, claim=claim)
+            except table.ConditionFailed as refused:
+                if refused.position:
+                    raise
                 continue
             return new
         raise Conflict(f"Several requests changed {endpoint_id} at once.", remedy="Try again.", retry_after=1)

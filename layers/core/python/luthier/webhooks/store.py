@@ -4,7 +4,7 @@ Every pending delivery stands in the index of live work under the moment from wh
 moment it is due where no queue message is on its way, and some minutes later where one should be.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -42,10 +42,14 @@ class WebhookStore:
         """All endpoints of an organization, oldest first: one query."""
         return [_endpoint(item) for item in self._query(organization_id, table.webhook(""))]
 
-    def put(self, old: Endpoint | None, new: Endpoint, fact: Event | None = None) -> None:
-        """Write an endpoint in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
+    def put(self, old: Endpoint | None, new: Endpoint, fact: Event | None = None, claim: Claim | None = None) -> None:
+        """Write an endpoint in place of `old`. Raises table.ConditionFailed when somebody else was faster.
+
+        The condition of a claim that is taken is the one at position 1.
+        """
         item = table.key(new.organization_id, table.webhook(new.id)) | asdict(new)
-        self._write(self._replacing(item, old), fact)
+        taken = [claim.write(self._table, new.id, clock.parse(new.updated_at))] if claim else []
+        self._write(self._replacing(item, old), fact, taken)
 
     def claims(self, now: clock.Clock) -> Claims:
         """The idempotency claims that creates of endpoints join."""
@@ -178,10 +182,11 @@ class WebhookStore:
             return False
         return True
 
-    def _write(self, put: dict[str, Any], fact: Event | None = None) -> None:
-        """One put, in a transaction only where an event joins it: transactions cost twice as much."""
-        if fact:
-            table.transact(self._client, [{"Put": put}, outbox.write(fact, self._table)])
+    def _write(self, put: dict[str, Any], fact: Event | None = None, claims: Sequence[table.Write] = ()) -> None:
+        """One put, in a transaction only where something joins it: transactions cost twice as much."""
+        told = [outbox.write(fact, self._table)] if fact else []
+        if claims or told:
+            table.transact(self._client, [{"Put": put}, *claims, *told])
             return
         try:
             self._client.put_item(**put)
