@@ -85,6 +85,18 @@ def test_an_endpoint_is_changed_disabled_enabled_and_deleted(api: Gateway) -> No
     assert api.get(path).status == 404
 
 
+@pytest.mark.parametrize("field", ["url", "events", "name", "enabled"])
+def test_a_field_cannot_be_changed_to_nothing(api: Gateway, field: str) -> None:
+    made = api.post(WEBHOOKS, {"url": PUBLIC, "name": "n"}).json()
+    refused = api.send("PATCH", f"{WEBHOOKS}/{made['id']}", {field: None})
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, field)
+    if field != "enabled":
+        name = {"events": "event_types"}.get(field, field)
+        refused = api.post(f"{OPENAI}/{made['id']}", {name: None})
+        assert (refused.status, refused.json()["error"]["param"]) == (400, name)
+    assert api.send("PATCH", f"{WEBHOOKS}/{made['id']}", {}).json()["name"] == "n"
+
+
 def test_a_test_event_is_sent_at_once_and_logged(api: Gateway) -> None:
     with Receiver().running() as receiver:
         path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"

@@ -18,6 +18,8 @@ _URL = Field(min_length=1, max_length=LONGEST_URL, description="Public https:// 
 _EVENTS = Field(min_length=1, max_length=50, description="Names of events; `*` stands for all.")
 _NAME = Field(default="", max_length=LONGEST_NAME)
 _HINT_CHARACTERS = 4
+# Of a field that may be left out and yet cannot be null.
+_UNSENT: Any = None
 
 
 class CreateWebhook(CamelRequest):
@@ -29,13 +31,13 @@ class CreateWebhook(CamelRequest):
 class UpdateWebhook(CamelRequest):
     """What is not sent stays as it is. `enabled: true` takes up again what was disabled."""
 
-    url: str | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
-    events: list[str] | None = Field(default=None, min_length=1, max_length=50)
-    name: str | None = Field(default=None, max_length=LONGEST_NAME)
-    enabled: bool | None = None
+    url: str = Field(default=_UNSENT, min_length=1, max_length=LONGEST_URL)
+    events: list[str] = Field(default=_UNSENT, min_length=1, max_length=50)
+    name: str = Field(default=_UNSENT, max_length=LONGEST_NAME)
+    enabled: bool = Field(default=_UNSENT)
 
     def changes(self) -> dict[str, Any]:
-        return {name: value for name, value in self.model_dump().items() if value is not None}
+        return self.model_dump(exclude_unset=True)
 
 
 class RotateSecret(CamelRequest):
@@ -237,12 +239,12 @@ class CreateWebhookEndpoint(Request):
 
 
 class UpdateWebhookEndpoint(Request):
-    name: str | None = Field(default=None, max_length=LONGEST_NAME)
-    url: str | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
-    event_types: list[str] | None = Field(default=None, min_length=1, max_length=50)
+    name: str = Field(default=_UNSENT, max_length=LONGEST_NAME)
+    url: str = Field(default=_UNSENT, min_length=1, max_length=LONGEST_URL)
+    event_types: list[str] = Field(default=_UNSENT, min_length=1, max_length=50)
 
     def changes(self) -> dict[str, Any]:
-        sent = {name: value for name, value in self.model_dump().items() if value is not None}
+        sent = self.model_dump(exclude_unset=True)
         return sent | ({"events": sent.pop("event_types")} if "event_types" in sent else {})
 
 
