@@ -156,6 +156,26 @@ def test_what_was_done_is_recorded_and_what_was_asked_is_not(api: Gateway) -> No
     assert newest["request_id"] == stopped.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "k"}, {"x-stainless-retry-count": "1"}])
+def test_what_was_repeated_is_recorded_once(api: Gateway, headers: dict[str, str]) -> None:
+    body = {"name": "T", "baseModel": "smollm2-135m-instruct", "trainingDataset": api.platform.dataset().id}
+    made = {api.post("/api/v1/fine-tuning/jobs", body, headers=headers).json()["id"] for _ in range(3)}
+    entries = api.get(f"{ROOT}/audit_logs").json()["data"]
+    assert [entry["resource_id"] for entry in entries] == list(made)
+
+
+def test_a_repetition_is_recorded_where_the_first_request_died_before_it_was(
+    api: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"filename": "a.jsonl", "bytes": 9, "purpose": "fine-tune"}
+    with monkeypatch.context() as dying:
+        dying.setattr("luthier.audit.service.AuditService._append", lambda *_: None)
+        api.post("/v1/files/presigned", body, headers={"Idempotency-Key": "k"})
+    again = api.post("/v1/files/presigned", body, headers={"Idempotency-Key": "k"}).json()
+    (entry,) = api.get(f"{ROOT}/audit_logs").json()["data"]
+    assert entry["resource_id"] == again["file"]["id"]
+
+
 def test_an_audit_entry_is_kept_as_long_as_the_setting_says(api: Gateway) -> None:
     created(api)
     (entry,) = (row for row in rows(api.platform) if row["sk"]["S"].startswith("AUDIT#"))
