@@ -147,7 +147,7 @@ class Progress(CamelAnswer):
 
 
 class Cost(CamelAnswer):
-    """Money in `currency`; `cap` null = no cap."""
+    """Money in `currency`; `cap` null = no cap. `accrued` grows while a run reports, and is exact once it has ended."""
 
     estimate: float | None = None
     accrued: float | None = None
@@ -341,8 +341,9 @@ class CostEstimate(CamelAnswer):
 
 
 def resolved(job: Job) -> dict[str, Any]:
-    """What a job trains with and from, as both surfaces show it."""
+    """What a job trains with and from, and what it costs, as both surfaces show it."""
     return {
+        "cost": job.cost_so_far,
         "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
         "auto_hyperparameters": [hyperparameters.wire_of(name) for name in job.auto],
         "start_from": job.start_from["model"] if job.start_from else None,
