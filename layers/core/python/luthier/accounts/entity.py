@@ -15,7 +15,6 @@ SCOPES = (
     "webhooks:read",
     "webhooks:write",
     "billing:read",
-    "billing:write",
     "admin",
 )
 
