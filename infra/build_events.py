@@ -20,8 +20,8 @@ event. It is published on the stack's event bus and delivered to webhooks, each 
 
 `POST /v1/webhooks {"url", "events"}` answers with the secret, once; `POST /v1/webhook_endpoints` does the same for
 OpenAI's clients. `POST /v1/webhooks/{id}/test` sends an example, `…/deliveries` shows each request with its answer, the
-time it took and the next attempt, `…/replay` sends again what was sent since a time, `…/rotate-secret` keeps the old
-secret valid for a day.
+time it took and the next attempt, `…/replay` sends again what was sent since a time (500 at once; go on with `after`
+set to the answer's `lastId` until it is `complete`), `…/rotate-secret` keeps the old secret valid for a day.
 
 The `webhookUrl` of single jobs belongs to the endpoint `callbacks`, which has the log of them all and the secret that
 signs them: `POST /v1/webhooks/callbacks/rotate-secret` shows it. Such a URL hears of
@@ -46,7 +46,8 @@ or, OpenAI's events, with `client.webhooks.unwrap`. An example receiver to start
   slow for an hour; nobody waits for anybody else's receiver.
 - Anything else is tried again: __TRIES__ tries in all, __WAITS__ apart.
   Then `webhook.delivery_exhausted` is reported, and the delivery waits to be replayed. Redirects are not followed.
-- An endpoint whose tries have all failed for five days is disabled and reported by `webhook.disabled`.
+- An endpoint whose tries have all failed for five days, and on five days at least, is disabled and reported by
+  `webhook.disabled`.
 - URLs are `https://` and lead to public addresses, which is checked at every connection. An operator can open others:
   `cdk deploy -c webhook_private_networks=10.0.0.0/8`.
 

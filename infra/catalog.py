@@ -305,9 +305,16 @@ EVENTS = (
     Function(
         "events",
         "publish_events",
-        grants=(STREAM_READ, STREAMS_LIST, PUBLISH, SEND_UNPUBLISHED),
+        grants=(STREAM_READ, STREAMS_LIST, TABLE_WRITE, PUBLISH, SEND_UNPUBLISHED),
         triggers=(OnTableStream("EVENT#"),),
-        env=("event_bus",),
+        env=("table", "event_bus"),
+    ),
+    Function(
+        "events",
+        "sweep_outbox",
+        grants=(*TABLE, PUBLISH, SEND_FAILED_CALL),
+        triggers=(EveryMinutes(1),),
+        env=("table", "event_bus"),
     ),
     Function(
         "events",

@@ -43,7 +43,7 @@ from luthier.settings import Settings
 from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
 from luthier.webhooks.address import Destinations
-from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time
+from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time, with_dynamodbs_key_sizes
 
 SETTINGS = Settings(
     table="luthier",
@@ -117,7 +117,8 @@ class Platform:
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings, self.clock = settings, Clock()
-        self.dynamodb, self.s3 = one_call_at_a_time(boto3.client("dynamodb")), boto3.client("s3")
+        self.dynamodb = with_dynamodbs_key_sizes(one_call_at_a_time(boto3.client("dynamodb")))
+        self.s3 = boto3.client("s3")
         self.logs = boto3.client("logs")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
         table.create(self.dynamodb, SETTINGS.table)
@@ -127,7 +128,7 @@ class Platform:
 
     def _wire(self, settings: Settings) -> None:
         name = settings.table
-        self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, SETTINGS)
+        self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, settings)
         self.job_store = JobStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
         self.models = ModelService(ModelStore(self.dynamodb, name), self.clock)
@@ -168,7 +169,7 @@ class Platform:
         machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
         endpoints = Endpoints(self.sagemaker, invoker, SETTINGS)
         self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, endpoints, self.clock)
-        self.deployment_pipeline = DeploymentPipeline(deployment_store, endpoints, machine, self.clock)
+        self.deployment_pipeline = DeploymentPipeline(deployment_store, self.job_store, endpoints, machine, self.clock)
         self.inference = InferenceService(self.deployments, invoker, self.usage)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)

@@ -3,7 +3,7 @@
 import io
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,28 @@ def one_call_at_a_time(client: Any) -> Any:
 
     client._make_api_call = locked
     return client
+
+
+def with_dynamodbs_key_sizes(client: Any) -> Any:
+    """The client, refusing what DynamoDB refuses and its in-process emulator takes: keys that are too long."""
+
+    def check(params: dict[str, Any], **_: Any) -> None:
+        asked = [*_values(params, "pk"), *_values(params, "sk"), *params.get("ExpressionAttributeValues", {}).values()]
+        if any(len(value.get("S", "").encode()) > 1024 for value in asked):
+            raise refusal("ValidationException", "Size of rangekey has exceeded the maximum size limit of 1024 bytes")
+
+    for operation in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "TransactWriteItems"):
+        client.meta.events.register(f"provide-client-params.dynamodb.{operation}", check)
+    return client
+
+
+def _values(params: Any, name: str) -> Iterator[dict[str, Any]]:
+    if isinstance(params, list):
+        yield from (found for inner in params for found in _values(inner, name))
+    elif isinstance(params, dict):
+        if isinstance(params.get(name), dict):
+            yield params[name]
+        yield from (found for inner in params.values() for found in _values(inner, name))
 
 
 class RuntimeExceptions(_Exceptions):

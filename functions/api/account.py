@@ -52,10 +52,12 @@ def revoke_api_key(key_id: str) -> accounts.KeyRevoked:
 
 
 @app.post(f"{KEY}/rotate", security=ADMIN, summary="Replace an API key, with an overlap", status_code=201)
-def rotate_api_key(key_id: str, body: accounts.RotateKey | None = None) -> accounts.KeyIssued:
-    overlap = (body or accounts.RotateKey()).overlap_seconds
-    organization_id = app.principal.organization_id
-    return accounts.KeyIssued.of(*wiring.accounts().rotate_key(organization_id, key_id, overlap_seconds=overlap))
+def rotate_api_key(
+    key_id: str, body: accounts.RotateKey | None = None, idempotency_key: IdempotencyKey = None
+) -> accounts.KeyIssued:
+    asked = (body or accounts.RotateKey()).model_dump()
+    key, secret = wiring.accounts().rotate_own_key(app.principal, key_id, **asked, idempotency_key=idempotency_key)
+    return accounts.KeyIssued.of(key, secret)
 
 
 @app.get(f"{ROOT}/credits", security=READ_BILLING, summary="Read the balance of credits")

@@ -23,7 +23,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from functions.api.encoding import to_json
 from functions.api.error_shapes import Shape
 from functions.api.validation import RequestValidation, explain, refuse_unknown_names
-from luthier import clock, wiring
+from luthier import clock, idempotency, wiring
 from luthier.accounts.entity import Principal
 from luthier.accounts.limits import Window
 from luthier.errors import (
@@ -254,7 +254,8 @@ def record(app: Surface, following: Next) -> Response:
     """Put what was done into the audit log; questions, which a scope of reading is enough for, are not recorded."""
     # Before validation puts the body among them.
     in_path = [unquote(value) for value in app.context["_route_args"].values()]
-    response = following(app)
+    with idempotency.repeats() as repeated:
+        response = following(app)
     scopes = _scopes(app)
     if (
         scopes
@@ -266,6 +267,7 @@ def record(app: Surface, following: Next) -> Response:
             app.principal,
             f"{app.current_event.http_method} {app.context['_route'].openapi_path}",
             resource_id=in_path[0] if in_path else _made(response),
+            repeated=bool(repeated),
             status=response.status_code,
             ip=(app.current_event.raw_event["requestContext"].get("identity") or {}).get("sourceIp"),
             request_id=app.request_id,
@@ -276,7 +278,7 @@ def record(app: Surface, following: Next) -> Response:
 def _made(response: Response) -> str | None:
     """The id of what a request made."""
     made = json.loads(response.body) if response.is_json() and response.body else {}
-    return made.get("id") or made.get("jobId")
+    return made.get("id") or made.get("jobId") or made.get("file", {}).get("id")
 
 
 def _scopes(app: Surface) -> list[str]:
@@ -295,8 +297,9 @@ def decode_ids(app: Surface, following: Next) -> Response:
     """Ids of the path as they are, whether the client or the gateway percent-encoded them or not."""
     ids = {name: unquote(value) for name, value in app.context["_route_args"].items()}
     for value in ids.values():
-        if len(value) > LONGEST_NAME:
-            raise NotFound(f"No id is longer than {LONGEST_NAME} characters.", remedy="Check the path.")
+        # In bytes: two ids of a path may make one key of the table.
+        if len(value.encode()) > LONGEST_NAME:
+            raise NotFound(f"No id is longer than {LONGEST_NAME} bytes.", remedy="Check the path.")
     app.append_context(_route_args=ids)
     return following(app)
 

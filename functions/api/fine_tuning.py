@@ -24,11 +24,11 @@ NO_CONTENT: dict[int, Any] = {204: {"description": "No Content"}}
 
 Text = Annotated[str | None, Query(max_length=LONGEST_NAME)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Jobs per page.")]
-Offset = Annotated[int, Query(ge=0, description="Jobs to skip.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Jobs to skip.")]
 Sort = Annotated[str | None, Query(description="<field>:asc or <field>:desc, for example createdAt:desc.")]
 Lines = Annotated[int, Query(ge=1, le=MAX_LINES, description="How many of the last lines to return.")]
 Since = Annotated[str | None, Query(description="ISO 8601 time; only later lines are returned.")]
-MaxCost = Annotated[float | None, Query(gt=0, description="A new cap; it covers all attempts together.")]
+MaxCost = Annotated[float | None, Query(ge=schema.LEAST_COST, le=schema.MOST_COST, description=schema.NEW_CAP)]
 FromScratch = Annotated[bool, Query(description="Train from the start, not from the last checkpoint.")]
 
 app = Surface("fine_tuning", error_shape)
@@ -91,6 +91,7 @@ def restart_job(job_id: str, fromScratch: FromScratch = False, maxCost: MaxCost 
     return schema.JobChanged.of(job, "Fine-tuning job restarted successfully")
 
 
+# The page asks for fine-tuning:write here. models:write, for any model by name, is the training_models surface's.
 @app.post(f"{JOB}/deploy", security=WRITE, summary="Deploy the model of a completed job")
 def deploy_job(job_id: str) -> schema.JobDeployed:
     return schema.JobDeployed.of(job_id, wiring.deployments().deploy_job(app.principal, job_id))

@@ -1,7 +1,6 @@
 """The openai surface: /v1/files, /v1/models, /v1/chat/completions, /v1/webhook_endpoints, in OpenAI's objects."""
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
@@ -141,11 +140,16 @@ def delete_webhook_endpoint(webhook_endpoint_id: str) -> webhooks.WebhookEndpoin
 
 @app.post(f"{ENDPOINT}/rotate_secret", security=WRITE_WEBHOOKS, summary="Replace the signing secret")
 def rotate_webhook_endpoint_secret(
-    webhook_endpoint_id: str, body: webhooks.RotateWebhookEndpointSecret | None = None
+    webhook_endpoint_id: str,
+    body: webhooks.RotateWebhookEndpointSecret | None = None,
+    idempotency_key: IdempotencyKey = None,
+    retry_count: RetryCount = None,
 ) -> webhooks.WebhookEndpointWithSecret:
-    keep = body is not None and body.keep_old_secret_active_for_24_hours
-    overlap = timedelta(hours=24 if keep else 0)
-    rotated = wiring.webhooks().rotate_secret(app.principal, webhook_endpoint_id, overlap=overlap)
+    overlap = (body or webhooks.RotateWebhookEndpointSecret()).overlap
+    repetition = Repetition(idempotency_key, retry_count)
+    rotated = wiring.webhooks().rotate_secret(
+        app.principal, webhook_endpoint_id, overlap=overlap, repetition=repetition
+    )
     return webhooks.WebhookEndpointWithSecret.revealing(rotated)
 
 

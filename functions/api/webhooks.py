@@ -1,6 +1,5 @@
 """Webhooks on the tuning surface: /v1/webhooks. Bare camelCase answers, the tuning surface's errors."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
@@ -66,11 +65,15 @@ def delete_webhook(webhook_id: str) -> Response[None]:
 
 
 @app.post(f"{WEBHOOK}/rotate-secret", security=WRITE, summary="Replace the secret that requests are signed with")
-def rotate_webhook_secret(webhook_id: str, body: schema.RotateSecret | None = None) -> schema.WebhookWithSecret:
-    overlap = timedelta(hours=(body or schema.RotateSecret()).overlap_hours)
-    return schema.WebhookWithSecret.revealing(
-        wiring.webhooks().rotate_secret(app.principal, webhook_id, overlap=overlap)
-    )
+def rotate_webhook_secret(
+    webhook_id: str,
+    body: schema.RotateSecret | None = None,
+    idempotency_key: IdempotencyKey = None,
+    retry_count: RetryCount = None,
+) -> schema.WebhookWithSecret:
+    overlap, repetition = (body or schema.RotateSecret()).overlap, Repetition(idempotency_key, retry_count)
+    rotated = wiring.webhooks().rotate_secret(app.principal, webhook_id, overlap=overlap, repetition=repetition)
+    return schema.WebhookWithSecret.revealing(rotated)
 
 
 @app.post(f"{WEBHOOK}/test", security=WRITE, summary="Send a test event")
@@ -101,5 +104,7 @@ def replay_webhook_delivery(webhook_id: str, delivery_id: str) -> schema.Webhook
 
 @app.post(f"{WEBHOOK}/replay", security=WRITE, summary="Send everything since a time again")
 def replay_webhook(webhook_id: str, body: schema.ReplayWebhook) -> schema.WebhooksReplayed:
-    replayed = wiring.webhooks().replay_since(app.principal, webhook_id, since=body.since, states=tuple(body.statuses))
+    replayed = wiring.webhooks().replay_since(
+        app.principal, webhook_id, since=body.since, after=body.after, states=body.statuses
+    )
     return schema.WebhooksReplayed.of(replayed)

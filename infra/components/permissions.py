@@ -10,6 +10,7 @@ from infra.catalog import Function, Grant
 from infra.components.events import Events
 from infra.components.sagemaker_roles import SageMakerRoles, secret_arn
 from infra.components.storage import USE_KEY, Storage, table_arns
+from luthier.settings import readers_of_buckets
 
 # The words of the catalogue that stand for data under the customer key.
 _ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "base_models", "artifacts"}
@@ -35,9 +36,9 @@ def words(
 ) -> Words:
     """The resource behind each word that a grant may name. State machines are added once they exist.
 
-    dataset_buckets: comma-separated names of buckets that belong to others.
+    dataset_buckets: the setting of that name, which lists buckets of others.
     """
-    theirs = [f"arn:{Aws.PARTITION}:s3:::{name.strip()}" for name in dataset_buckets.split(",") if name.strip()]
+    theirs = [f"arn:{Aws.PARTITION}:s3:::{name}" for name in readers_of_buckets(dataset_buckets)]
     training_logs = _arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
     serving = tuple(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config", "endpoint"))
     return {

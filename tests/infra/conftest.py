@@ -57,7 +57,7 @@ def _synthesize(flavour: str, deps: Path, outdir: Path) -> Path:
 
     # A given image, because building one starts with reading the whole build context.
     context = {"flavour": flavour, "trainer_image_uri": "registry.example/trainer:1", "hub_token_secret": "hub-token"}
-    context["dataset_buckets"] = "their-data, more-data"
+    context["dataset_buckets"] = "their-data, more-data=acme, more-data=umbrella"
     app.build(context, outdir=str(outdir), deps=deps).synth()
     return outdir
 

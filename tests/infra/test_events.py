@@ -36,9 +36,9 @@ def test_the_artifacts_bucket_reports_its_objects(template: Template) -> None:
     assert artifacts["NotificationConfiguration"]["EventBridgeConfiguration"] == {"EventBridgeEnabled": True}
 
 
-def test_stuck_jobs_and_forgotten_deliveries_are_swept_every_minute(template: Template) -> None:
+def test_stuck_jobs_unpublished_events_and_forgotten_deliveries_are_swept_every_minute(template: Template) -> None:
     schedules = [rule["ScheduleExpression"] for rule in _rules(template) if "ScheduleExpression" in rule]
-    assert schedules == ["rate(1 minute)", "rate(1 minute)"]
+    assert schedules == ["rate(1 minute)"] * 3
 
 
 def test_every_luthier_event_of_the_bus_reaches_the_fan_out_and_an_archive(template: Template) -> None:

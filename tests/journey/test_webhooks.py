@@ -52,6 +52,31 @@ def test_a_failure_is_retried_after_five_seconds(customer: Customer, receiver: R
     customer.call("DELETE", f"{WEBHOOKS}/{webhook['id']}")
 
 
+def test_a_published_event_is_let_go_and_one_that_was_not_is_published_by_the_sweeper(
+    cloud: LocalCloud, customer: Customer
+) -> None:
+    dynamodb, place = cloud.aws("dynamodb"), {"TableName": cloud.environment["LUTHIER_TABLE"]}
+
+    def waiting() -> list[dict[str, Any]]:
+        live = {"KeyConditionExpression": "gsi4pk = :l", "ExpressionAttributeValues": {":l": {"S": "LIVE#EVENT"}}}
+        return dynamodb.query(**place, IndexName="gsi4", **live)["Items"]
+
+    file_id = customer.upload()
+    wait_for(lambda: not waiting(), 30, "the bus to take every event")
+    rows = dynamodb.scan(
+        **place, FilterExpression="begins_with(sk, :e)", ExpressionAttributeValues={":e": {"S": "EVENT#"}}
+    )
+    (row,) = (row for row in rows["Items"] if file_id in str(row))
+    late = {":p": {"S": "LIVE#EVENT"}, ":s": {"S": "2026-01-01T00:00:00Z"}}
+    key = {name: row[name] for name in ("pk", "sk")}
+    dynamodb.update_item(
+        **place, Key=key, UpdateExpression="SET gsi4pk = :p, gsi4sk = :s", ExpressionAttributeValues=late
+    )
+    swept = cloud.aws("lambda").invoke(FunctionName="luthier-sweep-outbox")["Payload"].read()
+    assert json.loads(swept) == {"published": 1}
+    assert waiting() == []
+
+
 def test_openais_client_unwraps_the_end_of_a_job(
     cloud: LocalCloud, completed: dict[str, Any], customer: Customer, receiver: Receiver
 ) -> None:

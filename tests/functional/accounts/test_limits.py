@@ -105,8 +105,8 @@ def test_every_surface_says_429_and_when_to_come_back(api: Gateway, method: str,
 
 
 def test_an_organization_can_have_limits_of_its_own(api: Gateway) -> None:
-    wiring.accounts().limit_organization(Organization("org_b", requests_per_minute=2))
     client = api.caller("admin", organization_id="org_b")
+    wiring.accounts().limit_organization(Organization("org_b", requests_per_minute=2))
     assert [client.get(JOBS).status for _ in range(3)][-1] == 429
 
 
@@ -119,6 +119,11 @@ def test_a_job_too_many_is_refused_until_one_ends(platform: Platform) -> None:
     assert (refused.value.code, refused.value.retry_after) == ("concurrent_jobs_exceeded", 60)
     platform.complete(first)
     assert platform.job(who).status == "queued"
+
+
+def test_a_key_that_may_start_no_job_starts_none(platform: Platform) -> None:
+    with pytest.raises(RateLimited):
+        platform.job(principal(limits=replace(UNLIMITED, key_concurrent_jobs=0)))
 
 
 def test_the_jobs_of_all_keys_count_for_the_organization(platform: Platform) -> None:

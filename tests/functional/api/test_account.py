@@ -64,7 +64,7 @@ def test_a_create_with_a_used_idempotency_key_says_which_key_it_made(api: Gatewa
     assert len(api.get(KEYS).json()["data"]) == 2
 
 
-@pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00Z", "tomorrow"])
+@pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00Z", "tomorrow", ""])
 def test_a_key_that_would_never_work_is_not_made(api: Gateway, expires_at: str) -> None:
     refused = api.post(KEYS, {"name": "n", "scopes": ["admin"], "expires_at": expires_at})
     assert (refused.status, refused.json()["error"]["param"]) == (400, "expires_at")
@@ -115,6 +115,19 @@ def test_a_rotation_without_overlap_ends_the_old_key(api: Gateway) -> None:
     assert (again.status, again.json()["error"]["code"]) == (409, "state_conflict")
 
 
+def test_a_rotation_with_a_used_idempotency_key_says_which_key_it_made(api: Gateway) -> None:
+    old, other = created(api), created(api)
+    body, headers = {"overlap_seconds": 60}, {"Idempotency-Key": "k"}
+    new = api.post(f"{KEYS}/{old['id']}/rotate", body, headers=headers).json()
+    again = api.post(f"{KEYS}/{old['id']}/rotate", body, headers=headers)
+    assert (again.status, again.json()["error"]["code"]) == (409, "key_shown_once")
+    assert new["id"] in again.text
+    for path, sent in ((f"{KEYS}/{old['id']}", {}), (f"{KEYS}/{other['id']}", body)):
+        refused = api.post(f"{path}/rotate", sent, headers=headers)
+        assert (refused.status, refused.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert api.get(f"{KEYS}/{other['id']}").json()["replaced_by"] is None
+
+
 def test_credits_and_their_ledger_are_shown(api: Gateway) -> None:
     api.platform.credits.grant("org_a", 5_000, "welcome")
     assert api.get(f"{ROOT}/credits").json() == {
@@ -141,6 +154,26 @@ def test_what_was_done_is_recorded_and_what_was_asked_is_not(api: Gateway) -> No
     assert (newest["action"], newest["resource_id"]) == ("POST /api/v1/fine-tuning/jobs/{job_id}/stop", job["id"])
     assert (newest["status"], newest["ip"], newest["user_id"]) == (200, "203.0.113.7", "user_1")
     assert newest["request_id"] == stopped.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "k"}, {"x-stainless-retry-count": "1"}])
+def test_what_was_repeated_is_recorded_once(api: Gateway, headers: dict[str, str]) -> None:
+    body = {"name": "T", "baseModel": "smollm2-135m-instruct", "trainingDataset": api.platform.dataset().id}
+    made = {api.post("/api/v1/fine-tuning/jobs", body, headers=headers).json()["id"] for _ in range(3)}
+    entries = api.get(f"{ROOT}/audit_logs").json()["data"]
+    assert [entry["resource_id"] for entry in entries] == list(made)
+
+
+def test_a_repetition_is_recorded_where_the_first_request_died_before_it_was(
+    api: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"filename": "a.jsonl", "bytes": 9, "purpose": "fine-tune"}
+    with monkeypatch.context() as dying:
+        dying.setattr("luthier.audit.service.AuditService._append", lambda *_: None)
+        api.post("/v1/files/presigned", body, headers={"Idempotency-Key": "k"})
+    again = api.post("/v1/files/presigned", body, headers={"Idempotency-Key": "k"}).json()
+    (entry,) = api.get(f"{ROOT}/audit_logs").json()["data"]
+    assert entry["resource_id"] == again["file"]["id"]
 
 
 def test_an_audit_entry_is_kept_as_long_as_the_setting_says(api: Gateway) -> None:

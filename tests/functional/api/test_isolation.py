@@ -15,20 +15,16 @@ from aws_lambda_powertools.event_handler.api_gateway import Route
 
 from functions.api.build_openapi import DOCUMENT, SURFACES
 from luthier import table, wiring
-from tests.factories import BASE_MODEL, Platform, metrics_line, principal
+from tests.factories import BASE_MODEL, Platform, metrics_line, principal, rows
 from tests.fakes import FakeQueues
 from tests.gateway import Answer, Gateway
 
 THEIRS, OURS = "org_zebra", "org_okapi"
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text())
-# Fields whose value must be right before the others are looked at, and free text, which is kept and shown as it came.
-# Any other text of a body is a foreign reference.
-GIVEN = {
-    "name": "ours",
-    "description": "ours",
-    "suffix": "ours",
-    "filename": "ours.jsonl",
-    "user_id": "ours",
+# Free text, which is kept and shown as it came.
+FREE = {"name": "ours", "description": "ours", "suffix": "ours", "filename": "ours.jsonl", "user_id": "ours"}
+# Fields whose value must be right before the others are looked at. Any other text of a body is a foreign reference.
+GIVEN = FREE | {
     "baseModel": BASE_MODEL,
     "trainingMethod": "sft",
     "method": "sft",
@@ -44,7 +40,8 @@ GIVEN = {
     "stream": False,
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
-_REQUEST_ID = re.compile(r"req_[0-9a-f]+")
+# What is new in every answer.
+_REQUEST_ID = re.compile(r'req_[0-9a-f]+|chatcmpl-\w+|"created":\d+')
 
 
 @pytest.fixture
@@ -66,8 +63,9 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     platform, word = api.platform, organization.removeprefix("org_")
     who = principal(organization, f"user_{word}")
     mine = api.caller("admin", organization_id=organization, user_id=who.user_id)
-    platform.dataset(who)
-    done = platform.completed(who, name=f"{word} job", description=f"about {word}", suffix=word)
+    file = platform.datasets.upload(who, filename=f"{word} rows.jsonl", purpose="fine-tune", content=rows()).id
+    named = {"name": f"{word} job", "description": f"about {word}", "suffix": word}
+    done = platform.completed(who, training_dataset=file, **named)
     platform.deployed(who, done.result_model or "")
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
     platform.watcher.metrics_written(platform.write_metrics(running, metrics_line(1)))
@@ -117,7 +115,7 @@ def references(platform: Platform) -> list[str]:
 
 
 def state(platform: Platform) -> Any:
-    """All that the other organization has, and all that was done outside the table."""
+    """All that the other organization has, and all that was done to it outside the table."""
     objects = [
         (entry["Key"], entry["ETag"])
         for bucket in ("luthier-data", "luthier-artifacts")
@@ -126,7 +124,9 @@ def state(platform: Platform) -> Any:
     ]
     theirs = sorted(items(platform, THEIRS), key=lambda item: (item["pk"], item["sk"]))
     done = [json.dumps(run) for run in platform.states.started if THEIRS in json.dumps(run)]
-    return theirs, objects, done, list(platform.sagemaker.stopped), list(platform.runtime.asked)
+    mine = [item["id"].replace("_", "-") for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#")]
+    asked = [question for question in platform.runtime.asked if not any(name in question["endpoint"] for name in mine)]
+    return theirs, objects, done, list(platform.sagemaker.stopped), asked
 
 
 def routes(surface: str) -> list[Route]:
@@ -164,6 +164,37 @@ def bodies(route: Route, reference: str) -> list[Any]:
     whole = filled(content["schema"], reference)
     slim = {key: value for key, value in whole.items() if key in GIVEN or value == reference}
     return [whole] if slim == whole else [whole, slim]
+
+
+def own(platform: Platform) -> dict[str, str]:
+    """A thing of ours for each field of a body and each id of a path that names one."""
+    found: dict[str, str] = {}
+    for item in items(platform, OURS):
+        if item.get("status") != "uploaded":
+            found.setdefault(item["sk"].partition("#")[0], item.get("name") or item.get("id", ""))
+    job, model, file, hook = (found[kind] for kind in ("JOB", "MODEL", "FILE", "WEBHOOK"))
+    ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
+    return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
+
+
+def right_but_one(route: Route, reference: str, right: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Bodies that are right but for one text, which is the reference: no fault hides what becomes of another field."""
+    whole = bodies(route, "x")[0] or {}
+    known = {name: right.get(name, GIVEN.get(name)) for name in whole if name in GIVEN or name in right}
+    for field in whole:
+        # What may be anything goes to a model, which knows no things.
+        if field not in FREE and "string" in kinds(route, field):
+            yield known | {field: reference}
+
+
+def kinds(route: Route, field: str) -> set[str]:
+    """The JSON types that a field of a route's body may have."""
+    schema = OPENAPI["paths"][route.openapi_path][route.method.lower()]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    reference = next(option["$ref"] for option in (schema, *schema.get("anyOf", [])) if "$ref" in option)
+    rule = OPENAPI["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"][field]
+    return {option["type"] for option in (rule, *rule.get("anyOf", [])) if "type" in option}
 
 
 def requests(route: Route, reference: str) -> Iterator[tuple[str, Any]]:
@@ -214,6 +245,34 @@ def test_what_is_another_organizations_is_answered_like_what_does_not_exist(us: 
             seen.append(told(answer, sent))
         assert seen[0] == seen[1], (route.method, path, reference)
         assert seen[0][0] in (400, 404, 409, 413), (route.method, path, reference, seen[0])
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_did_not_exist(
+    us: Gateway, surface: str
+) -> None:
+    right, before = own(us.platform), state(us.platform)
+    for route, reference in itertools.product(routes(surface), references(us.platform)):
+        path = route.openapi_path.format_map(right | {"delivery_id": "x", "file_id": "x"})
+        for theirs, nobodys in zip(
+            right_but_one(route, reference, right), right_but_one(route, twin(reference), right), strict=True
+        ):
+            seen = [
+                told(us.send(route.method, path, body), sent)
+                for body, sent in ((theirs, reference), (nobodys, twin(reference)))
+            ]
+            assert seen[0] == seen[1], (route.method, path, theirs)
+    assert state(us.platform) == before
+
+
+def test_the_fuzzer_would_notice_a_model_of_another_organization_as_base_model(
+    us: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = wiring.models()
+    find = models.find
+    monkeypatch.setattr(models, "find", lambda _, name: find(THEIRS, name))
+    with pytest.raises(AssertionError):
+        test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_did_not_exist(us, "tuning")
 
 
 def test_the_fuzzer_would_notice_a_route_that_looks_into_the_wrong_organization(

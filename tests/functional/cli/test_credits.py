@@ -1,9 +1,15 @@
 import json
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from luthier.cli import app
 from tests.factories import Platform, principal
+
+
+@pytest.fixture(autouse=True)
+def _acme(platform: Platform) -> None:
+    CliRunner().invoke(app, ["keys", "create", "--org", "acme", "--table", "luthier"])
 
 
 def run(*words: str) -> Result:
@@ -21,6 +27,16 @@ def test_credits_can_be_taken_back(platform: Platform) -> None:
     run("grant", "--cents", "500")
     run("grant", "--cents", "-200")
     assert json.loads(run("show", "--json").stdout)["balance_cents"] == 300
+
+
+@pytest.mark.parametrize("words", [["grant", "--cents", "500"], ["show"]])
+def test_an_organization_that_nobody_has_a_key_of_does_not_exist(platform: Platform, words: list[str]) -> None:
+    for command in (["credits", *words], ["organizations", "limit"]):
+        refused = CliRunner().invoke(app, [*command, "--org", "acmee", "--table", "luthier"])
+        assert refused.exit_code == 2
+        assert "No organization 'acmee'" in refused.output
+    rows = platform.dynamodb.scan(TableName="luthier")["Items"]
+    assert "acmee" not in str(rows)
 
 
 def test_a_grant_of_nothing_is_refused(platform: Platform) -> None:

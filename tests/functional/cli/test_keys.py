@@ -36,6 +36,12 @@ def test_an_issued_key_may_have_limits_of_its_own(platform: Platform) -> None:
     assert (limits.key_requests_per_minute, limits.key_concurrent_jobs) == (7, 0)
 
 
+def test_a_limit_that_nobody_could_mean_is_refused(platform: Platform) -> None:
+    assert run("keys", "create", "--requests-per-minute", "1" * 50).exit_code == 2
+    assert run("organizations", "limit", "--concurrent-jobs", "10001").exit_code == 2
+    assert run("credits", "grant", "--cents", "1" * 50).exit_code == 2
+
+
 def test_json_output_holds_id_key_and_scopes(platform: Platform) -> None:
     assert set(issued()) == {"id", "key", "scopes"}
 
@@ -74,8 +80,9 @@ def test_a_rotated_key_is_replaced_and_a_revoked_one_is_gone(platform: Platform)
 
 
 def test_an_organization_gets_limits_of_its_own_and_loses_them(platform: Platform) -> None:
-    run("organizations", "limit", "--requests-per-minute", "9")
     secret = issued()["key"]
+    said = run("organizations", "limit", "--requests-per-minute", "9", "--concurrent-jobs", "0").stdout
+    assert said.strip() == "acme: requests per minute 9, concurrent jobs 0"
     assert accounts(platform).authenticate(secret).limits.organization_requests_per_minute == 9
     run("organizations", "limit")
     assert accounts(platform).authenticate(secret).limits.organization_requests_per_minute == 1200

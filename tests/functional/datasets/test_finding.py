@@ -8,8 +8,8 @@ from tests.functional.datasets.world import ACME, GOOD, NOW, OTHER, World
 
 def test_one_ulid_answers_in_both_spellings(world: World) -> None:
     dataset = world.upload()
-    assert world.service.resolve(ACME, dataset.id, param="file") == dataset
-    assert world.service.resolve(ACME, dataset.id.replace("file-", "ds_"), param="file") == dataset
+    assert world.service.resolve(ACME, dataset.id, param="file", imports=[]) == dataset
+    assert world.service.resolve(ACME, dataset.id.replace("file-", "ds_"), param="file", imports=[]) == dataset
 
 
 @pytest.mark.parametrize("reference", ["train.jsonl", "train", "some/where/train.jsonl", "C:\\x\\train.jsonl"])
@@ -17,31 +17,31 @@ def test_a_name_or_a_path_means_the_newest_file_of_that_name(world: World, refer
     world.upload()
     newest = world.upload()
     world.upload("other.jsonl")
-    assert world.service.resolve(ACME, reference, param="file") == newest
+    assert world.service.resolve(ACME, reference, param="file", imports=[]) == newest
 
 
 def test_deleting_the_newest_file_uncovers_the_one_before(world: World) -> None:
     first, second = world.upload(), world.upload()
     world.service.delete(ACME, second.id)
-    assert world.service.resolve(ACME, "train.jsonl", param="file") == first
+    assert world.service.resolve(ACME, "train.jsonl", param="file", imports=[]) == first
 
 
 def test_an_upload_that_never_arrives_does_not_hide_an_older_file(world: World) -> None:
     first = world.upload()
     world.service.begin_upload(ACME, filename="train.jsonl", bytes=10, purpose="fine-tune")
-    assert world.service.resolve(ACME, "train.jsonl", param="file") == first
+    assert world.service.resolve(ACME, "train.jsonl", param="file", imports=[]) == first
 
 
 def test_a_name_that_begins_like_another_names_key_is_not_taken_for_it(world: World) -> None:
     plain = world.upload("a")
     world.upload("a#b")
-    assert world.service.resolve(ACME, "a", param="file") == plain
+    assert world.service.resolve(ACME, "a", param="file", imports=[]) == plain
 
 
 def test_the_cost_of_resolving_is_bounded(world: World) -> None:
     dataset = world.upload()
-    by_id = world.calls.made_by(lambda: world.service.resolve(ACME, dataset.id, param="file"))
-    by_name = world.calls.made_by(lambda: world.service.resolve(ACME, "train.jsonl", param="file"))
+    by_id = world.calls.made_by(lambda: world.service.resolve(ACME, dataset.id, param="file", imports=[]))
+    by_name = world.calls.made_by(lambda: world.service.resolve(ACME, "train.jsonl", param="file", imports=[]))
     assert (by_id, by_name) == (["GetItem"], ["Query", "GetItem"])
 
 
@@ -49,7 +49,7 @@ def test_the_cost_of_resolving_is_bounded(world: World) -> None:
 def test_an_unknown_reference_is_refused_by_field(world: World, reference: str) -> None:
     world.upload()
     with pytest.raises(InvalidRequest, match=r"^trainingDataset: ") as caught:
-        world.service.resolve(ACME, reference, param="trainingDataset")
+        world.service.resolve(ACME, reference, param="trainingDataset", imports=[])
     assert (caught.value.code, caught.value.param) == ("dataset_not_found", "trainingDataset")
 
 
@@ -57,13 +57,13 @@ def test_another_organizations_file_cannot_be_resolved(world: World) -> None:
     dataset = world.upload()
     for reference in (dataset.id, "train.jsonl"):
         with pytest.raises(InvalidRequest, match="neither the id nor the name"):
-            world.service.resolve(OTHER, reference, param="file")
+            world.service.resolve(OTHER, reference, param="file", imports=[])
 
 
 def test_a_bad_file_is_refused_naming_every_bad_line(world: World) -> None:
     dataset = world.upload(content=GOOD + b"{\n\n{}\n")
     with pytest.raises(InvalidRequest) as caught:
-        world.service.resolve(ACME, dataset.id, param="validationFile")
+        world.service.resolve(ACME, dataset.id, param="validationFile", imports=[])
     error = caught.value
     assert error.message == (
         "validationFile: train.jsonl cannot be trained on. 2 bad lines (invalid_json 1, unknown_format 1). Lines: 3, 5."
@@ -76,7 +76,7 @@ def test_a_bad_file_is_refused_naming_every_bad_line(world: World) -> None:
 def test_many_bad_lines_are_named_up_to_fifty(world: World) -> None:
     dataset = world.upload(content=b"{\n" * 80)
     with pytest.raises(InvalidRequest, match=r"80 bad lines \(invalid_json 80\)\. Lines: 1, .*, 10, …\.") as caught:
-        world.service.resolve(ACME, dataset.id, param="file")
+        world.service.resolve(ACME, dataset.id, param="file", imports=[])
     assert len(caught.value.details["findings"]) == 50
     assert caught.value.details["findingsCount"] == 80
 
@@ -84,10 +84,10 @@ def test_many_bad_lines_are_named_up_to_fifty(world: World) -> None:
 def test_a_complete_upload_that_was_not_reported_is_checked_when_it_is_needed(world: World) -> None:
     begun = world.service.begin_upload(ACME, filename="a.jsonl", bytes=len(GOOD), purpose="fine-tune")
     with pytest.raises(InvalidRequest) as caught:
-        world.service.resolve(ACME, begun.dataset.id, param="file")
+        world.service.resolve(ACME, begun.dataset.id, param="file", imports=[])
     assert caught.value.code == "dataset_not_ready"
     world.put(begun, GOOD)
-    assert world.service.resolve(ACME, begun.dataset.id, param="file").rows == 2
+    assert world.service.resolve(ACME, begun.dataset.id, param="file", imports=[]).rows == 2
 
 
 def test_pages_go_through_all_files_in_both_orders(world: World) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from luthier import table
+from luthier.datasets.entity import Dataset
 from luthier.datasets.foreign import ForeignSources
 from luthier.datasets.service import MAX_BYTES, DatasetService
 from luthier.datasets.store import DatasetStore
@@ -36,9 +38,18 @@ def service(world: World, *, s3: Any = None, buckets: str = "", networks: str = 
     return DatasetService(store, world.s3, settings, lambda: NOW, foreign)
 
 
+def imported(datasets: DatasetService, reference: str) -> Dataset:
+    """The dataset that a request means, its copy stored as the request stores it."""
+    with datasets.importing() as imports:
+        dataset = datasets.resolve(ACME, reference, param="dataset", imports=imports)
+        if imports:
+            table.transact(datasets._store._client, datasets.writes(imports))
+    return dataset
+
+
 def refusal(datasets: DatasetService, reference: str, kind: type[LuthierError] = InvalidRequest) -> Any:
     with pytest.raises(kind) as refused:
-        datasets.resolve(ACME, reference, param="dataset")
+        imported(datasets, reference)
     assert refused.value.param == "dataset"
     assert refused.value.remedy
     return refused.value
@@ -46,19 +57,27 @@ def refusal(datasets: DatasetService, reference: str, kind: type[LuthierError] =
 
 def test_an_object_of_a_listed_bucket_is_copied_checked_and_listed_as_a_file(world: World, theirs: str) -> None:
     datasets = service(world, buckets=f"other, {theirs}")
-    dataset = datasets.resolve(ACME, f"s3://{theirs}/tickets/train 1.jsonl", param="dataset")
+    dataset = imported(datasets, f"s3://{theirs}/tickets/train 1.jsonl")
     assert (dataset.filename, dataset.rows, dataset.status) == ("train 1.jsonl", 2, "processed")
     assert datasets.content(ACME, dataset.id).body == GOOD
     assert dataset.bytes == len(GOOD)
     world.s3.delete_object(Bucket=theirs, Key="tickets/train 1.jsonl")
-    assert datasets.resolve(ACME, dataset.id, param="dataset") == dataset
-    assert datasets.resolve(ACME, "train 1.jsonl", param="dataset") == dataset
+    assert imported(datasets, dataset.id) == dataset
+    assert imported(datasets, "train 1.jsonl") == dataset
 
 
 @pytest.mark.parametrize("buckets", ["", "another", "."])
 def test_a_bucket_that_nobody_listed_is_not_read(world: World, theirs: str, buckets: str) -> None:
     assert refusal(service(world, buckets=buckets), f"s3://{theirs}/tickets/train 1.jsonl").code == "bucket_not_listed"
     assert world.keys() == []
+
+
+def test_a_bucket_is_read_by_the_organizations_alone_that_it_is_listed_for(world: World, theirs: str) -> None:
+    address = f"s3://{theirs}/tickets/train 1.jsonl"
+    mine = service(world, buckets=f"{theirs}=org_other, {theirs} = {ACME.organization_id}")
+    assert imported(mine, address).rows == 2
+    others = service(world, buckets=f"{theirs}=org_other")
+    assert refusal(others, address).message == refusal(service(world), address).message
 
 
 def test_our_own_buckets_are_never_read_even_when_listed(world: World) -> None:
@@ -84,15 +103,15 @@ def test_bad_lines_of_a_foreign_object_are_named_and_stay_readable_as_a_report(w
 class Denying:
     """S3 that denies everything in one bucket, as it does until the owner's policy allows it."""
 
-    def __init__(self, s3: Any, bucket: str) -> None:
-        self._s3, self._bucket = s3, bucket
+    def __init__(self, s3: Any, bucket: str, status: int = 403) -> None:
+        self._s3, self._bucket, self._status = s3, bucket, status
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._s3, name)
 
     def head_object(self, **request: Any) -> Any:
         if request["Bucket"] == self._bucket:
-            answer = {"Error": {"Code": "403", "Message": "Forbidden"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            answer = {"Error": {"Code": str(self._status)}, "ResponseMetadata": {"HTTPStatusCode": self._status}}
             raise ClientError(answer, "HeadObject")
         return self._s3.head_object(**request)
 
@@ -105,6 +124,17 @@ def test_a_denied_object_prints_the_policy_to_add(world: World, theirs: str) -> 
     assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
     assert statement["Resource"] == [f"arn:aws:s3:::{theirs}", f"arn:aws:s3:::{theirs}/*"]
     assert "s3:GetObject" in statement["Action"]
+
+
+def test_an_object_that_s3_will_not_give_is_the_clients_to_correct(world: World, theirs: str) -> None:
+    datasets = service(world, buckets=theirs, s3=Denying(world.s3, theirs, status=400))
+    refused = refusal(datasets, f"s3://{theirs}/encrypted with a key of its own.jsonl")
+    assert (refused.code, "S3 answers 400" in refused.message) == ("dataset_not_downloaded", True)
+
+
+@pytest.mark.parametrize("key", ["", "/", f"/{'k' * 1_025}"])
+def test_an_address_that_names_no_object_is_refused(world: World, theirs: str, key: str) -> None:
+    assert refusal(service(world, buckets=theirs), f"s3://{theirs}{key}").code == "dataset_not_found"
 
 
 def test_an_object_above_the_limit_is_not_copied(world: World, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,17 +193,17 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def test_a_file_behind_a_url_is_copied_and_checked(world: World, origin: str) -> None:
-    dataset = service(world, networks=LOOPBACK).resolve(ACME, f"{origin}/data/good.jsonl?token=s", param="dataset")
+    dataset = imported(service(world, networks=LOOPBACK), f"{origin}/data/good.jsonl?token=s")
     assert (dataset.filename, dataset.rows) == ("good.jsonl", 2)
 
 
 def test_a_url_without_a_name_gets_one(world: World, origin: str) -> None:
-    assert service(world, networks=LOOPBACK).resolve(ACME, f"{origin}/", param="dataset").filename == "dataset.jsonl"
+    assert imported(service(world, networks=LOOPBACK), f"{origin}/").filename == "dataset.jsonl"
 
 
 def test_a_redirect_is_followed_to_an_address_that_is_checked_too(world: World, origin: str) -> None:
     datasets = service(world, networks=LOOPBACK)
-    assert datasets.resolve(ACME, f"{origin}/to?/good.jsonl", param="dataset").rows == 2
+    assert imported(datasets, f"{origin}/to?/good.jsonl").rows == 2
     refused = refusal(datasets, f"{origin}/to?https://169.254.169.254/latest/meta-data")
     assert refused.code == "address_refused"
     assert refusal(datasets, f"{origin}/to?http://10.0.0.1/x").code == "address_refused"

@@ -46,7 +46,7 @@ def test_a_file_with_warnings_only_is_processed(world: World) -> None:
     assert (dataset.status, dataset.status_details, dataset.rows, dataset.bad_lines) == (PROCESSED, None, 3, 0)
     assert (dataset.findings_count, dataset.warnings_count, dataset.counts) == (1, 1, {"duplicate_row": 1})
     assert (dataset.findings[0]["line"], dataset.findings[0]["level"]) == (3, "warning")
-    assert world.service.resolve(ACME, dataset.id, param="file") == dataset
+    assert world.service.resolve(ACME, dataset.id, param="file", imports=[]) == dataset
 
 
 def test_errors_are_shown_before_warnings_and_alone_make_the_verdict(world: World) -> None:
@@ -55,7 +55,7 @@ def test_errors_are_shown_before_warnings_and_alone_make_the_verdict(world: Worl
     assert (dataset.findings[0]["code"], dataset.findings[1]["code"]) == ("invalid_json", "duplicate_row")
     assert (dataset.findings_count, dataset.warnings_count) == (SHOWN_FINDINGS + 2, SHOWN_FINDINGS + 1)
     with pytest.raises(InvalidRequest, match=rf"Lines: {SHOWN_FINDINGS + 3}\.$"):
-        world.service.resolve(ACME, dataset.id, param="file")
+        world.service.resolve(ACME, dataset.id, param="file", imports=[])
 
 
 def test_an_empty_file_is_kept_with_its_finding(world: World) -> None:
@@ -133,7 +133,7 @@ def test_a_large_file_goes_to_a_presigned_address_and_is_checked_when_complete(w
     done = world.service.complete_upload(ACME, begun.dataset.id)
     assert (done.id, done.status, done.rows, done.status_details) == (begun.dataset.id, PROCESSED, 2, None)
     assert world.service.get(ACME, begun.dataset.id) == done
-    assert world.service.resolve(ACME, "train.jsonl", param="file") == done
+    assert world.service.resolve(ACME, "train.jsonl", param="file", imports=[]) == done
 
 
 def test_the_address_binds_type_size_and_a_single_write(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from luthier.errors import Conflict, InvalidRequest
 from luthier.jobs.entity import Job
-from tests.factories import BASE_MODEL, MODEL_URI, Platform, principal
+from tests.factories import BASE_MODEL, MODEL_URI, Platform, metrics_line, principal
 from tests.gateway import Gateway, api
 
 __all__ = ["api"]
@@ -181,3 +181,16 @@ def test_stopped_and_paused_jobs_are_listed_together_in_order(api: Gateway) -> N
         ids.append(job.id)
     page = api.get("/api/v1/fine-tuning/jobs?status=stopped&limit=3").json()
     assert ([row["id"] for row in page["jobs"]], page["count"]) == (ids[:0:-1], 4)
+
+
+def test_what_a_run_costs_is_shown_while_it_runs_and_exact_once_it_has_ended(api: Gateway) -> None:
+    platform, job = api.platform, api.platform.launched(A)
+    platform.watcher.training_job_changed(platform.training_job(job, "InProgress", "Downloading"))
+    for half_hours in (1, 2):
+        platform.clock.advance(minutes=30)
+        platform.watcher.metrics_written(platform.write_metrics(job, metrics_line(half_hours)))
+        for path in ("/v1/fine-tune", "/api/v1/fine-tuning/jobs"):
+            accrued = api.get(f"{path}/{job.id}").json()["cost"]["accrued"]
+            assert accrued == pytest.approx(half_hours * 1800 * PER_SECOND, abs=1e-4)
+    ended = platform.complete(platform.fresh(job))
+    assert (ended.cost["accrued"], ended.running_cost) == (pytest.approx(3600 * PER_SECOND, abs=1e-4), 0)

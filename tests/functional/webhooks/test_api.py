@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -10,15 +11,18 @@ import openai
 import pytest
 
 from luthier import wiring
+from luthier.errors import Conflict
 from luthier.events.entity import catalogue
 from luthier.webhooks.queues import Message
+from tests.factories import principal
 from tests.fakes import FakeQueues
-from tests.functional.webhooks.world import QUICK, fact
+from tests.functional.webhooks.world import QUICK, World, fact
 from tests.gateway import Gateway
 from tests.receivers import OK, Receiver, answering
 
-WEBHOOKS = "/v1/webhooks"
+WEBHOOKS, OPENAI = "/v1/webhooks", "/v1/webhook_endpoints"
 PUBLIC = "https://app.example.com/hooks"
+A = principal("org_a")
 
 
 @pytest.fixture
@@ -81,6 +85,18 @@ def test_an_endpoint_is_changed_disabled_enabled_and_deleted(api: Gateway) -> No
     assert api.get(path).status == 404
 
 
+@pytest.mark.parametrize("field", ["url", "events", "name", "enabled"])
+def test_a_field_cannot_be_changed_to_nothing(api: Gateway, field: str) -> None:
+    made = api.post(WEBHOOKS, {"url": PUBLIC, "name": "n"}).json()
+    refused = api.send("PATCH", f"{WEBHOOKS}/{made['id']}", {field: None})
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, field)
+    if field != "enabled":
+        name = {"events": "event_types"}.get(field, field)
+        refused = api.post(f"{OPENAI}/{made['id']}", {name: None})
+        assert (refused.status, refused.json()["error"]["param"]) == (400, name)
+    assert api.send("PATCH", f"{WEBHOOKS}/{made['id']}", {}).json()["name"] == "n"
+
+
 def test_a_test_event_is_sent_at_once_and_logged(api: Gateway) -> None:
     with Receiver().running() as receiver:
         path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"
@@ -126,10 +142,12 @@ def test_one_delivery_or_all_since_a_time_are_replayed(api: Gateway) -> None:
         work(api)
         assert [one.headers["webhook-id"] for one in receiver.received].count(told[0].id) == 2
         since = {"since": "2026-01-01T00:00:00Z"}
-        assert api.post(f"{path}/replay", since).json() == {"replayed": 3, "complete": True}
-        assert api.post(f"{path}/replay", since).json() == {"replayed": 0, "complete": True}
+        everything = {"complete": True, "lastId": None}
+        assert api.post(f"{path}/replay", since).json() == {"replayed": 3} | everything
+        assert api.post(f"{path}/replay", since).json() == {"replayed": 0} | everything
         work(api)
         assert len(receiver.received) == 7
+        assert api.post(f"{path}/replay", since | {"after": told[1].id}).json()["replayed"] == 1
         assert api.post(f"{path}/replay", since | {"statuses": ["exhausted"]}).json()["replayed"] == 0
         assert api.post(f"{path}/replay", {"since": "2027-01-01T00:00:00Z"}).json()["replayed"] == 0
         assert api.post(f"{path}/replay", {"since": "yesterday"}).json()["error"]["details"]["param"] == "since"
@@ -169,6 +187,22 @@ def test_an_organization_has_at_most_twenty_endpoints(api: Gateway) -> None:
         assert api.post(WEBHOOKS, {"url": PUBLIC}).status == 201
     refused = api.post(WEBHOOKS, {"url": PUBLIC})
     assert (refused.status, refused.json()["error"]["code"]) == (409, "TOO_MANY_ENDPOINTS")
+
+
+def test_endpoints_registered_at_once_do_not_exceed_the_limit(world: World) -> None:
+    def register(_: int) -> bool:
+        try:
+            world.endpoint(PUBLIC)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as clients:
+        assert sum(clients.map(register, range(24))) == 20
+    first = world.service.list(A)[0]
+    for _ in range(2):
+        world.store.remove(first)
+    assert [register(0), register(0)] == [True, False]
 
 
 def test_another_organization_finds_nothing_under_any_id(api: Gateway) -> None:
@@ -244,7 +278,7 @@ def test_the_openai_client_sends_a_test_event(client: openai.OpenAI) -> None:
         assert refused.value.code == "endpoint_unreachable"
 
 
-@pytest.mark.parametrize("path", [WEBHOOKS, "/v1/webhook_endpoints"])
+@pytest.mark.parametrize("path", [WEBHOOKS, OPENAI])
 def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_secret(api: Gateway, path: str) -> None:
     body = {"url": PUBLIC, "events": ["*"]} if path == WEBHOOKS else {"url": PUBLIC, "event_types": ["*"], "name": "n"}
     for pair in (
@@ -257,7 +291,26 @@ def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_sec
     assert len(api.get(WEBHOOKS).json()["webhooks"]) == 2
 
 
-@pytest.mark.parametrize(("path", "field"), [("/v1/webhooks", "event"), ("/v1/webhook_endpoints", "event_type")])
+@pytest.mark.parametrize(
+    "path", [f"{WEBHOOKS}/{{}}/rotate-secret", f"{WEBHOOKS}/callbacks/rotate-secret", f"{OPENAI}/{{}}/rotate_secret"]
+)
+def test_a_rotation_that_is_sent_again_makes_one_secret(api: Gateway, path: str) -> None:
+    path = path.format(api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"])
+    seen = []
+    for pair in (
+        [{"Idempotency-Key": "k"}] * 2,
+        [{"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}],
+    ):
+        first, second = (api.post(path, headers=headers) for headers in pair)
+        assert (first.status, first.json()) == (200, second.json())
+        seen.append(first.json().get("secret") or first.json()["signing_secret"])
+    assert len(set(seen)) == 2
+    other = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}/rotate-secret"
+    refused = api.post(other, headers={"Idempotency-Key": "k"})
+    assert (refused.status, refused.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+@pytest.mark.parametrize(("path", "field"), [(WEBHOOKS, "event"), (OPENAI, "event_type")])
 def test_a_test_event_has_one_type(api: Gateway, path: str, field: str) -> None:
     endpoint = api.post(WEBHOOKS, {"url": PUBLIC, "events": ["*"]}).json()
     assert api.post(f"{path}/{endpoint['id']}/test", {field: "*"}).status == 400

@@ -9,6 +9,7 @@ from standardwebhooks import Webhook
 
 from luthier import clock
 from luthier.client.webhooks import verify
+from luthier.jobs.entity import Job
 from luthier.webhooks import signing
 from luthier.webhooks.entity import CALLBACKS, SCHEDULE
 from tests.factories import principal
@@ -85,12 +86,15 @@ def test_the_four_events_of_the_page_have_the_pages_fields(name: str, world: Wor
     assert set(data) == {"jobId", "baseModel", "artifact"} | extra
 
 
-def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiver: Receiver) -> None:
+def heard_at(world: World, url: str) -> Job:
+    """A job with a `webhookUrl` on this machine, which the check of the API would not take."""
     created = world.platform.job(A)
-    store = world.platform.job_store
-    # Written past the check of the API, which would not take a receiver on this machine.
-    store.save(created, created.note(created.updated_at, webhook_url=receiver.url("/mine")))
-    job = world.platform.complete(world.platform.launch(store.get("org_a", created.id) or created))
+    world.platform.job_store.save(created, created.note(created.updated_at, webhook_url=url))
+    return world.platform.fresh(created)
+
+
+def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiver: Receiver) -> None:
+    job = world.platform.complete(world.platform.launch(heard_at(world, receiver.url("/mine"))))
     other = world.platform.completed(A)
     world.publish()
     world.work()
@@ -103,6 +107,16 @@ def test_a_jobs_own_webhook_url_hears_of_its_turning_points(world: World, receiv
     signing.verify(secret, received.headers, received.body, now=stamp, tolerance=0)
     assert [one.state for one in world.deliveries(CALLBACKS)] == ["delivered"]
     assert CALLBACKS not in [endpoint.id for endpoint in world.service.list(A)]
+
+
+def test_a_jobs_webhook_url_hears_of_a_job_that_was_deleted_meanwhile(world: World, receiver: Receiver) -> None:
+    job = world.platform.complete(world.platform.launch(heard_at(world, receiver.url("/mine"))))
+    world.platform.deployed(A, job.result_model or "")
+    world.platform.jobs.delete(A, job.id)
+    world.publish()
+    world.work()
+    told = [json.loads(one.body)["event"] for one in receiver.received]
+    assert sorted(told) == ["model.deployed", "training.completed"]
 
 
 def test_the_tries_lie_as_far_apart_as_promised_over_27_hours(world: World, receiver: Receiver) -> None:
@@ -127,7 +141,7 @@ def test_the_tries_lie_as_far_apart_as_promised_over_27_hours(world: World, rece
 
 def test_a_delivery_that_was_given_up_is_reported_and_kept_for_a_person(world: World, receiver: Receiver) -> None:
     receiver.answer = lambda received: answering(503)
-    endpoint = world.endpoint(receiver.url(), "training.completed")
+    endpoint = world.endpoint(receiver.url("/services/T0/secret?token=secret"), "training.completed")
     told = fact()
     world.publish(told)
     world.work()
@@ -138,7 +152,7 @@ def test_a_delivery_that_was_given_up_is_reported_and_kept_for_a_person(world: W
     (reported,) = [event for event in world.outbox() if event.type == "webhook.delivery_exhausted"]
     assert reported.data == {
         "webhookId": endpoint.id,
-        "url": receiver.url(),
+        "url": receiver.url(""),
         "deliveryId": told.id,
         "event": "training.completed",
         "tries": 8,
@@ -171,7 +185,7 @@ def test_a_receiver_that_answers_500_for_an_hour_gets_everything_afterwards(worl
 
 def test_an_endpoint_that_fails_for_five_days_is_disabled_and_says_so(world: World, receiver: Receiver) -> None:
     receiver.answer = lambda received: answering(500)
-    endpoint = world.endpoint(receiver.url())
+    endpoint = world.endpoint(receiver.url("/services/T0/secret?token=secret"))
     for _ in range(6):
         world.publish(fact())
         world.work()
@@ -182,7 +196,7 @@ def test_an_endpoint_that_fails_for_five_days_is_disabled_and_says_so(world: Wor
     (told,) = [event for event in world.outbox() if event.type == "webhook.disabled"]
     assert told.data == {
         "webhookId": endpoint.id,
-        "url": receiver.url(),
+        "url": receiver.url(""),
         "failingSince": "2026-01-01T00:00:00Z",
     }
     tried = len(receiver.received)
@@ -200,6 +214,34 @@ def test_one_success_starts_the_five_days_anew(world: World, receiver: Receiver)
         world.work()
         world.platform.clock.advance(days=1)
     assert world.fresh(endpoint).status == "enabled"
+
+
+def test_a_quiet_endpoint_is_not_disabled_for_a_failure_a_week_after_another(world: World, receiver: Receiver) -> None:
+    receiver.answer = lambda received: answering(500)
+    endpoint = world.endpoint(receiver.url())
+    world.publish(fact())
+    for _ in range(40):
+        world.wait(hours=1)
+    world.wait(days=7)
+    receiver.received.clear()
+    world.publish(fact())
+    world.work()
+    assert world.fresh(endpoint).status == "enabled"
+    receiver.answer = lambda received: OK
+    world.wait(seconds=5)
+    assert [one.state for one in world.deliveries(endpoint)] == ["delivered", "exhausted"]
+    assert world.fresh(endpoint).failed_days == []
+
+
+def test_a_new_url_and_an_enabled_endpoint_have_not_failed_yet(world: World, receiver: Receiver) -> None:
+    receiver.answer = lambda received: answering(500)
+    endpoint = world.endpoint(receiver.url("/old"))
+    world.publish(fact())
+    world.work()
+    assert world.fresh(endpoint).failing_since
+    assert world.service.update(A, endpoint.id, name="n").failing_since
+    moved = world.service.update(A, endpoint.id, url=receiver.url("/new"))
+    assert (moved.failing_since, moved.failed_days) == (None, [])
 
 
 def test_a_receiver_that_hangs_moves_to_the_slow_lane_and_delays_nobody(world: World, receiver: Receiver) -> None:

@@ -78,8 +78,10 @@ class Chain:
         clock = platform.clock
         store = WebhookStore(Mortal(platform.dynamodb, fate), SETTINGS.table)
         mail = DeliveryQueues(Mortal(queues, fate), quick=QUICK, slow=SLOW, dead=DEAD)
-        self.publisher = Publisher(Mortal(self.bus, fate), "luthier")
-        self.fan_out = FanOut(store, platform.job_store, mail, clock)
+        self.publisher = Publisher(
+            Mortal(self.bus, fate), "luthier", Mortal(platform.dynamodb, fate), SETTINGS.table, clock
+        )
+        self.fan_out = FanOut(store, mail, clock)
         self.courier = Courier(store, mail, sender, clock)
 
     def publish(self, image: dict[str, Any]) -> None:
@@ -134,7 +136,9 @@ def test_wherever_a_function_dies_every_event_arrives(
         fate = Fate(nth, moment)
         chain = Chain(platform, FakeQueues(platform.clock), fate, sender)
         told = fact(organization_id=who.organization_id)
-        chain.publish(write(told, SETTINGS.table)["Put"]["Item"])
+        row = write(told, SETTINGS.table)
+        platform.dynamodb.put_item(**row["Put"])
+        chain.publish(row["Put"]["Item"])
         chain.spread()
         for _ in range(3):
             chain.work()

@@ -42,7 +42,7 @@ class World:
         return cls(
             platform=platform,
             service=WebhookService(store, mail, sender, destinations, clock),
-            fan_out=FanOut(store, platform.job_store, mail, clock),
+            fan_out=FanOut(store, mail, clock),
             courier=Courier(store, mail, sender, clock),
             store=store,
             queues=queues,

@@ -61,10 +61,22 @@ def test_auto_is_a_value_only_where_a_rule_resolves_it() -> None:
 
 
 def test_a_misspelt_word_is_refused_with_the_nearest_known_one() -> None:
-    for wire, value, near in (("lrScheduler", "cosin", "cosine"), ("targetModules", ["q_pro"], "q_proj")):
+    for wire, value, near in (
+        ("lrScheduler", "cosin", "cosine"),
+        ("adapter", "QLoRA", "qlora"),
+        ("targetModules", ["q_pro"], "q_proj"),
+        ("targetModules", "all_linear", "all-linear"),
+        ("loraRank", "Auto", "auto"),
+    ):
         with pytest.raises(InvalidRequest) as refused:
             resolve({wire: value}, longest=8192)
-        assert near in (refused.value.remedy or "")
+        assert refused.value.remedy == f"Did you mean {near!r}?"
+
+
+@pytest.mark.parametrize("given", [{"lrScheduler": ["cosine"]}, {"targetModules": "q_proj"}])
+def test_a_word_is_no_list_and_a_list_no_word(given: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest):
+        resolve(given, longest=8192)
 
 
 def test_layers_that_the_serving_engine_takes_no_adapters_for_are_refused() -> None:

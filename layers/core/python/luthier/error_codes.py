@@ -116,8 +116,8 @@ ERRORS = (
     ErrorCode(
         409,
         "key_shown_once",
-        "This create has made an API key before, and its secret is shown only once.",
-        "Rotate that key, or create another with a new Idempotency-Key.",
+        "This request has made an API key before, and its secret is shown only once.",
+        "Rotate that key, or make another with a new Idempotency-Key.",
     ),
     ErrorCode(409, "too_many_endpoints", "The organization has all the endpoints it may have.", "Delete one."),
     ErrorCode(409, "stopped", "A pipeline step met an attempt that is over; seen in executions only.", "Nothing."),

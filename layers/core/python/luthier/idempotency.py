@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ PENDING_SECONDS = 30
 # How long a create waits for another one with its key.
 WAIT_SECONDS = 2.0
 _POLL_SECONDS = 0.1
+_found: ContextVar[list[str]] = ContextVar("found")
 
 
 def fingerprint(body: dict[str, Any]) -> str:
@@ -130,11 +132,11 @@ class Claims:
         """
         with self.turn(claim) as earlier:
             if earlier:
-                return find(earlier)
+                return find(_repeated(earlier))
             try:
                 return make()
             except table.ConditionFailed:
-                return find(self.winner(claim))
+                return find(_repeated(self.winner(claim)))
 
     @contextmanager
     def turn(self, claim: Claim) -> Iterator[str | None]:
@@ -193,6 +195,22 @@ class Claims:
                 ExpressionAttributeNames={"#token": "token"},
                 ExpressionAttributeValues={":token": {"S": claim.token}},
             )
+
+
+@contextmanager
+def repeats() -> Iterator[list[str]]:
+    """The ids of what the block only found, because equal requests had made it before."""
+    found: list[str] = []
+    token = _found.set(found)
+    try:
+        yield found
+    finally:
+        _found.reset(token)
+
+
+def _repeated(resource_id: str) -> str:
+    _found.get([]).append(resource_id)
+    return resource_id
 
 
 def _in_progress() -> Conflict:

@@ -46,7 +46,8 @@ class Settings:
         chosen=True,
     )
     dataset_buckets: str = _setting(
-        "Comma-separated S3 buckets from which every organization may name datasets as s3:// addresses; empty: none.",
+        "Comma-separated S3 buckets from which datasets may be named as s3:// addresses: NAME for every organization, "
+        "NAME=ORGANIZATION for one; empty: none.",
         chosen=True,
     )
     webhook_queue_url: str = _setting("Queue of webhook deliveries.")
@@ -56,6 +57,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.billing not in ("on", "off"):
             raise ValueError(f"billing is {self.billing!r}; choose on or off.")
+        readers_of_buckets(self.dataset_buckets)
 
     @staticmethod
     def environment_name(name: str) -> str:
@@ -74,6 +76,20 @@ class Settings:
         """
         present = {f: environment.get(cls.environment_name(f.name)) for f in fields(cls)}
         return cls(**{f.name: _read(f.name, type(f.default), value) for f, value in present.items() if value})
+
+
+def readers_of_buckets(listed: str) -> dict[str, set[str]]:
+    """The buckets of the setting `dataset_buckets`, each with the organizations that may read it; "*" stands for all.
+
+    Raises ValueError for an entry that names no bucket or, after a `=`, no organization.
+    """
+    readers: dict[str, set[str]] = {}
+    for entry in filter(str.strip, listed.split(",")):
+        bucket, bound, organization = (part.strip() for part in entry.partition("="))
+        if not bucket or (bound and not organization):
+            raise ValueError(f"dataset_buckets holds {entry.strip()!r}; write NAME or NAME=ORGANIZATION.")
+        readers.setdefault(bucket, set()).add(organization or "*")
+    return readers
 
 
 def _read(name: str, kind: Any, text: str) -> Any:

@@ -9,7 +9,7 @@
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
-| event (outbox)  | <o>         | EVENT#<event>       |                |               |          |                |
+| event (outbox)  | <o>         | EVENT#<event>       |                |               |          | LIVE#EVENT     |
 | idempotency     | <o>         | IDEMPOTENCY#<route>#|                |               |          |                |
 | API key         | KEY#<sha256>| KEY                 |                |               |          |                |
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
@@ -185,11 +185,19 @@ def live(noun: str) -> str:
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain dict as DynamoDB's typed attributes; keys whose value is None are kept as NULL."""
+    """A plain dict as DynamoDB's typed attributes; keys whose value is None are kept as NULL.
+
+    DynamoDB holds no number between 0 and 1e-130: such a one becomes 0.
+    """
     from boto3.dynamodb.types import TypeSerializer
 
-    exact = json.loads(json.dumps(item), parse_float=Decimal)
+    exact = json.loads(json.dumps(item), parse_float=_exact)
     return TypeSerializer().serialize(exact)["M"]
+
+
+def _exact(digits: str) -> Decimal:
+    number = Decimal(digits)
+    return number if number.adjusted() >= -128 else Decimal(0)
 
 
 def decode(attributes: Mapping[str, Any]) -> Item:

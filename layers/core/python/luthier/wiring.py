@@ -253,7 +253,7 @@ def _endpoints() -> "Endpoints":
 def deployment_pipeline() -> "DeploymentPipeline":
     from luthier.deployments.pipeline import DeploymentPipeline
 
-    return DeploymentPipeline(_deployment_store(), _endpoints(), _deployment_executions())
+    return DeploymentPipeline(_deployment_store(), _job_store(), _endpoints(), _deployment_executions())
 
 
 @cache
@@ -267,7 +267,7 @@ def inference() -> "InferenceService":
 def publisher() -> "Publisher":
     from luthier.events.outbox import Publisher
 
-    return Publisher(client("events"), settings().event_bus)
+    return Publisher(client("events"), settings().event_bus, client("dynamodb"), settings().table)
 
 
 @cache
@@ -311,7 +311,7 @@ def webhooks() -> "WebhookService":
 def fan_out() -> "FanOut":
     from luthier.webhooks.fan_out import FanOut
 
-    return FanOut(_webhook_store(), _job_store(), _delivery_queues())
+    return FanOut(_webhook_store(), _delivery_queues())
 
 
 @cache

@@ -15,7 +15,6 @@ SCOPES = (
     "webhooks:read",
     "webhooks:write",
     "billing:read",
-    "billing:write",
     "admin",
 )
 
@@ -30,6 +29,9 @@ class Limits:
     organization_concurrent_jobs: int = 50
 
 
+# What a key or an organization may be given instead.
+MOST_REQUESTS_PER_MINUTE, MOST_CONCURRENT_JOBS = 1_000_000, 10_000
+LONGEST_OVERLAP_SECONDS = 30 * 24 * 3600
 _NO_END = 2**53
 UNLIMITED = Limits(_NO_END, _NO_END, _NO_END, _NO_END)
 

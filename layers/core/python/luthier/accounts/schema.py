@@ -4,8 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from luthier.accounts.entity import ApiKey
-from luthier.accounts.service import LONGEST_OVERLAP_SECONDS
+from luthier.accounts.entity import LONGEST_OVERLAP_SECONDS, MOST_CONCURRENT_JOBS, MOST_REQUESTS_PER_MINUTE, ApiKey
 from luthier.wire import LONGEST_NAME, Answer, Request
 
 
@@ -16,8 +15,12 @@ class CreateKey(Request):
         default=None, min_length=1, max_length=LONGEST_NAME, description="Whom it acts for; by default the caller's."
     )
     expires_at: str | None = Field(default=None, description="ISO 8601; without it the key works until it is revoked.")
-    requests_per_minute: int | None = Field(default=None, ge=1, description="Instead of the platform's limit.")
-    concurrent_jobs: int | None = Field(default=None, ge=0, description="Instead of the platform's limit.")
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, le=MOST_REQUESTS_PER_MINUTE, description="Instead of the platform's limit."
+    )
+    concurrent_jobs: int | None = Field(
+        default=None, ge=0, le=MOST_CONCURRENT_JOBS, description="Instead of the platform's limit."
+    )
 
 
 class RotateKey(Request):

@@ -24,7 +24,6 @@ TRUST_SECONDS = 30
 _TRUSTED_KEYS = 1_000
 # `last_used_at` is at most so much too old; writing it at every use would cost a write per request.
 _USE_NOTED_EVERY = timedelta(minutes=10)
-LONGEST_OVERLAP_SECONDS = 30 * 24 * 3600
 _TRIES = 5
 
 
@@ -64,8 +63,8 @@ class AccountService:
             organization_id=organization_id,
             user_id=user_id,
             name=name,
-            scopes=scopes,
-            expires_at=self._expiry(expires_at) if expires_at else None,
+            scopes=tuple(dict.fromkeys(scopes)),
+            expires_at=None if expires_at is None else self._expiry(expires_at),
             requests_per_minute=requests_per_minute,
             concurrent_jobs=concurrent_jobs,
         )
@@ -79,10 +78,7 @@ class AccountService:
         self, principal: Principal, fields: dict[str, Any], *, idempotency_key: str | None = None
     ) -> tuple[ApiKey, str]:
         """`issue_key` in the caller's organization, and in the caller's name where the fields give no other."""
-        claim = None
-        if idempotency_key:
-            body = idempotency.fingerprint(fields)
-            claim = Claim(principal, "api_keys.create", body, idempotency_key, retry=False)
+        claim = _claim(principal, "api_keys.create", fields, idempotency_key)
         facts = fields | {"user_id": fields["user_id"] or principal.user_id, "scopes": tuple(fields["scopes"])}
         return self.issue_key(organization_id=principal.organization_id, claim=claim, **facts)
 
@@ -98,16 +94,28 @@ class AccountService:
             raise NotFound(f"No API key {key_id!r}.", param="id", remedy="List the keys to find its id.")
         return key
 
-    def rotate_key(self, organization_id: str, key_id: str, *, overlap_seconds: int) -> tuple[ApiKey, str]:
+    def rotate_own_key(
+        self, principal: Principal, key_id: str, *, overlap_seconds: int, idempotency_key: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """`rotate_key` in the caller's organization."""
+        facts = {"id": key_id, "overlap_seconds": overlap_seconds}
+        claim = _claim(principal, "api_keys.rotate", facts, idempotency_key)
+        return self.rotate_key(principal.organization_id, key_id, overlap_seconds=overlap_seconds, claim=claim)
+
+    def rotate_key(
+        self, organization_id: str, key_id: str, *, overlap_seconds: int, claim: Claim | None = None
+    ) -> tuple[ApiKey, str]:
         """A new key that may do the same; the old one goes on working for `overlap_seconds`."""
         for _ in range(_TRIES):
+            if claim and self._store.holder(claim, self._now()):
+                raise self._shown_before(claim)
             old = self.get_key(organization_id, key_id)
             self._require_rotatable(old)
             end = clock.iso(self._now() + timedelta(seconds=overlap_seconds))
             new, raw = self._draw(**{name: getattr(old, name) for name in _INHERITED}, expires_at=self._renewed(old))
             ending = replace(old, expires_at=min(end, old.expires_at or end), replaced_by=new.id)
             try:
-                self._store.replace(old, replace(ending, version=old.version + 1), [new])
+                self._store.replace(old, replace(ending, version=old.version + 1), new, claim)
             except table.ConditionFailed:
                 continue
             return new, raw
@@ -128,8 +136,18 @@ class AccountService:
             return new
         raise _busy(key_id)
 
+    def require_organization(self, organization_id: str) -> None:
+        """Raise NotFound for an organization that never had a key: it begins with its first one."""
+        keys, _ = self._store.newest(organization_id, limit=1, after=None)
+        if not keys:
+            raise NotFound(
+                f"No organization {organization_id!r}.",
+                remedy=f"Check its name, or begin it with `luthier keys create --org {organization_id}`.",
+            )
+
     def limit_organization(self, organization: Organization) -> None:
-        """Give an organization limits of its own; None stands for the platform's."""
+        """Give an organization limits of its own; None stands for the platform's. Raises NotFound."""
+        self.require_organization(organization.id)
         self._store.put_organization(organization)
 
     def authenticate(self, raw_key: str) -> Principal:
@@ -172,8 +190,8 @@ class AccountService:
             logger.warning("The last use of %s could not be noted.", key.id, exc_info=True)
 
     def _shown_before(self, claim: Claim | None) -> LuthierError:
-        """Why a create with a used Idempotency-Key is refused: a secret cannot be shown twice."""
-        held = self._store.holder(claim) if claim else None
+        """Why a used Idempotency-Key is refused where a key is made: its secret cannot be shown twice."""
+        held = self._store.holder(claim, self._now()) if claim else None
         if held is None:
             return _busy("the new key")
         if claim and held["body"] != claim.body:
@@ -202,7 +220,7 @@ class AccountService:
             fault = "which lies beyond the calendar"
         if fault:
             raise InvalidRequest(
-                f"expires_at is {expires_at}, {fault}.",
+                f"expires_at is {expires_at!r}, {fault}.",
                 param="expires_at",
                 remedy="Send a future time such as 2030-01-01T00:00:00Z, or none for a key that does not expire.",
             )
@@ -225,6 +243,10 @@ class AccountService:
                 details={"current": state, "required": ["active"]},
                 remedy="Rotate the key that took its place." if key.replaced_by else "Create a new key.",
             )
+
+
+def _claim(principal: Principal, route: str, facts: dict[str, Any], key: str | None) -> Claim | None:
+    return Claim(principal, route, idempotency.fingerprint(facts), key, retry=False) if key else None
 
 
 _INHERITED = ("organization_id", "user_id", "name", "scopes", "requests_per_minute", "concurrent_jobs")

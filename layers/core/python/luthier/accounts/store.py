@@ -1,7 +1,7 @@
 """API keys and organizations in DynamoDB."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from luthier import clock, idempotency, table
@@ -19,21 +19,21 @@ class KeyStore:
 
         Raises table.ConditionFailed when the claim is taken: this create was made before.
         """
-        claims = [claim.write(self._table, key.id, clock.parse(key.created_at))] if claim else []
-        table.transact(self._client, [*claims, *self._writes(key)])
+        table.transact(self._client, self._creation(key, claim))
 
-    def holder(self, claim: Claim) -> table.Item | None:
-        """What took the claim first: `body` and `resource_id`."""
-        return idempotency.holder(self._client, self._table, claim)
+    def holder(self, claim: Claim, now: datetime) -> table.Item | None:
+        """What took the claim first and still holds it: `body` and `resource_id`."""
+        held = idempotency.holder(self._client, self._table, claim)
+        return held if held and held["ttl"] >= now.timestamp() else None
 
-    def replace(self, old: ApiKey, new: ApiKey, added: Sequence[ApiKey] = ()) -> None:
-        """Write `new` in place of `old`, and more keys with it. Raises table.ConditionFailed."""
+    def replace(self, old: ApiKey, new: ApiKey, successor: ApiKey | None = None, claim: Claim | None = None) -> None:
+        """Write `new` in place of `old`, and its successor with it. Raises table.ConditionFailed."""
         unchanged = {
             "ConditionExpression": "version = :seen",
             "ExpressionAttributeValues": {":seen": {"N": str(old.version)}},
         }
         changed = [{"Put": write["Put"] | unchanged} for write in self._writes(new)]
-        table.transact(self._client, [*changed, *(write for key in added for write in self._writes(key))])
+        table.transact(self._client, [*changed, *(self._creation(successor, claim) if successor else [])])
 
     def find(self, digest: str) -> ApiKey | None:
         """The key behind a digest: one read, strongly consistent because a revoked key must not linger."""
@@ -69,6 +69,10 @@ class KeyStore:
     def put_organization(self, organization: Organization) -> None:
         item = table.key(organization.id, table.ORGANIZATION) | asdict(organization)
         self._client.put_item(TableName=self._table, Item=table.encode(item))
+
+    def _creation(self, key: ApiKey, claim: Claim | None) -> list[dict[str, Any]]:
+        claims = [claim.write(self._table, key.id, clock.parse(key.created_at))] if claim else []
+        return [*claims, *self._writes(key)]
 
     def _writes(self, key: ApiKey) -> list[dict[str, Any]]:
         items = [place | asdict(key) for place in _places(key)]

@@ -72,6 +72,10 @@ class Hardware:
     def instance_types(self) -> tuple[str, ...]:
         return tuple(instance.type for instance in self.instances)
 
+    def instance_type(self, launch: int) -> str:
+        """What a job's launch asks for, counted from 1: each retry for want of capacity asks for the next type."""
+        return self.instance_types[(launch - 1) % len(self.instance_types)]
+
     @property
     def memory_gb(self) -> int:
         """Memory that holds the weights: of all GPUs, or of the machine."""

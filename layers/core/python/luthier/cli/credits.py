@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Credits (needs AWS credentials that may write the table).")
 
+_MOST_CENTS = 100_000_000_000
+
 
 @app.command()
 def grant(
     org: Organization,
-    cents: Annotated[int, typer.Option(help="Whole cents; a negative number takes credits back.")],
+    cents: Annotated[
+        int, typer.Option(min=-_MOST_CENTS, max=_MOST_CENTS, help="Whole cents; a negative number takes credits back.")
+    ],
     reason: Annotated[str, typer.Option(help="What the ledger says about it.")] = "granted by luthier credits grant",
     table: Table = TABLE,
     as_json: AsJson = False,
@@ -28,6 +32,7 @@ def grant(
     with operating(table) as operator:
         if not cents:
             raise typer.BadParameter("0 changes nothing.", param_hint="--cents")
+        operator.accounts.require_organization(org)
         credits = operator.credits.grant(org, cents, reason)
         operator.record(org, "credits grant", resource_id=f"{cents} cents")
     _print(org, credits, as_json)
@@ -40,6 +45,7 @@ def show(org: Organization, table: Table = TABLE, as_json: AsJson = False) -> No
     Example: luthier credits show --org acme
     """
     with operating(table) as operator:
+        operator.accounts.require_organization(org)
         credits = operator.credits.of(org)
     _print(org, credits, as_json)
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from luthier.cli.operator import TABLE, AsJson, Organization, Table, operating
+from luthier.accounts.entity import LONGEST_OVERLAP_SECONDS
+from luthier.cli.operator import TABLE, AsJson, ConcurrentJobs, Organization, RequestsPerMinute, Table, operating
 
 app = typer.Typer(no_args_is_help=True, help="API keys (needs AWS credentials that may write the table).")
 
@@ -21,8 +22,8 @@ def create(
     user: Annotated[str, typer.Option(help="User that the key acts for.")] = "user_admin",
     name: Annotated[str, typer.Option(help="What the key is for.")] = "created by luthier keys create",
     expires_at: Annotated[str | None, typer.Option(help="ISO 8601; without it the key does not expire.")] = None,
-    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Instead of the platform's limit.")] = None,
-    concurrent_jobs: Annotated[int | None, typer.Option(min=0, help="Instead of the platform's limit.")] = None,
+    requests_per_minute: RequestsPerMinute = None,
+    concurrent_jobs: ConcurrentJobs = None,
     table: Table = TABLE,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +66,9 @@ def list_keys(org: Organization, table: Table = TABLE, as_json: AsJson = False) 
 def rotate(
     key_id: KeyId,
     org: Organization,
-    overlap_seconds: Annotated[int, typer.Option(min=0, help="How long the old key goes on working.")] = _DAY,
+    overlap_seconds: Annotated[
+        int, typer.Option(min=0, max=LONGEST_OVERLAP_SECONDS, help="How long the old key goes on working.")
+    ] = _DAY,
     table: Table = TABLE,
     as_json: AsJson = False,
 ) -> None:

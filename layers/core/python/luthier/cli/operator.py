@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from luthier.accounts.entity import MOST_CONCURRENT_JOBS, MOST_REQUESTS_PER_MINUTE
+
 if TYPE_CHECKING:
     from luthier.accounts.service import AccountService
     from luthier.audit.service import AuditService
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
 Table = Annotated[str, typer.Option(envvar="LUTHIER_TABLE", help="Name of Luthier's DynamoDB table.")]
 Organization = Annotated[str, typer.Option("--org", help="Organization that it is about.")]
+RequestsPerMinute = Annotated[
+    int | None, typer.Option(min=1, max=MOST_REQUESTS_PER_MINUTE, help="Instead of the platform's limit.")
+]
+ConcurrentJobs = Annotated[
+    int | None, typer.Option(min=0, max=MOST_CONCURRENT_JOBS, help="Instead of the platform's limit.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TABLE = "luthier"
 

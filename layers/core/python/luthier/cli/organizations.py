@@ -1,10 +1,8 @@
 """Organizations: limits of their own, set with AWS credentials straight in the table."""
 
-from typing import Annotated
-
 import typer
 
-from luthier.cli.operator import TABLE, Organization, Table, operating
+from luthier.cli.operator import TABLE, ConcurrentJobs, Organization, RequestsPerMinute, Table, operating
 
 app = typer.Typer(no_args_is_help=True, help="Organizations (needs AWS credentials that may write the table).")
 
@@ -17,11 +15,11 @@ def _root() -> None:
 @app.command()
 def limit(
     org: Organization,
-    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Of all its keys together.")] = None,
-    concurrent_jobs: Annotated[int | None, typer.Option(min=0, help="Of all its keys together.")] = None,
+    requests_per_minute: RequestsPerMinute = None,
+    concurrent_jobs: ConcurrentJobs = None,
     table: Table = TABLE,
 ) -> None:
-    """Give an organization limits of its own; without options it has the platform's again. Effective within 30 seconds.
+    """Limit all keys of an organization together; without options the platform's limits hold. Takes 30 seconds.
 
     Example: luthier organizations limit --org acme --requests-per-minute 6000 --concurrent-jobs 100
     """
@@ -31,4 +29,7 @@ def limit(
         operator.accounts.limit_organization(Tenant(org, requests_per_minute, concurrent_jobs))
         operator.record(org, "organizations limit", resource_id=org)
     said = {"requests per minute": requests_per_minute, "concurrent jobs": concurrent_jobs}
-    typer.echo(f"{org}: " + ", ".join(f"{name} {value or 'as the platform'}" for name, value in said.items()))
+    typer.echo(
+        f"{org}: "
+        + ", ".join(f"{name} {'as the platform' if value is None else value}" for name, value in said.items())
+    )

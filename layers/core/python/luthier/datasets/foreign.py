@@ -19,7 +19,7 @@ from luthier.datasets import refusals
 from luthier.datasets.content import DatasetContent
 from luthier.datasets.entity import Dataset, name_in
 from luthier.errors import InvalidRequest
-from luthier.settings import Settings
+from luthier.settings import Settings, readers_of_buckets
 from luthier.webhooks.address import Destinations, Target
 
 # A create waits for the copy, and API Gateway gives up after 29 s.
@@ -27,6 +27,7 @@ _COPY_SECONDS = 15
 _CONNECT_SECONDS = 5
 _REDIRECTS = 3
 _CHUNK = 1024 * 1024
+_LONGEST_KEY = 1_024  # bytes, by S3's own rule
 FALLBACK_NAME = "dataset.jsonl"
 
 
@@ -72,7 +73,9 @@ class ForeignSources:
     def _copy_object(
         self, bucket: str, key: str, dataset: Dataset, content: DatasetContent, limit: int, param: str
     ) -> None:
-        self._require_listed(bucket, param)
+        self._require_listed(bucket, dataset.organization_id, param)
+        if not 0 < len(key.encode()) <= _LONGEST_KEY:
+            raise refusals.no_object_named(bucket, key, param)
         try:
             size = self._s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
             if size > limit:
@@ -84,13 +87,15 @@ class ForeignSources:
                 raise refusals.no_such_object(bucket, key, param) from error
             if status == 403:
                 raise refusals.access_denied(bucket, key, self._policy(bucket), param) from error
+            if 400 <= status < 500:
+                raise refusals.not_downloaded(f"s3://{bucket}/{key}", f"S3 answers {status}", param) from error
             raise
 
-    def _require_listed(self, bucket: str, param: str) -> None:
-        listed = {name.strip() for name in self._settings.dataset_buckets.split(",")}
+    def _require_listed(self, bucket: str, organization_id: str, param: str) -> None:
+        readers = readers_of_buckets(self._settings.dataset_buckets).get(bucket, set())
         ours = {self._settings.data_bucket, self._settings.base_models_bucket, self._settings.artifacts_bucket}
         # Our own buckets hold every organization's data; listing one by mistake must not open it.
-        if bucket not in listed or bucket in ours or not bucket:
+        if not readers & {organization_id, "*"} or bucket in ours:
             raise refusals.bucket_not_listed(bucket, param)
 
     def _policy(self, bucket: str) -> str:

@@ -73,6 +73,17 @@ def bucket_not_listed(bucket: str, param: str) -> InvalidRequest:
     )
 
 
+def no_object_named(bucket: str, key: str, param: str) -> InvalidRequest:
+    """For an address without a key, or with a longer one than S3 has."""
+    fault = f"the key {_quoted(key)} is longer than 1,024 bytes" if key else "the address names no object"
+    return InvalidRequest(
+        f"{param}: {fault} of the bucket {bucket}.",
+        code="dataset_not_found",
+        param=param,
+        remedy=f"Send s3://{bucket}/ and the key of a JSONL file.",
+    )
+
+
 def no_such_object(bucket: str, key: str, param: str) -> InvalidRequest:
     return InvalidRequest(
         f"{param}: the bucket {bucket} has no object {_quoted(key)}.",

@@ -1,6 +1,7 @@
 """What can be done with datasets. Every verb looks only at the principal's organization."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from luthier.datasets.entity import (
 from luthier.datasets.foreign import FALLBACK_NAME, ForeignSources
 from luthier.datasets.report import Report, examine
 from luthier.datasets.store import DatasetStore, Page
+from luthier.errors import LuthierError
 from luthier.events.entity import Event, event
 from luthier.idempotency import ONCE, Claim, Repetition
 from luthier.settings import Settings
@@ -36,6 +38,9 @@ MAX_BYTES = 256 * 1024 * 1024
 SHOWN_FINDINGS = 50
 _TOMBSTONE_SECONDS = 30 * 24 * 3600
 _LONGEST_FILENAME = 255
+
+Imports = list[Dataset]
+Writes = list[table.Write]
 
 
 class PresignedUpload(NamedTuple):
@@ -83,7 +88,11 @@ class DatasetService:
 
         def make(claim: Claim | None) -> Dataset:
             dataset = self._new(principal, filename, purpose, len(content))
-            return self._filled(dataset, lambda: self._content.write(dataset, content), [content], claim)
+            with self._removed_on_failure(dataset):
+                self._content.write(dataset, content)
+                judged = self._judge(dataset, [content])
+                self._store.create(judged, self._verdict(judged), claim)
+            return judged
 
         return self._once(principal, "files.upload", facts, repetition, make)
 
@@ -172,15 +181,38 @@ class DatasetService:
         body = b"".join(chunks) if chunks is not None else None
         return Content(dataset, self._content.download_url(dataset), body)
 
-    def resolve(self, principal: Principal, reference: str, *, param: str) -> Dataset:
+    @contextmanager
+    def importing(self) -> Iterator[Imports]:
+        """Where the copies of one request wait until `writes` stores them with what the request makes.
+
+        They are removed when it makes nothing.
+        """
+        imports: Imports = []
+        try:
+            yield imports
+        except (LuthierError, table.ConditionFailed):
+            # After any other failure the write may have happened: a copy too many harms nobody, a missing one its job.
+            for dataset in imports:
+                self._content.remove(dataset)
+            raise
+
+    def writes(self, imports: Imports) -> Writes:
+        """The writes that make copies the organization's files, to be part of the request's transaction."""
+        return [write for dataset in imports for write in self._store.writes(dataset, self._verdict(dataset))]
+
+    def resolve(self, principal: Principal, reference: str, *, param: str, imports: Imports) -> Dataset:
         """The dataset that a request means, ready to train on.
 
         reference: an id; a path or name: the newest file of that name, `.jsonl` being understood; the s3:// or
-        https:// address of a file, which is copied into a dataset of its own.
+        https:// address of a file, whose copy joins `imports`. A copy with bad lines is stored at once, for its report.
         Raises InvalidRequest: unknown, without content, or with bad lines, of which the first SHOWN_FINDINGS are named.
         """
         if self._foreign.is_foreign(reference):
             dataset = self._imported(principal, reference, param)
+            if dataset.status == PROCESSED:
+                imports.append(dataset)
+            else:
+                self._store.create(dataset, self._verdict(dataset))
         elif (known := self._referred(principal.organization_id, reference)) is None:
             raise refusals.unknown_reference(reference, param)
         else:
@@ -195,27 +227,17 @@ class DatasetService:
         name = self._foreign.filename(reference)
         dataset = self._new(principal, name if _good_name(name) else FALLBACK_NAME, PURPOSES[0], 0)
 
-        def fill() -> None:
+        with self._removed_on_failure(dataset):
             self._foreign.copy(reference, dataset, self._content, limit=MAX_BYTES, param=param)
+            return self._judge(dataset, self._content.chunks(dataset) or ())
 
-        return self._filled(dataset, fill)
-
-    def _filled(
-        self,
-        dataset: Dataset,
-        fill: Callable[[], None],
-        chunks: Iterable[bytes] | None = None,
-        claim: Claim | None = None,
-    ) -> Dataset:
-        """The dataset after `fill` has put its content into its place, checked. What fails leaves nothing behind."""
+    @contextmanager
+    def _removed_on_failure(self, dataset: Dataset) -> Iterator[None]:
         try:
-            fill()
-            judged = self._judge(dataset, chunks or self._content.chunks(dataset) or ())
-            self._store.create(judged, self._verdict(judged), claim)
+            yield
         except Exception:
             self._content.remove(dataset)
             raise
-        return judged
 
     def _once(
         self,
@@ -283,7 +305,7 @@ class DatasetService:
     def _referred(self, organization_id: str, reference: str) -> Dataset | None:
         found = id_in(reference)
         # A URI names a place that Luthier does not read from; its last part may be another file here.
-        if not found and "://" not in reference and (name := name_in(reference)):
+        if not found and "://" not in reference and _good_name(name := name_in(reference)):
             found = self._store.newest_of_name(organization_id, name)
             if not found and not name.endswith(".jsonl"):
                 found = self._store.newest_of_name(organization_id, f"{name}.jsonl")

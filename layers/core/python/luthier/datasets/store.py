@@ -71,9 +71,13 @@ class DatasetStore:
         Raises table.ConditionFailed when the claim is taken: this create was made before.
         """
         claims = [claim.write(self._table, dataset.id, clock.parse(dataset.created_at))] if claim else []
+        table.transact(self._client, [*claims, *self.writes(dataset, verdict)])
+
+    def writes(self, dataset: Dataset, verdict: Event | None) -> list[table.Write]:
+        """The writes of a new file."""
         put = self._put(dataset) | {"ConditionExpression": "attribute_not_exists(pk)"}
         told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)] if verdict else []
-        table.transact(self._client, [*claims, {"Put": put}, *told])
+        return [{"Put": put}, *told]
 
     def finish(self, dataset: Dataset, verdict: Event) -> None:
         """Write the verdict over a file's content. Raises table.ConditionFailed when it has one or was deleted.

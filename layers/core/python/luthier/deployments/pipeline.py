@@ -11,6 +11,7 @@ from luthier.errors import NotFound
 from luthier.events.entity import event
 from luthier.executions import RUNNING, Executions
 from luthier.jobs.outcome import reason_of
+from luthier.jobs.store import JobStore
 
 # A new deployment may be seconds away from its StartExecution; only an older one was forgotten.
 _GRACE = timedelta(seconds=30)
@@ -24,9 +25,15 @@ class DeploymentPipeline:
     """Each step may run twice and means the same."""
 
     def __init__(
-        self, store: DeploymentStore, endpoints: Endpoints, executions: Executions, now: clock.Clock = clock.now
+        self,
+        store: DeploymentStore,
+        jobs: JobStore,
+        endpoints: Endpoints,
+        executions: Executions,
+        now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
+        self._jobs = jobs
         self._endpoints = endpoints
         self._executions = executions
         self._now = now
@@ -53,8 +60,13 @@ class DeploymentPipeline:
         else:
             self._endpoints.remove(deployment)
             new, name = deployment.failed(now, reason_of(error)), "deployment.failed"
-        self._store.save(deployment, new, event(name, organization_id, now, _facts(new)))
+        self._store.save(deployment, new, event(name, organization_id, now, _facts(new)), self._callback(new))
         return new
+
+    def _callback(self, deployment: Deployment) -> str | None:
+        """The `webhookUrl` of the job whose model this is."""
+        job = self._jobs.get(deployment.organization_id, deployment.job_id) if deployment.job_id else None
+        return job.webhook_url if job else None
 
     def sweep(self) -> list[str]:
         """Settle or start every deployment that its pipeline has forgotten; the targets that were healed."""

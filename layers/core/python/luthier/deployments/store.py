@@ -26,8 +26,13 @@ class DeploymentStore:
         item = table.decode(answer["Item"])
         return Deployment(**{name: item[name] for name in Deployment.__dataclass_fields__ if name in item})
 
-    def save(self, old: Deployment | None, new: Deployment, event: Event | None = None) -> None:
-        """Write a deployment in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
+    def save(
+        self, old: Deployment | None, new: Deployment, event: Event | None = None, callback_url: str | None = None
+    ) -> None:
+        """Write a deployment in place of `old`. Raises table.ConditionFailed when somebody else was faster.
+
+        callback_url: what hears of the event besides the organization's own endpoints.
+        """
         item = table.key(new.organization_id, table.deployment(new.target)) | asdict(new)
         if new.status == DEPLOYING:
             item |= {"gsi4pk": table.live(NOUN), "gsi4sk": new.id}
@@ -37,7 +42,8 @@ class DeploymentStore:
         else:
             put["ConditionExpression"] = "version = :seen"
             put["ExpressionAttributeValues"] = {":seen": {"N": str(old.version)}}
-        table.transact(self._client, [{"Put": put}, *([outbox.write(event, self._table)] if event else [])])
+        told = [outbox.write(event, self._table, callback_url)] if event else []
+        table.transact(self._client, [{"Put": put}, *told])
 
     def deploying(self) -> Iterator[tuple[str, str]]:
         """(organization, target) of every deployment that is coming up, over all organizations."""

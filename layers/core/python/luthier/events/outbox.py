@@ -1,23 +1,42 @@
-"""The transactional outbox: events wait in the table, the stream carries them to the bus."""
+"""The transactional outbox: events wait in the table, the stream carries them to the bus.
+
+An event stands in the index of live work until the bus has taken it. What the stream's tries did not bring there, the
+sweeper does.
+"""
 
 import json
+import logging
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from luthier import clock, table
 from luthier.events.entity import Event
 
-# Long enough to replay a week by hand; the stream has read them within seconds.
+logger = logging.getLogger(__name__)
+
+NOUN = "EVENT"
+# Long enough to replay a week by hand. Counted from the publishing: what was never published never expires.
 KEPT_SECONDS = 7 * 24 * 3600
+# Longer than the stream tries.
+LATE = timedelta(minutes=15)
 _BATCH = 10  # PutEvents takes at most ten entries
+_SWEPT = 1_000
 
 
-def write(event: Event, table_name: str) -> dict[str, Any]:
-    """The write that puts an event into the outbox, to be part of the change's transaction."""
+def write(event: Event, table_name: str, callback_url: str | None = None) -> dict[str, Any]:
+    """The write that puts an event into the outbox, to be part of the change's transaction.
+
+    callback_url: the `webhookUrl` that hears of it too. It stays in the table, because others may read the bus, and it
+    lies here, because its job may be deleted before anybody is told.
+    """
     item = (
         table.key(event.organization_id, table.event(event.id))
         | asdict(event)
-        | {"ttl": clock.epoch(event.created_at) + KEPT_SECONDS}
+        | {"callback_url": callback_url}
+        | {table.LIVE.partition_key: table.live(NOUN), table.LIVE.sort_key: event.created_at}
     )
     return {"Put": {"TableName": table_name, "Item": table.encode(item)}}
 
@@ -25,20 +44,71 @@ def write(event: Event, table_name: str) -> dict[str, Any]:
 class Publisher:
     """Puts outbox events on the custom bus as `source=luthier, detail-type=<name>`, under each of their names."""
 
-    def __init__(self, client: Any, bus: str) -> None:
+    def __init__(self, client: Any, bus: str, dynamodb: Any, table_name: str, now: clock.Clock = clock.now) -> None:
         self._client = client
         self._bus = bus
+        self._dynamodb = dynamodb
+        self._table = table_name
+        self._now = now
 
     def publish(self, images: list[dict[str, Any]]) -> list[int]:
         """Publish new stream images; the positions of those that the bus did not take whole."""
-        entries = [(i, self._entry(one)) for i, image in enumerate(images) for one in read(image).names()]
+        events = [read(image) for image in images]
+        failed = self._put(events)
+        for position, event in enumerate(events):
+            if position not in failed:
+                self._mark(event)
+        return sorted(failed)
+
+    def sweep(self) -> int:
+        """Publish what has waited longer than the stream tries, oldest first; how many."""
+        published = 0
+        for image in islice(self._late(self._now() - LATE), _SWEPT):
+            try:
+                published += not self.publish([image])
+            except Exception:
+                # One that cannot be published must not hold back the others; it comes up again.
+                logger.exception("Event %s was not published.", image["id"]["S"])
+        return published
+
+    def _put(self, events: list[Event]) -> set[int]:
+        entries = [(i, self._entry(named)) for i, event in enumerate(events) for named in event.names()]
         failed: set[int] = set()
         for start in range(0, len(entries), _BATCH):
             batch = entries[start : start + _BATCH]
             answer = self._client.put_events(Entries=[entry for _, entry in batch])
             results = zip(batch, answer["Entries"], strict=True)
             failed |= {position for (position, _), result in results if result.get("ErrorCode")}
-        return sorted(failed)
+        return failed
+
+    def _mark(self, event: Event) -> None:
+        """Let a published event go. What dies before that publishes it again."""
+        try:
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=table.encode(table.key(event.organization_id, table.event(event.id))),
+                UpdateExpression=f"SET #ttl = :ttl REMOVE {table.LIVE.partition_key}, {table.LIVE.sort_key}",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues=table.encode({":ttl": int(self._now().timestamp()) + KEPT_SECONDS}),
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return  # published a second time, long after the first
+
+    def _late(self, moment: datetime) -> Iterator[dict[str, Any]]:
+        """Unpublished events of all organizations that were written before a moment."""
+        for item in table.query(
+            self._dynamodb,
+            TableName=self._table,
+            IndexName=table.LIVE.name,
+            KeyConditionExpression=f"{table.LIVE.partition_key} = :live AND {table.LIVE.sort_key} < :moment",
+            ExpressionAttributeValues={":live": {"S": table.live(NOUN)}, ":moment": {"S": clock.iso(moment)}},
+        ):
+            place = table.encode({name: item[name] for name in ("pk", "sk")})
+            row = self._dynamodb.get_item(TableName=self._table, Key=place, ConsistentRead=True).get("Item", {})
+            # The index may lag behind: only what still stands in it is late.
+            if table.LIVE.partition_key in row:
+                yield row
 
     def _entry(self, event: Event) -> dict[str, Any]:
         return {

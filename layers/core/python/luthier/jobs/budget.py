@@ -4,6 +4,9 @@ The container ends its run with a checkpoint before the step that would break th
 it one checkpoint interval later.
 """
 
+from datetime import datetime
+
+from luthier import clock
 from luthier.catalog import service as catalog
 from luthier.catalog.entity import Hardware
 from luthier.errors import InvalidRequest
@@ -33,6 +36,15 @@ def require_room(job: Job) -> None:
 def container_cap(job: Job) -> float | None:
     """What the container may spend by its own clock, which starts only when the machine is paid for already."""
     return None if job.budget_left is None else max(0.0001, round(job.budget_left - _startup_cost(job), 4))
+
+
+def running_cost(job: Job, now: datetime) -> float:
+    """What the run at work has cost so far; SageMaker's own count follows when it has ended."""
+    if not job.started_at or not job.launch:
+        return 0.0
+    hardware = _hardware(job)
+    hours = (now - clock.parse(job.started_at)).total_seconds() / 3600
+    return round(hours * hardware.price_of(hardware.instance_type(job.launch)), 4)
 
 
 def price_per_second(job: Job) -> float:

@@ -20,12 +20,17 @@ def guarded(count: dict[str, Any], key_id: str, limits: Limits) -> table.Guarded
     placeholders = {name: placeholder for placeholder, name in update["ExpressionAttributeNames"].items()}
     of_all, of_key = (placeholders[name] for name in counters(key_id))
     most = {":all": limits.organization_concurrent_jobs, ":key": limits.key_concurrent_jobs}
-    free = "(attribute_not_exists({0}) OR {0} < {1})"
+    free = [_below(counter, name, most[name]) for counter, name in ((of_all, ":all"), (of_key, ":key"))]
     condition = {
-        "ConditionExpression": f"{free.format(of_all, ':all')} AND {free.format(of_key, ':key')}",
+        "ConditionExpression": " AND ".join(free),
         "ExpressionAttributeValues": update["ExpressionAttributeValues"] | table.encode(most),
     }
     return table.Guarded({"Update": update | condition}, _too_many(limits))
+
+
+def _below(counter: str, placeholder: str, limit: int) -> str:
+    # Whoever may have none has not started one either: there the missing counter must not count as free.
+    return f"(attribute_not_exists({counter}) OR {counter} < {placeholder})" if limit else f"{counter} < {placeholder}"
 
 
 def _too_many(limits: Limits) -> RateLimited:

@@ -1,8 +1,11 @@
 """A job before it exists: everything that is asked for checked, priced, and resolved to what will run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from luthier import clock, ids
+from luthier import clock, ids, table
 from luthier.accounts.entity import Principal
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration, workload
@@ -16,6 +19,14 @@ from luthier.jobs.entity import EVALUATION, Job, JobRequest
 from luthier.models.entity import Model
 from luthier.models.service import ModelService
 from luthier.webhooks.address import Destinations
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A job to be, with the writes that its transaction takes in: the files that were copied for it."""
+
+    job: Job
+    writes: list[table.Write]
 
 
 class JobDrafts:
@@ -35,8 +46,17 @@ class JobDrafts:
         self._destinations = destinations
         self._now = now
 
-    def draw(self, principal: Principal, request: JobRequest) -> Job:
-        """The job that a request asks for, written nowhere. Raises InvalidRequest naming the first wrong field."""
+    @contextmanager
+    def drawn(self, principal: Principal, request: JobRequest) -> Iterator[Draft]:
+        """The job that a request asks for, written nowhere. Raises InvalidRequest naming the first wrong field.
+
+        What was copied for it is removed again when the block refuses to write it.
+        """
+        with self._datasets.importing() as imports:
+            job = self._draw(principal, request, imports)
+            yield Draft(job, self._datasets.writes(imports))
+
+    def _draw(self, principal: Principal, request: JobRequest, imports: list[Dataset]) -> Job:
         base, earlier = self._origin(principal, request.base_model)
         catalog.require_method(base, request.method)
         given = continuation.continued(earlier, base, request.hyperparameters) if earlier else request.hyperparameters
@@ -46,7 +66,7 @@ class JobDrafts:
         self._gate.check(base)
         if request.webhook_url:
             self._destinations.target(request.webhook_url, param="webhookUrl")
-        train, validation = self._files(principal, request)
+        train, validation = self._files(principal, request, imports)
         resolved = _resolved(asked, request.method, base, train, validation)
         price = self._price(base, hardware, request.method, resolved, train.rows, train.tokens / train.rows)
         now = clock.iso(self._now())
@@ -94,16 +114,16 @@ class JobDrafts:
                 raise
             return catalog.find_base_model(earlier.base_model), earlier
 
-    def _files(self, principal: Principal, request: JobRequest) -> tuple[Dataset, Dataset | None]:
-        train = self._file(principal, request.training_dataset, request.method, "trainingDataset")
-        if not request.validation_file:
-            return train, None
-        return train, self._file(principal, request.validation_file, request.method, "validationFile")
+    def _files(
+        self, principal: Principal, request: JobRequest, imports: list[Dataset]
+    ) -> tuple[Dataset, Dataset | None]:
+        def file(reference: str, param: str) -> Dataset:
+            dataset = self._datasets.resolve(principal, reference, param=param, imports=imports)
+            columns.require(dataset, request.method, param=param)
+            return dataset
 
-    def _file(self, principal: Principal, reference: str, method: str, param: str) -> Dataset:
-        dataset = self._datasets.resolve(principal, reference, param=param)
-        columns.require(dataset, method, param=param)
-        return dataset
+        train = file(request.training_dataset, "trainingDataset")
+        return train, file(request.validation_file, "validationFile") if request.validation_file else None
 
     def _price(
         self,

@@ -122,6 +122,8 @@ class Job:
     key_id: str = ""
     # Credits held for this attempt.
     held_cents: int = 0
+    # Of the run at work, by its progress; cost["accrued"] takes in what it did cost once it has ended.
+    running_cost: float = 0.0
     status: str = QUEUED
     phase: str | None = None
     status_reason: dict[str, Any] | None = None
@@ -164,6 +166,11 @@ class Job:
         """What this job may still cost; None where it has no cap."""
         cap = self.cost.get("cap")
         return None if cap is None else max(0.0, cap - self.cost["accrued"])
+
+    @property
+    def cost_so_far(self) -> dict[str, Any]:
+        """The cost as people see it: what has ended and what is running."""
+        return self.cost | {"accrued": round(self.cost["accrued"] + self.running_cost, 4)}
 
     @property
     def execution_name(self) -> str:

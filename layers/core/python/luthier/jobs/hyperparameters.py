@@ -1,7 +1,7 @@
 """The hyperparameters of a job: one row each, with range and default. Pure; the trainer builds its config from it."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +63,11 @@ class Hyperparameter:
         else:
             rule = f"{'some' if self.kind == 'list' else 'one'} of {', '.join(self.choices)}"
         return rule + (f", or {self.whole}" if self.whole else "") + (", or auto" if self.auto else "")
+
+    @property
+    def words(self) -> list[str]:
+        """Every word that is a value, or part of one."""
+        return [*self.choices, *filter(None, (self.whole, AUTO if self.auto else None))]
 
     def default_for(self, method: str) -> Value:
         return self.method_defaults.get(method, self.default)
@@ -203,13 +208,15 @@ def _row(wire: str) -> Hyperparameter:
         f"Unknown hyperparameter {wire!r}.",
         code="unknown_hyperparameter",
         param=f"hyperparameters.{wire}",
-        remedy=_nearest(wire, _BY_WIRE),
+        remedy=_meant(wire, _BY_WIRE) or f"Known: {', '.join(_BY_WIRE)}.",
     )
 
 
-def _nearest(word: str, known: Sequence[str] | dict[str, Any]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+def _meant(word: str, known: Iterable[str]) -> str | None:
+    """`Did you mean …?` where one of the known words is near."""
+    spelled = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.5)
+    return f"Did you mean {spelled[near[0]]!r}?" if near else None
 
 
 def _require_use(row: Hyperparameter, method: str, adapter: str) -> None:
@@ -234,7 +241,7 @@ def _checked(row: Hyperparameter, value: Any) -> Value:
         return _refuse(row, value)
     for word in words:
         if word not in row.choices:
-            _refuse(row, value, _nearest(word, row.choices))
+            _refuse(row, value, word)
     return list(dict.fromkeys(words)) if row.kind == "list" else words[0]
 
 
@@ -248,12 +255,13 @@ def _number(row: Hyperparameter, value: Any) -> int | float:
     return converted
 
 
-def _refuse(row: Hyperparameter, value: Any, remedy: str | None = None) -> Any:
-    shown = repr(value)
+def _refuse(row: Hyperparameter, value: Any, word: str | None = None) -> Any:
+    """word: the one of a list that is wrong."""
+    shown, wrong = repr(value), word or (value if isinstance(value, str) else "")
     raise InvalidRequest(
         f"hyperparameters.{row.wire} must be {_A[row.kind]}, {row.rule}; got {shown:.100}.",
         param=f"hyperparameters.{row.wire}",
-        remedy=remedy or f"Send {row.rule}.",
+        remedy=_meant(wrong, row.words) or f"Send {row.rule}.",
     )
 
 

@@ -26,7 +26,8 @@ class JobLogs:
 
     def tail(self, job: Job, *, lines: int, since: str | None) -> list[LogLine]:
         """The last `lines` lines over all attempts, oldest first; only those after `since` (ISO 8601)."""
-        start = int(clock.parse(since).timestamp() * 1000) + 1 if since else None
+        # CloudWatch knows no time before 1970.
+        start = max(0, int(clock.parse(since).timestamp() * 1000)) + 1 if since else None
         found: list[LogLine] = []
         for stream in self._streams(job):
             window = {"startTime": start} if start else {}

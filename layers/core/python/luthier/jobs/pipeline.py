@@ -77,10 +77,9 @@ class TrainingPipeline:
         """Store the name of the next training job and answer what it is created with."""
         job = self._change(step, lambda job, now: job.next_launch(now))
         hardware = catalog.find_hardware(job.hardware)
-        kinds = hardware.instance_types
         return self._storage.launch(job, model_uri) | {
             "training_job_name": job.training_job_name,
-            "instance_type": kinds[(job.launch - 1) % len(kinds)],
+            "instance_type": hardware.instance_type(job.launch),
             "volume_gb": _volume_gb(job),
             "max_runtime_seconds": max_runtime_seconds,
         }
@@ -154,6 +153,7 @@ class TrainingPipeline:
             now,
             phase=None,
             held_cents=0,
+            running_cost=0.0,
             finished_at=None if end.status == entity.PAUSED else now,
             status_reason=reason,
             ended=ended,

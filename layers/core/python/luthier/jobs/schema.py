@@ -29,11 +29,15 @@ Status = Literal["queued", "running", "completed", "failed", "stopped"]
 _FIVE = SHOWN | {PAUSING: STOPPED, PAUSED: STOPPED}
 Reference = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Exports = list[Export]
+# A cent at least; what is larger than any bill is a slip of the keyboard.
+LEAST_COST, MOST_COST = 0.01, 10_000_000
 EXPORTED = "Formats in which the model is left beside its adapter."
 AUTO_RESOLVED = 'The hyperparameters that "auto" stood for; their values are among the others.'
 CONTINUED = "The model whose adapter the job goes on from."
 ENDED = "How the run ended: completed, early_stopped, max_seconds, max_cost or stopped; null until it says so."
 BASE_MODEL = "An id of GET base-models, or a finished model of your own, whose adapter is trained on."
+CAP = "The run pauses before it costs more, in the currency of the estimate."
+NEW_CAP = "The new cap; it covers all attempts together."
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
@@ -68,9 +72,7 @@ class CreateJob(CamelRequest):
     method: str = Field(default="sft", description=f"How to train: {', '.join(METHODS)}.")
     exports: Exports = Field(default=[], description=EXPORTED)
     evaluation: Evaluation | None = None
-    max_cost: float | None = Field(
-        default=None, gt=0, description="The run pauses before it costs more, in the currency of the estimate."
-    )
+    max_cost: float | None = Field(default=None, ge=LEAST_COST, le=MOST_COST, description=CAP)
 
 
 class JobCreated(CamelAnswer):
@@ -145,7 +147,7 @@ class Progress(CamelAnswer):
 
 
 class Cost(CamelAnswer):
-    """Money in `currency`; `cap` null = no cap."""
+    """Money in `currency`; `cap` null = no cap. `accrued` grows while a run reports, and is exact once it has ended."""
 
     estimate: float | None = None
     accrued: float | None = None
@@ -339,8 +341,9 @@ class CostEstimate(CamelAnswer):
 
 
 def resolved(job: Job) -> dict[str, Any]:
-    """What a job trains with and from, as both surfaces show it."""
+    """What a job trains with and from, and what it costs, as both surfaces show it."""
     return {
+        "cost": job.cost_so_far,
         "hyperparameters": hyperparameters.to_wire(job.hyperparameters),
         "auto_hyperparameters": [hyperparameters.wire_of(name) for name in job.auto],
         "start_from": job.start_from["model"] if job.start_from else None,

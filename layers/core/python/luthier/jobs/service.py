@@ -1,7 +1,7 @@
 """What people do with jobs: create, look, stop, pause, restart, resume, delete, estimate."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -197,23 +197,26 @@ class JobService:
 
     def _make(self, principal: Principal, request: JobRequest, claim: idempotency.Claim) -> Job:
         """The new job. Raises table.ConditionFailed when an equal create has made it meanwhile."""
-        job = self._queued_by(principal, self._drafts.draw(principal, request))
-        for _ in range(_TRIES):
-            try:
-                self._write_new(principal, job, claim)
-            except CreditsMoved:
-                continue
-            return job
-        raise _busy("the organization's credits")
+        with self._drafts.drawn(principal, request) as draft:
+            job = self._queued_by(principal, draft.job)
+            for _ in range(_TRIES):
+                try:
+                    self._write_new(principal, job, claim, draft.writes)
+                except CreditsMoved:
+                    continue
+                return job
+            raise _busy("the organization's credits")
 
-    def _write_new(self, principal: Principal, job: Job, claim: idempotency.Claim) -> None:
+    def _write_new(
+        self, principal: Principal, job: Job, claim: idempotency.Claim, joined: Sequence[table.Write]
+    ) -> None:
         queued = event("training.queued", job.organization_id, job.created_at, _facts(job))
         self._store.create(
             job,
             queued,
             [self._claims.write(claim, job.id)],
             limits=principal.limits,
-            joined=self._credits.hold(job.organization_id, job.held_cents, job.id),
+            joined=[*joined, *self._credits.hold(job.organization_id, job.held_cents, job.id)],
         )
 
     def _start(self, job: Job) -> None:

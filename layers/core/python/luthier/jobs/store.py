@@ -51,7 +51,7 @@ class JobStore:
         put = self._put(job) | {"ConditionExpression": "attribute_not_exists(pk)"}
         changes = {"total": 1, f"status#{job.shown_status}": 1, f"base#{job.base_model}": 1} | _alive(job, 1)
         count = concurrency.guarded(self._count(job.organization_id, changes), job.key_id, limits)
-        table.transact(self._client, [*claims, {"Put": put}, count, outbox.write(event, self._table), *joined])
+        table.transact(self._client, [*claims, {"Put": put}, count, self._told(event, job), *joined])
 
     def save(
         self,
@@ -71,7 +71,7 @@ class JobStore:
             begins = new.is_live and not old.is_live
             writes.append(concurrency.guarded(count, new.key_id, limits) if begins else count)
         if event:
-            writes.append(outbox.write(event, self._table))
+            writes.append(self._told(event, new))
         table.transact(self._client, [*writes, *joined])
 
     def delete(self, job: Job) -> None:
@@ -146,6 +146,9 @@ class JobStore:
         if job.status in LIVE:
             item |= {"gsi4pk": table.live(NOUN), "gsi4sk": job.id}
         return {"TableName": self._table, "Item": table.encode(item)}
+
+    def _told(self, event: Event, job: Job) -> dict[str, Any]:
+        return outbox.write(event, self._table, job.webhook_url)
 
     def _unchanged(self, job: Job) -> dict[str, Any]:
         return {

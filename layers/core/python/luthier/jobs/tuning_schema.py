@@ -9,9 +9,13 @@ from luthier.jobs import hyperparameters
 from luthier.jobs.entity import Job, JobRequest
 from luthier.jobs.schema import (
     AUTO_RESOLVED,
+    CAP,
     CONTINUED,
     ENDED,
     EXPORTED,
+    LEAST_COST,
+    MOST_COST,
+    NEW_CAP,
     Cost,
     Evaluation,
     EvaluationPlan,
@@ -48,9 +52,7 @@ class FineTune(CamelRequest):
         max_length=LONGEST_URL,
         description="Public https:// address that hears of this job's events.",
     )
-    max_cost: float | None = Field(
-        default=None, gt=0, description="The run pauses before it costs more, in the currency of the estimate."
-    )
+    max_cost: float | None = Field(default=None, ge=LEAST_COST, le=MOST_COST, description=CAP)
     name: str | None = Field(default=None, min_length=1, max_length=200)
     suffix: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -71,7 +73,7 @@ class FineTune(CamelRequest):
 
 
 class Resume(CamelRequest):
-    max_cost: float | None = Field(default=None, gt=0, description="The new cap; it covers all attempts together.")
+    max_cost: float | None = Field(default=None, ge=LEAST_COST, le=MOST_COST, description=NEW_CAP)
 
 
 class FineTuneStarted(CamelAnswer):

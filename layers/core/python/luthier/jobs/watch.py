@@ -6,7 +6,7 @@ from typing import Any
 
 from luthier import clock, table
 from luthier.events.entity import Event, event
-from luthier.jobs import entity
+from luthier.jobs import budget, entity
 from luthier.jobs.curve import Curve
 from luthier.jobs.entity import Job, Step
 from luthier.jobs.pipeline import TrainingPipeline
@@ -70,11 +70,13 @@ class JobWatcher:
         if job is None or not lines:
             return None
         phase, summary = lines[-1].get("phase", "training"), Curve.of(lines)
+        cost = budget.running_cost(job, self._now())
         if summary is None:
-            return self._update(job, phase=phase)
+            return self._update(job, phase=phase, running_cost=cost)
         return self._update(
             job,
             phase=phase,
+            running_cost=cost,
             metrics=summary.latest,
             trained_tokens=summary.trained_tokens,
             progress=summary.progress,

@@ -124,6 +124,12 @@ class Destinations:
                 raise
 
 
+def origin_of(url: str) -> str:
+    """A URL as others may see it: without path and query, which often hold a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _path(parts: SplitResult) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 

@@ -14,6 +14,7 @@ from typing import Any
 from luthier import clock, table
 from luthier.events.entity import Event, event
 from luthier.webhooks import payload, signing
+from luthier.webhooks.address import origin_of
 from luthier.webhooks.entity import CALLBACKS, DISABLED, EXHAUSTED, PENDING, SLOW_FOR, Attempt, Delivery, Endpoint
 from luthier.webhooks.fan_out import message_of
 from luthier.webhooks.queues import DeliveryQueues, Message
@@ -125,7 +126,7 @@ class Courier:
     def _succeed(self, errand: _Errand, attempt: Attempt) -> None:
         self._store.save(errand.delivery, errand.delivery.after(attempt, self._now()), travelling=False)
         if errand.endpoint.failing_since:
-            self._store.note(errand.endpoint, failing_since=None)
+            self._store.note(errand.endpoint, failing_since=None, failed_days=[])
 
     def _fail(self, errand: _Errand, attempt: Attempt) -> None:
         new = errand.delivery.after(attempt, self._now())
@@ -147,15 +148,17 @@ class Courier:
             self._queues.send([message_of(new, slow=False)], delay=max(delay, 0))
 
     def _judge(self, endpoint: Endpoint) -> None:
-        """After a failure: note the first one, and disable who has taken nothing for too long."""
+        """After a failure: note the first one of a day, and disable who has taken nothing for too long."""
         now = self._now()
         if endpoint.id == CALLBACKS:
             return
-        if endpoint.failing_since is None:
-            self._store.note(endpoint, failing_since=clock.iso(now))
-        elif endpoint.failed_too_long(now):
+        failed = endpoint.failed(now)
+        if failed is not endpoint:
+            self._store.note(endpoint, failing_since=failed.failing_since, failed_days=failed.failed_days)
+        if failed.failed_too_long(now):
             reason = f"Every try since {endpoint.failing_since} has failed."
-            facts = {"webhookId": endpoint.id, "url": endpoint.url, "failingSince": endpoint.failing_since}
+            url = origin_of(endpoint.url or "")
+            facts = {"webhookId": endpoint.id, "url": url, "failingSince": endpoint.failing_since}
             told = event("webhook.disabled", endpoint.organization_id, clock.iso(now), facts)
             self._store.put(endpoint, endpoint.disabled(clock.iso(now), reason), told)
 
@@ -163,8 +166,9 @@ class Courier:
         # An endpoint that hears of webhooks only must not hear of its own silence for ever.
         if delivery.event_type.startswith("webhook."):
             return None
-        facts: dict[str, Any] = {"webhookId": delivery.endpoint_id, "url": url, "deliveryId": delivery.event_id}
-        facts |= {"event": delivery.event_type, "tries": delivery.tries, "error": delivery.reason}
+        facts: dict[str, Any] = {"webhookId": delivery.endpoint_id, "url": origin_of(url)}
+        facts |= {"deliveryId": delivery.event_id, "event": delivery.event_type}
+        facts |= {"tries": delivery.tries, "error": delivery.reason}
         return event("webhook.delivery_exhausted", delivery.organization_id, clock.iso(self._now()), facts)
 
     def _cancel(self, delivery: Delivery, endpoint: Endpoint | None) -> None:

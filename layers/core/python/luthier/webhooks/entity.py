@@ -31,10 +31,12 @@ CALLBACK_EVENTS = (
     "training.paused",
     "model.deployed",
 )
-DISABLED_AFTER = timedelta(days=5)
+# An endpoint is disabled once it has failed for so long and on so many days: two failures a week apart say little.
+DISABLED_AFTER, FAILED_DAYS = timedelta(days=5), 5
 # An endpoint that did not answer in time is taken for slow so long.
 SLOW_FOR = timedelta(hours=1)
 _SHOWN_ATTEMPTS = 20
+_HEALTHY: dict[str, Any] = {"failing_since": None, "failed_days": [], "slow_until": None}
 
 # Each valid secret adds a signature to every request.
 _OLD_SECRETS = 4
@@ -55,8 +57,9 @@ class Endpoint:
     updated_at: str
     status: str = ENABLED
     disabled_reason: str | None = None
-    # Since when no try has succeeded; None after a success.
+    # Since when no try has succeeded, and on which UTC days since then one has failed; None and empty after a success.
     failing_since: str | None = None
+    failed_days: list[str] = field(default_factory=list)
     slow_until: str | None = None
     version: int = 1
 
@@ -75,9 +78,21 @@ class Endpoint:
         return self.slow_until is not None and clock.parse(self.slow_until) > now
 
     def failed_too_long(self, now: datetime) -> bool:
-        return self.failing_since is not None and now - clock.parse(self.failing_since) >= DISABLED_AFTER
+        if self.failing_since is None or len(self.failed_days) < FAILED_DAYS:
+            return False
+        return now - clock.parse(self.failing_since) >= DISABLED_AFTER
+
+    def failed(self, now: datetime) -> "Endpoint":
+        """This endpoint after a failure; itself where that is no news."""
+        day = clock.iso(now)[:10]
+        if day in self.failed_days or len(self.failed_days) == FAILED_DAYS:
+            return self
+        since = self.failing_since or clock.iso(now)
+        return replace(self, failing_since=since, failed_days=[*self.failed_days, day])
 
     def changed(self, now: str, **changes: Any) -> "Endpoint":
+        if changes.get("url", self.url) != self.url:
+            changes |= _HEALTHY
         return replace(self, updated_at=now, version=self.version + 1, **changes)
 
     def rotated(self, now: datetime, secret: str, overlap: timedelta) -> "Endpoint":
@@ -92,8 +107,7 @@ class Endpoint:
 
     def enabled(self, now: str) -> "Endpoint":
         """This endpoint taking events again, whatever it did before."""
-        clean: dict[str, Any] = {"disabled_reason": None, "failing_since": None, "slow_until": None}
-        return self.changed(now, status=ENABLED, **clean)
+        return self.changed(now, status=ENABLED, disabled_reason=None, **_HEALTHY)
 
     def disabled(self, now: str, reason: str) -> "Endpoint":
         return self.changed(now, status=DISABLED, disabled_reason=reason)
@@ -122,7 +136,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event for one endpoint. `tries` counts within the round, `url` is set where the endpoint has none."""
+    """One event for one endpoint. `tries` counts within the round, `url` is set where the endpoint has none.
+
+    test: the event is the catalogue's example, sent on request; nothing has happened.
+    """
 
     organization_id: str
     endpoint_id: str
@@ -138,6 +155,7 @@ class Delivery:
     finished_at: str | None = None
     reason: str | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    test: bool = False
     version: int = 1
 
     @classmethod
@@ -167,7 +185,7 @@ class Delivery:
     def tested(self, attempt: Attempt, now: datetime) -> "Delivery":
         """This delivery of a test event, which is sent once."""
         state = DELIVERED if attempt.succeeded else CANCELLED
-        return self._ended(state, now, attempt.verdict, tries=1, attempts=self._with(attempt))
+        return self._ended(state, now, attempt.verdict, tries=1, attempts=self._with(attempt), test=True)
 
     def impatient(self, attempt: Attempt) -> "Delivery":
         """This delivery once a short wait was cut off: the try goes on, with more patience."""
@@ -198,7 +216,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Replayed:
-    """How many deliveries are sent again; `complete` is False where there were more than one call takes."""
+    """How many deliveries are sent again; `last_id`: where the next call goes on, None when there is nothing left."""
 
     count: int
-    complete: bool
+    last_id: str | None

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 
 from luthier import clock, table
 from luthier.events.entity import Event
-from luthier.jobs.store import JobStore
 from luthier.webhooks import signing
 from luthier.webhooks.entity import CALLBACK_EVENTS, CALLBACKS, PENDING, Delivery, Endpoint
 from luthier.webhooks.queues import DeliveryQueues, Message
@@ -17,11 +16,8 @@ logger = logging.getLogger(__name__)
 class FanOut:
     """Safe to repeat: a delivery is named by its event, and announced once."""
 
-    def __init__(
-        self, store: WebhookStore, jobs: JobStore, queues: DeliveryQueues, now: clock.Clock = clock.now
-    ) -> None:
+    def __init__(self, store: WebhookStore, queues: DeliveryQueues, now: clock.Clock = clock.now) -> None:
         self._store = store
-        self._jobs = jobs
         self._queues = queues
         self._now = now
 
@@ -53,14 +49,8 @@ class FanOut:
         for endpoint in endpoints.values():
             if endpoint.url and endpoint.wants(event.type):
                 yield Delivery.of(event, endpoint.id, now)
-        if url := self._callback(event):
+        if event.type in CALLBACK_EVENTS and (url := self._store.callback_url(event)):
             yield Delivery.of(event, CALLBACKS, now, url)
-
-    def _callback(self, event: Event) -> str | None:
-        """The URL that the job of this event was created with. Not in the event: others may read the bus."""
-        job_id = event.data.get("jobId") if event.type in CALLBACK_EVENTS else None
-        job = self._jobs.get(event.organization_id, job_id) if job_id else None
-        return job.webhook_url if job else None
 
     def _found_callbacks(self, organization_id: str) -> None:
         try:

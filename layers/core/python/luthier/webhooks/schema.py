@@ -1,6 +1,7 @@
 """Wire shapes of webhooks: the tuning surface in camelCase, OpenAI's objects for OpenAI's paths."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -17,6 +18,8 @@ _URL = Field(min_length=1, max_length=LONGEST_URL, description="Public https:// 
 _EVENTS = Field(min_length=1, max_length=50, description="Names of events; `*` stands for all.")
 _NAME = Field(default="", max_length=LONGEST_NAME)
 _HINT_CHARACTERS = 4
+# Of a field that may be left out and yet cannot be null.
+_UNSENT: Any = None
 
 
 class CreateWebhook(CamelRequest):
@@ -28,17 +31,21 @@ class CreateWebhook(CamelRequest):
 class UpdateWebhook(CamelRequest):
     """What is not sent stays as it is. `enabled: true` takes up again what was disabled."""
 
-    url: str | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
-    events: list[str] | None = Field(default=None, min_length=1, max_length=50)
-    name: str | None = Field(default=None, max_length=LONGEST_NAME)
-    enabled: bool | None = None
+    url: str = Field(default=_UNSENT, min_length=1, max_length=LONGEST_URL)
+    events: list[str] = Field(default=_UNSENT, min_length=1, max_length=50)
+    name: str = Field(default=_UNSENT, max_length=LONGEST_NAME)
+    enabled: bool = Field(default=_UNSENT)
 
     def changes(self) -> dict[str, Any]:
-        return {name: value for name, value in self.model_dump().items() if value is not None}
+        return self.model_dump(exclude_unset=True)
 
 
 class RotateSecret(CamelRequest):
     overlap_hours: int = Field(default=24, ge=0, le=168, description="How long requests carry the old signature too.")
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(hours=self.overlap_hours)
 
 
 class SendTestEvent(CamelRequest):
@@ -49,6 +56,12 @@ class ReplayWebhook(CamelRequest):
     since: str = Field(description="ISO 8601 time; events from then on are sent again.")
     statuses: list[Literal["delivered", "exhausted", "cancelled"]] = Field(
         default=[], description="Only deliveries that ended so; all by default."
+    )
+    after: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=LONGEST_NAME,
+        description="Go on from here: the `lastId` of the call before.",
     )
 
 
@@ -118,10 +131,11 @@ class DeliveryAttempt(CamelAnswer):
 
 
 class WebhookDelivery(CamelAnswer):
-    """One event for one endpoint. `id` is what the receiver sees as `webhook-id`."""
+    """One event for one endpoint. `id` is what the receiver sees as `webhook-id`; `test`: it was sent by the test."""
 
     id: str
     event: str
+    test: bool
     event_at: str
     status: Literal["pending", "delivered", "exhausted", "cancelled"]
     reason: str | None
@@ -135,6 +149,7 @@ class WebhookDelivery(CamelAnswer):
         return cls(
             id=delivery.event_id,
             event=delivery.event_type,
+            test=delivery.test,
             event_at=delivery.event_at,
             status=delivery.state,  # type: ignore[arg-type]
             reason=delivery.reason,
@@ -206,14 +221,15 @@ class WebhookTested(CamelAnswer):
 
 
 class WebhooksReplayed(CamelAnswer):
-    """`complete` is false where one call could not take them all; send it again with statuses that are left."""
+    """`complete` is false where one call could not take them all: call again with `after` set to `lastId`."""
 
     replayed: int
     complete: bool
+    last_id: str | None
 
     @classmethod
     def of(cls, replayed: Replayed) -> Self:
-        return cls(replayed=replayed.count, complete=replayed.complete)
+        return cls(replayed=replayed.count, complete=replayed.last_id is None, last_id=replayed.last_id)
 
 
 class CreateWebhookEndpoint(Request):
@@ -223,17 +239,21 @@ class CreateWebhookEndpoint(Request):
 
 
 class UpdateWebhookEndpoint(Request):
-    name: str | None = Field(default=None, max_length=LONGEST_NAME)
-    url: str | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
-    event_types: list[str] | None = Field(default=None, min_length=1, max_length=50)
+    name: str = Field(default=_UNSENT, max_length=LONGEST_NAME)
+    url: str = Field(default=_UNSENT, min_length=1, max_length=LONGEST_URL)
+    event_types: list[str] = Field(default=_UNSENT, min_length=1, max_length=50)
 
     def changes(self) -> dict[str, Any]:
-        sent = {name: value for name, value in self.model_dump().items() if value is not None}
+        sent = self.model_dump(exclude_unset=True)
         return sent | ({"events": sent.pop("event_types")} if "event_types" in sent else {})
 
 
 class RotateWebhookEndpointSecret(Request):
     keep_old_secret_active_for_24_hours: bool = False
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(hours=24 if self.keep_old_secret_active_for_24_hours else 0)
 
 
 class SendEndpointTest(Request):

@@ -8,7 +8,7 @@ from luthier import clock, ids, table
 from luthier.accounts.entity import Principal
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from luthier.events.entity import catalogue, event
-from luthier.idempotency import ONCE, Repetition
+from luthier.idempotency import ONCE, Claim, Repetition
 from luthier.webhooks import signing
 from luthier.webhooks.address import Destinations
 from luthier.webhooks.courier import attempt_of, draw
@@ -32,8 +32,8 @@ from luthier.webhooks.store import WebhookStore
 
 MOST_ENDPOINTS = 20
 LONGEST_OVERLAP = timedelta(days=7)
-# Deliveries that one call sends again at most.
-MOST_REPLAYED = 500
+# Deliveries that one call sends again, and looks at, at most: API Gateway gives up after 29 s.
+MOST_REPLAYED, MOST_LOOKED_AT = 500, 5_000
 _TRIES = 5
 
 
@@ -61,20 +61,13 @@ class WebhookService:
 
         def make() -> Endpoint:
             endpoint = self._draft(principal, url, events, name)
-            self._store.create(endpoint, claim)
+            self._store.create(endpoint, claim, most=MOST_ENDPOINTS, too_many=_too_many())
             return endpoint
 
         return self._claims.once(claim, make, lambda made: self.get(principal, made))
 
     def _draft(self, principal: Principal, url: str, events: list[str], name: str) -> Endpoint:
         self._destinations.target(url)
-        known = self._store.endpoints(principal.organization_id)
-        if sum(endpoint.id != CALLBACKS for endpoint in known) >= MOST_ENDPOINTS:
-            raise Conflict(
-                f"An organization has at most {MOST_ENDPOINTS} webhook endpoints.",
-                code="too_many_endpoints",
-                remedy="Delete one that is not needed any more.",
-            )
         now = clock.iso(self._now())
         return Endpoint(
             id=ids.new_id("we"),
@@ -132,10 +125,18 @@ class WebhookService:
         self._store.remove(endpoint)
         return endpoint
 
-    def rotate_secret(self, principal: Principal, endpoint_id: str, *, overlap: timedelta) -> Endpoint:
+    def rotate_secret(
+        self, principal: Principal, endpoint_id: str, *, overlap: timedelta, repetition: Repetition = ONCE
+    ) -> Endpoint:
         """A new secret; for the time of the overlap requests are signed with the old one too."""
         secret = signing.new_secret()
-        return self._change(principal, endpoint_id, lambda endpoint, now: endpoint.rotated(now, secret, overlap))
+        facts = {"id": endpoint_id, "overlap_seconds": overlap.total_seconds()}
+        claim = repetition.claim(principal, "webhooks.rotate", facts)
+
+        def rotate() -> Endpoint:
+            return self._change(principal, endpoint_id, lambda old, now: old.rotated(now, secret, overlap), claim)
+
+        return self._claims.once(claim, rotate, lambda made: self.get(principal, made))
 
     def test(self, principal: Principal, endpoint_id: str, event_type: str) -> tuple[Delivery, Attempt]:
         """Send the catalogue's example of an event at once and answer what came back. It is never repeated."""
@@ -173,25 +174,40 @@ class WebhookService:
     def replay(self, principal: Principal, endpoint_id: str, delivery_id: str) -> Delivery:
         """Send an ended delivery again, from its first try. One that is pending goes on as it is."""
         self._ready(principal, endpoint_id)
-        return self._again(self.delivery(principal, endpoint_id, delivery_id))
+        delivery = self.delivery(principal, endpoint_id, delivery_id)
+        if delivery.test:
+            raise Unprocessable(
+                f"{delivery_id} is a test event, which is sent once.", remedy="Send another test event."
+            )
+        return self._again(delivery)
 
     def replay_since(
-        self, principal: Principal, endpoint_id: str, *, since: str, states: tuple[str, ...] = ()
+        self,
+        principal: Principal,
+        endpoint_id: str,
+        *,
+        since: str,
+        after: str | None = None,
+        states: Container[str] = (),
     ) -> Replayed:
-        """Send every ended delivery again whose event happened at or after `since`; `states` narrows them."""
+        """Send ended deliveries again whose event happened at or after `since`, newest first; `states` narrows them.
+
+        after: `last_id` of the call before. Calls that follow each other so look at every delivery once.
+        """
         start = _moment(since)
         endpoint = self._ready(principal, endpoint_id)
-        count = 0
-        for delivery in self._store.newest(principal.organization_id, endpoint.id):
+        count, last_id = 0, after
+        for looked_at, delivery in enumerate(self._store.newest(principal.organization_id, endpoint.id, after=after)):
             if clock.parse(delivery.event_at) < start:
                 break
-            if delivery.state == PENDING or (states and delivery.state not in states):
-                continue
-            if count == MOST_REPLAYED:
-                return Replayed(count, complete=False)
-            self._again(delivery)
-            count += 1
-        return Replayed(count, complete=True)
+            if count == MOST_REPLAYED or looked_at == MOST_LOOKED_AT:
+                return Replayed(count, last_id)
+            last_id = delivery.event_id
+            wanted = not states or delivery.state in states
+            if wanted and delivery.state != PENDING and not delivery.test:
+                self._again(delivery)
+                count += 1
+        return Replayed(count, None)
 
     def _again(self, delivery: Delivery) -> Delivery:
         if delivery.state == PENDING:
@@ -222,16 +238,21 @@ class WebhookService:
             return self.get(principal, CALLBACKS)
         return endpoint
 
-    def _change(self, principal: Principal, endpoint_id: str, verb: Any) -> Endpoint:
-        """Apply a verb to the endpoint as it stands; when somebody else was faster, look again."""
+    def _change(self, principal: Principal, endpoint_id: str, verb: Any, claim: Claim | None = None) -> Endpoint:
+        """Apply a verb to the endpoint as it stands; when somebody else was faster, look again.
+
+        Raises table.ConditionFailed when the claim is taken.
+        """
         for _ in range(_TRIES):
             old = self.get(principal, endpoint_id)
             new: Endpoint = verb(old, self._now())
             if new is old:
                 return old
             try:
-                self._store.put(old, new)
-            except table.ConditionFailed:
+                self._store.put(old, new, claim=claim)
+            except table.ConditionFailed as refused:
+                if refused.position:
+                    raise
                 continue
             return new
         raise Conflict(f"Several requests changed {endpoint_id} at once.", remedy="Try again.", retry_after=1)
@@ -258,6 +279,14 @@ def _moment(since: str) -> datetime:
         raise InvalidRequest(
             f"since is {since!r}, which is no ISO 8601 time.", param="since", remedy="Send 2025-02-01T10:00:00Z."
         ) from None
+
+
+def _too_many() -> Conflict:
+    return Conflict(
+        f"An organization has at most {MOST_ENDPOINTS} webhook endpoints.",
+        code="too_many_endpoints",
+        remedy="Delete one that is not needed any more.",
+    )
 
 
 def _fixed() -> Unprocessable:

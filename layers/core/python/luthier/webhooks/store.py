@@ -4,7 +4,8 @@ Every pending delivery stands in the index of live work under the moment from wh
 moment it is due where no queue message is on its way, and some minutes later where one should be.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,26 +42,46 @@ class WebhookStore:
         """All endpoints of an organization, oldest first: one query."""
         return [_endpoint(item) for item in self._query(organization_id, table.webhook(""))]
 
-    def put(self, old: Endpoint | None, new: Endpoint, fact: Event | None = None) -> None:
-        """Write an endpoint in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
+    def put(self, old: Endpoint | None, new: Endpoint, fact: Event | None = None, claim: Claim | None = None) -> None:
+        """Write an endpoint in place of `old`. Raises table.ConditionFailed when somebody else was faster.
+
+        The condition of a claim that is taken is the one at position 1.
+        """
         item = table.key(new.organization_id, table.webhook(new.id)) | asdict(new)
-        self._write(self._replacing(item, old), fact)
+        taken = [claim.write(self._table, new.id, clock.parse(new.updated_at))] if claim else []
+        self._write(self._replacing(item, old), fact, taken)
 
     def claims(self, now: clock.Clock) -> Claims:
         """The idempotency claims that creates of endpoints join."""
         return Claims(self._client, self._table, now)
 
-    def create(self, endpoint: Endpoint, claim: Claim) -> None:
-        """Write a new endpoint. Raises table.ConditionFailed when the claim is taken."""
+    def create(self, endpoint: Endpoint, claim: Claim, *, most: int, too_many: Exception) -> None:
+        """Write a new endpoint. Raises table.ConditionFailed when the claim is taken, `too_many` above `most`."""
         item = table.key(endpoint.organization_id, table.webhook(endpoint.id)) | asdict(endpoint)
         taken = claim.write(self._table, endpoint.id, clock.parse(endpoint.created_at))
-        table.transact(self._client, [taken, {"Put": self._replacing(item, None)}])
+        counted = self._count(endpoint.organization_id, 1)
+        counted["ConditionExpression"] = "attribute_not_exists(#total) OR #total < :most"
+        counted["ExpressionAttributeValues"][":most"] = {"N": str(most)}
+        put = {"Put": self._replacing(item, None)}
+        table.transact(self._client, [taken, put, table.Guarded({"Update": counted}, too_many)])
 
     def remove(self, endpoint: Endpoint) -> None:
+        """Remove an endpoint and count it out, once however often it is asked."""
         key = table.encode(table.key(endpoint.organization_id, table.webhook(endpoint.id)))
-        self._client.delete_item(TableName=self._table, Key=key)
+        there = {"TableName": self._table, "Key": key, "ConditionExpression": "attribute_exists(pk)"}
+        with suppress(table.ConditionFailed):
+            table.transact(self._client, [{"Delete": there}, {"Update": self._count(endpoint.organization_id, -1)}])
 
-    def note(self, endpoint: Endpoint, **health: str | None) -> None:
+    def _count(self, organization_id: str, change: int) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Key": table.encode(table.key(organization_id, table.counters("WEBHOOK"))),
+            "UpdateExpression": "ADD #total :change",
+            "ExpressionAttributeNames": {"#total": "total"},
+            "ExpressionAttributeValues": {":change": {"N": str(change)}},
+        }
+
+    def note(self, endpoint: Endpoint, **health: Any) -> None:
         """Write facts about an endpoint's health, which people's changes neither see nor wait for."""
         sets = ", ".join(f"{name} = :{name}" for name in health)
         try:
@@ -73,6 +94,11 @@ class WebhookStore:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return  # deleted meanwhile
+
+    def callback_url(self, event: Event) -> str | None:
+        """The `webhookUrl` of the job that an event is about, as the outbox has kept it."""
+        item = self._read(event.organization_id, table.event(event.id))
+        return item.get("callback_url") if item else None
 
     def announce(self, delivery: Delivery) -> bool:
         """Write a new delivery; False when it is there already."""
@@ -156,10 +182,11 @@ class WebhookStore:
             return False
         return True
 
-    def _write(self, put: dict[str, Any], fact: Event | None = None) -> None:
-        """One put, in a transaction only where an event joins it: transactions cost twice as much."""
-        if fact:
-            table.transact(self._client, [{"Put": put}, outbox.write(fact, self._table)])
+    def _write(self, put: dict[str, Any], fact: Event | None = None, claims: Sequence[table.Write] = ()) -> None:
+        """One put, in a transaction only where something joins it: transactions cost twice as much."""
+        told = [outbox.write(fact, self._table)] if fact else []
+        if claims or told:
+            table.transact(self._client, [{"Put": put}, *claims, *told])
             return
         try:
             self._client.put_item(**put)
