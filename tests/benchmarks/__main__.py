@@ -1,9 +1,9 @@
-"""python -m tests.benchmarks [imports|get_job|auth_cost|list_pages|webhooks …] [--runs N]"""
+"""python -m tests.benchmarks [imports|get_job|auth_cost|list_pages|webhooks|dataset_validator …] [--runs N]"""
 
 import argparse
 import importlib
 
-BENCHMARKS = ("imports", "get_job", "auth_cost", "list_pages", "webhooks")
+BENCHMARKS = ("imports", "get_job", "auth_cost", "list_pages", "webhooks", "dataset_validator")
 
 
 def main() -> None:

@@ -204,8 +204,8 @@ def adapted(given: argparse.Namespace) -> dict[str, Any]:
     return {"target_modules": LINEAR_LAYERS, "layers_to_transform": top}
 
 
-def ours(given: argparse.Namespace, folder: Path, *, padded: bool = False, fused: bool | None = None) -> Any:
-    """The recipe's own trainer; `padded` and `fused` replace what it chooses."""
+def ours(given: argparse.Namespace, folder: Path, *, padded: bool = False, fused: bool = True) -> Any:
+    """The recipe's own trainer; `padded` replaces what it chooses, without `fused` PEFT computes the adapters."""
     from trainer import callbacks, fused_lora, preparation
     from trainer.memory import Rung
     from trainer.recipes import sft
@@ -213,8 +213,8 @@ def ours(given: argparse.Namespace, folder: Path, *, padded: bool = False, fused
     job, parts = preparation.prepare(make_job(given, folder))
     with mock.patch("trainer.padding_free.worthwhile", return_value=False) if padded else nullcontext():
         trainer = sft.build(job, parts, Rung(given.batch_size, 1))
-    if fused is not None:
-        (fused_lora.enable if fused else fused_lora.disable)(trainer.model)
+    if fused:
+        fused_lora.enable(trainer.model)
     # No side saves.
     trainer.remove_callback(callbacks.Checkpoints)
     return trainer
@@ -265,8 +265,7 @@ SIDES: dict[str, Callable[[argparse.Namespace, Path], Any]] = {
     "trl_packing": partial(trl, **_FAST, packing=True),
     "ours": ours,
     "ours_padded": partial(ours, padded=True),
-    "ours_fused": partial(ours, fused=True),
-    "ours_fused_padded": partial(ours, fused=True, padded=True),
+    "ours_pefts_lora": partial(ours, fused=False),
 }
 
 

@@ -40,7 +40,7 @@ class LoraLinear(torch.autograd.Function):
 
 
 def enable(model: Any) -> int:
-    """Let the plain LoRA layers of a PEFT model compute this way; returns how many. `disable` undoes it.
+    """Let the plain LoRA layers of a PEFT model compute this way; returns how many.
 
     Layers of another kind (quantised, DoRA, with dropout or a bias of their own) are left to PEFT.
     """
@@ -50,12 +50,6 @@ def enable(model: Any) -> int:
     for layer in layers:
         layer.forward = types.MethodType(_forward, layer)
     return len(layers)
-
-
-def disable(model: Any) -> None:
-    for layer in model.modules():
-        if getattr(layer.__dict__.get("forward"), "__func__", None) is _forward:
-            del layer.forward
 
 
 def _plain(layer: Any) -> bool:
