@@ -39,8 +39,8 @@ def worthwhile(lengths: Any, batch_size: int) -> bool:
 
     Measured on a CPU per step, SmolLM2 with 6 layers: 0.90 of the padded time at 15 % padding (four rows of 44 to 62
     tokens), 0.63 to 0.77 at 33 % (a log-normal mix), and no gain where there is nothing to leave out, since then one
-    call for all rows is the simpler way. On one H200, an 8B model, 16 log-normal rows at a time: 1.56 times the tokens per
-    second of the fastest peer (tests/benchmarks/gpu_lora.py).
+    call for all rows is the simpler way. On one H200, an 8B model, 16 log-normal rows at a time: 1.56 times the tokens
+    per second of the fastest peer (tests/benchmarks/gpu_lora.py).
     """
     return padding_share(lengths, batch_size) > SMALLEST_SHARE
 
