@@ -125,7 +125,7 @@ test-infra: $(PLATFORM) $(NODE_TOOLS)
 	@$(VENV)/pytest tests/infra
 
 test-container: $(TRAINER)
-	@.venv-trainer/bin/python -m pytest tests/container
+	@OMP_NUM_THREADS=1 .venv-trainer/bin/python -m pytest tests/container -n 2 --dist loadfile
 
 test-journey: install
 	@$(VENV)/pytest tests/journey

@@ -15,8 +15,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from hypothesis import settings
     from moto.core.config import default_user_config
 
+    # How long an example takes says more about who else uses the machine.
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
     # Every test has the same credentials, and a new boto3 session costs more than most tests.
     default_user_config["core"]["reset_boto3_session"] = False
 

@@ -238,7 +238,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(STEPS, max_size=8))
 def test_the_ledger_always_sums_to_the_balance(billed: Platform, story: list[tuple[str, int]]) -> None:
     dataset, live = billed.dataset(WHO).id, []

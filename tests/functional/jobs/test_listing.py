@@ -152,7 +152,7 @@ def test_a_list_row_of_the_documented_example_is_slim() -> None:
 verbs = st.lists(st.sampled_from(["create", "stop", "fail", "complete", "restart", "delete"]), max_size=8)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verbs)
 def test_counters_always_agree_with_the_jobs(platform: Platform, story: list[str]) -> None:
     play(platform, story)
