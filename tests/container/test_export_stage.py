@@ -52,10 +52,13 @@ def test_a_kill_during_exports_leaves_a_whole_model_without_them(make_root: Make
     assert not (root / "model" / "exports" / "onnx").exists()
 
 
-def test_a_stop_during_exports_skips_those_that_have_not_begun(make_root: MakeRoot) -> None:
+def test_a_stop_during_exports_leaves_those_that_have_not_begun_to_a_restart(make_root: MakeRoot) -> None:
     root = make_root(exports=["onnx", "merged"], hyperparameters={"epochs": 1}, evaluation=QUIET)
     program = start("trainer.train", "--root", root)
     program.wait_for(lambda: model_is_whole(root))
     program.terminate()
-    assert program.exit_code == 0
-    assert card(root)["exports"][-1]["error"]["code"] == "export_skipped"
+    assert program.exit_code == 3
+    assert model_is_whole(root)
+    assert [row["kind"] for row in card(root)["exports"]] != ["onnx", "merged"]
+    assert run("trainer.train", "--root", root).exit_code == 0
+    assert [row["kind"] for row in card(root)["exports"]] == ["onnx", "merged"]

@@ -197,3 +197,10 @@ def test_a_disk_without_room_is_noticed_before_training(make_root: MakeRoot, mon
     with pytest.raises(Failure, match=r"up to [\d.]+ GB and the disk has [\d.]+ GB free") as caught:
         room.check(given, parameters=10**15, trained=10**14)
     assert caught.value.code == "disk_full"
+
+
+def test_no_estimate_alone_changes_the_weights_that_were_asked_for() -> None:
+    tight = Device(gpus=1, bf16=True, weights="bfloat16", memory_bytes=6 * GIGABYTE)
+    first, *below = memory.candidates(job(4), parts(tight))
+    assert first == Rung(1, 4, gradient_checkpointing=True)
+    assert [rung.four_bit for rung in below] == [True]

@@ -46,10 +46,12 @@ def convert(job: Job, card: dict[str, Any]) -> None:
     """Make the asked exports beside the finished model; the card, which counts already, gets a row for each.
 
     One that fails is a row too: the training is done, and can be exported again. Raises Failure(export_failed) where
-    the model cannot be served without it.
+    the model cannot be served without it, Failure(interrupted) after a stop: a restart makes the others.
     """
     rows: list[dict[str, Any]] = []
     for kind in job.config.exports_wanted:
+        if job.interruption.requested:
+            raise Failure("interrupted", f"The run was stopped before the export {kind}; the model itself is whole.")
         rows.append(_export(kind, job, rows))
         _write_card(job, card, rows, job.folders.model)
         job.budget.save()
@@ -83,8 +85,8 @@ def _export(kind: str, job: Job, done: list[dict[str, Any]]) -> dict[str, Any]:
     # What the longest one took so far is the best guess at this one.
     spent = job.budget.exhausted(max((row.get("seconds", 0) for row in done), default=0))
     try:
-        if job.interruption.requested or spent:
-            raise Failure("export_skipped", f"There was no {'money or time' if spent else 'time'} left for {kind}.")
+        if spent:
+            raise Failure("export_skipped", f"There was no money or time left for {kind}.")
         return exports.export(kind, job.folders.model, job.folders.base_model, job.folders.model / "exports" / kind)
     except Exception as error:
         failure = failures.classify(error)

@@ -119,12 +119,13 @@ def fitting_trainer(
 
 
 def candidates(job: Job, parts: Any) -> Sequence[Rung]:
-    """The rungs that may fit by the estimate; at least the last one."""
+    """The rungs that may fit by the estimate; at least the last that leaves the weights as they were asked for."""
     rungs, machine, longest = ladder(job, parts.machine), parts.machine, parts.train.longest
     room = machine.memory_bytes * USABLE
     sequences = SEQUENCES[job.config.method]
     needs = [estimate(parts.shape, rung, machine, longest=longest, sequences=sequences) for rung in rungs]
-    chosen = next((index for index, need in enumerate(needs) if need <= room), len(rungs) - 1)
+    asked = [index for index, rung in enumerate(rungs) if rung.four_bit == rungs[0].four_bit]
+    chosen = next((index for index in asked if needs[index] <= room), asked[-1])
     log.info(
         "memory estimated",
         rung=str(rungs[chosen]),
