@@ -94,6 +94,7 @@ PLANTED = [
     Planted("wrong_type", '{"messages": {}}'),
     Planted("wrong_type", '{"prompt": "a", "completion": "b", "label": "good"}', "kto"),
     Planted("empty_messages", '{"messages": []}'),
+    Planted("too_many_messages", '{"messages": [' + f"{REPLY}, " * 1_000 + REPLY + "]}"),
     Planted("no_trained_token", '{"messages": [{"role": "user", "content": "a"}]}'),
     Planted("no_trained_token", chat('" "', role='"assistant"')),
     Planted("no_trained_token", '{"prompt": "a", "chosen": "b", "rejected": ""}', "dpo"),

@@ -370,8 +370,16 @@ def test_a_bad_dataset_of_a_job_is_its_failure(make_root: MakeRoot) -> None:
     assert (root / "output" / "data" / "report.json").exists()
 
 
-def test_long_rows_take_at_most_300_mb(tmp_path: Path, tiny: Path) -> None:
-    rows = [{"prompt": f"Go on {number}.", "completion": "and so on " * 19_000} for number in range(12)]
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": f"Go on {number}.", "completion": "and so on " * 19_000} for number in range(12)],
+        [{"prompt": "Go on.", "completion": "and so on " * 400_000}],
+        [{"prompt": "Go on.", "completion": f"{n}", "more": dict.fromkeys(map(str, range(20_000)))} for n in range(60)],
+    ],
+    ids=["long rows", "a row of 4 MB", "rows of many keys"],
+)
+def test_a_file_takes_at_most_300_mb(tmp_path: Path, tiny: Path, rows: list[dict[str, Any]]) -> None:
     (tmp_path / "train.jsonl").write_bytes(lines(*rows))
     # VmHWM is this process's own; ru_maxrss would begin with that of the process that started it.
     program = (
@@ -383,5 +391,5 @@ def test_long_rows_take_at_most_300_mb(tmp_path: Path, tiny: Path) -> None:
     environment = {**os.environ, "RAYON_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "report.json").read_text())["train"][0]["rows"] == 12
+    assert json.loads((tmp_path / "report.json").read_text())["train"][0]["rows"] == len(rows)
     assert int(done.stdout) * 1024 < 300_000_000

@@ -103,21 +103,21 @@ class _Reading:
 
     def measured(self, counts: Counts) -> Iterator[tuple[Encoded, Risky]]:
         """Every row that the template takes; counts and faults of all are noted as they pass."""
-        for batch in batches(self._places()):
-            places, texts = [], []
-            for place in batch:
-                try:
-                    texts.append(_rendered(self.tokenizer, place))
-                    places.append(place)
-                except Fault as fault:
-                    self.report.add(fault, place.line)
-            rows = [place.row for place in places]
-            results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length) if rows else []
-            for place, encoded in zip(places, results, strict=True):
+        for batch in batches(self._rendered()):
+            rows, texts = [place.row for place, _ in batch], [texts for _, texts in batch]
+            results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length)
+            for (place, _), encoded in zip(batch, results, strict=True):
                 counts.count(encoded, self.max_length)
                 if found := _fault(encoded, self.max_length):
                     self.report.add(found, place.line)
                 yield encoded, Risky(risk(encoded, self.max_length), place.line, place.row)
+
+    def _rendered(self) -> Iterator[tuple[Place, list[Rendered]]]:
+        for place in self._places():
+            try:
+                yield place, _rendered(self.tokenizer, place)
+            except Fault as fault:
+                self.report.add(fault, place.line)
 
     def shown(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         numbered = enumerate(islice(_lines(self.path), max(numbers, default=0)), start=1)
@@ -149,7 +149,7 @@ class _Reading:
         row = parse_row(line, number, self.method)
         if self.report.format and row.format != self.report.format:
             raise mixed_formats(row.format, self.report.format)
-        return Place(self.path, number, row)
+        return Place(self.path, number, row, bytes=len(line))
 
 
 def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:
