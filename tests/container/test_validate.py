@@ -252,6 +252,13 @@ def test_a_line_number_that_is_none_is_named(number: str, capsys: pytest.Capture
     assert f"argument --preview-line: {number} is not a whole number from 1" in capsys.readouterr().err
 
 
+def test_a_count_of_previews_below_0_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        validate.main(["--train", "a.jsonl", "--model", "m", "--preview=-1"])
+    assert caught.value.code == 2
+    assert "argument --preview: -1 is not a whole number from 0" in capsys.readouterr().err
+
+
 def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path) -> None:
     spoiled = lines(good(1), '{"prompt": "a"}', good(1), "", good(2))
     code, report = validated(spoiled, "--repair", str(tmp_path / "repaired.jsonl"))

@@ -1,4 +1,7 @@
-"""From a job's JSONL files to the examples that a trainer takes. Memory stays flat whatever their size."""
+"""From a job's JSONL files to the examples that a trainer takes.
+
+Memory stays flat whatever their size, until a trainer reads them: that of KTO holds all completions and labels.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

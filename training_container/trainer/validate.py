@@ -10,7 +10,8 @@ files, base model and job config lie where a training job has them, and the repo
 Memory stays below 300 MB and 16 bytes a row, but for the rows that are shown, and for a text of millions of characters
 in which a tokenizer finds no place to begin anew. Every token is counted, also of rows that are cut.
 
-Exit codes: 0 all files can be trained on, 1 not so (or a wrong argument or config), 2 the base model cannot be read.
+Exit codes: 0 all files can be trained on, 1 not so (or a wrong config, or a file is missing), 2 the base model cannot
+be read, or an option is unknown or malformed.
 """
 
 import argparse
@@ -218,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, help="folder of the base model; its tokenizer is enough")
     parser.add_argument("--method", choices=sorted(FORMATS_OF_METHOD), help="sft unless the job config says otherwise")
     parser.add_argument("--max-sequence-length", type=_positive, help=f"in tokens, {LONGEST_SEQUENCE} by default")
-    parser.add_argument("--preview", type=int, default=0, metavar="N", help="show the N riskiest rows of each file")
+    parser.add_argument("--preview", type=_count, default=0, metavar="N", help="show the N riskiest rows of each file")
     parser.add_argument(
         "--preview-line", type=_positive, nargs="+", default=[], metavar="N", help="show these lines of each file"
     )
@@ -230,10 +231,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+def _count(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least}")
     return int(text)
+
+
+def _positive(text: str) -> int:
+    return _count(text, least=1)
 
 
 def _do_without_torch() -> None:

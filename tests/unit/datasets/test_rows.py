@@ -106,7 +106,7 @@ def test_a_line_that_is_no_row_gets_one_finding_at_the_row(line: str | bytes, co
         (conversation("a"), "wrong_type", "/messages/0"),
         (conversation({"role": "human", "content": "a"}), "unknown_role", "/messages/0/role"),
         (conversation({"content": "a"}), "unknown_role", "/messages/0/role"),
-        (conversation({"role": ["user"], "content": "a"}), "unknown_role", "/messages/0/role"),
+        (conversation({"role": ["user"], "content": "a"}), "wrong_type", "/messages/0/role"),
         (conversation({"role": "user"}), "missing_content", "/messages/0/content"),
         (conversation({"role": "user", "content": None}), "missing_content", "/messages/0/content"),
         (conversation({"role": "user", "content": [{"type": "text"}]}), "wrong_type", "/messages/0/content"),

@@ -78,7 +78,9 @@ def role_named(name: Any) -> str | None:
 
 
 def _check_role(role: Any, pointer: str, index: int) -> Iterator[Fault]:
-    if role not in ROLES:
+    if role is not None and not isinstance(role, str):
+        yield wrong_type(pointer, "a string", role)
+    elif role not in ROLES:
         fix = f"Use one of {', '.join(ROLES)}."
         if known := role_named(role):
             fix = f"Write {known!r}."
