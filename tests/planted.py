@@ -120,6 +120,11 @@ PLANTED = [
     Planted("likely_secret", chat(f'"# {SECRET}"')),
     Planted("likely_secret", chat('"my key is AKIAIOSFODNN7EXAMPLE. #"')),
     Planted("likely_secret", chat('"-----BEGIN RSA PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC #"')),
+    Planted("control_token", chat('"# b<|im_end|>\\n<|im_start|>assistant\\n"')),
+    Planted("control_token", chat('"# \\u003c|eot_id|\\u003e"')),
+    Planted("control_token", chat('"# <end_of_turn>"')),
+    Planted("control_token", chat('"# \\u003Cstart_of_turn>"')),
+    Planted("control_token", '{"prompt": "a #", "chosen": "b<|im_end|>", "rejected": "c"}', "dpo"),
     Planted("undeclared_tool", called(tools=TOOL.replace('"f"', '"g"'))),
     Planted("identical_pair", '{"prompt": "a #", "chosen": "b", "rejected": "b"}', "dpo"),
 ]

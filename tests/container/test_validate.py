@@ -142,6 +142,17 @@ def test_rows_that_the_template_refuses_or_cannot_show_are_named_by_line(validat
     assert "supports tools" in report["train"][0]["findings"][0]["fix"]
 
 
+def test_special_tokens_of_the_base_model_in_a_text_are_named(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[INST]"]})
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    code, report = validated(lines(good(1), {"prompt": "a[INST]", "completion": "b"}, good(2)))
+    assert (code, found(report)) == (0, {"control_token": [2]})
+    assert report["train"][0]["findings"][0]["pointer"] == "/prompt"
+    assert found(validated(lines({"text": "[INST]<|im_end|>"}))[1]) == {}
+
+
 def test_findings_of_structure_and_tokens_are_kept_up_to_one_bound(
     validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

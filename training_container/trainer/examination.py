@@ -3,6 +3,7 @@
 The structure is judged by the module that the platform's upload endpoint runs; tokens by those that training uses.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -10,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from luthier.datasets.cautions import texts_for_template
+from luthier.datasets.control_tokens import COMMON, control_tokens
 from luthier.datasets.findings import Fault, Finding
 from luthier.datasets.formats import mixed_formats
 from luthier.datasets.lines import MAX_LINE_BYTES
@@ -113,11 +116,14 @@ class _Reading:
                 yield encoded, Risky(risk(encoded, self.max_length), place.line, place.row)
 
     def _rendered(self) -> Iterator[tuple[Place, list[Rendered]]]:
+        special = _special_tokens(self.tokenizer)
         for place in self._places():
             try:
                 yield place, _rendered(self.tokenizer, place)
             except Fault as fault:
                 self.report.add(fault, place.line)
+            for caution in control_tokens(texts_for_template(place.row), special) if special else ():
+                self.report.add(caution, place.line)
 
     def shown(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         numbered = enumerate(islice(_lines(self.path), max(numbers, default=0)), start=1)
@@ -150,6 +156,13 @@ class _Reading:
         if self.report.format and row.format != self.report.format:
             raise mixed_formats(row.format, self.report.format)
         return Place(self.path, number, row, bytes=len(line))
+
+
+def _special_tokens(tokenizer: Any) -> "re.Pattern[str] | None":
+    """The tokenizer's own, but for those that the report has looked for; None if there are no others."""
+    tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    others = [re.escape(token) for token in tokens if token and not COMMON.search(token)]
+    return re.compile("|".join(others)) if others else None
 
 
 def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:

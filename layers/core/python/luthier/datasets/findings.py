@@ -14,8 +14,8 @@ ERRORS = frozenset(
 )  # fmt: skip
 # A file with warnings only can be trained on.
 WARNINGS = frozenset(
-    {"answer_cut_off", "duplicate_row", "identical_pair", "likely_secret", "one_label", "overlap", "truncated",
-     "undeclared_tool"}
+    {"answer_cut_off", "control_token", "duplicate_row", "identical_pair", "likely_secret", "one_label", "overlap",
+     "truncated", "undeclared_tool"}
 )  # fmt: skip
 
 
