@@ -279,6 +279,40 @@ def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path)
     assert validated(lines(good(1), good(2)))[0] == 0
 
 
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: f"{fault.code} {fault.line!s:.40}")
+def test_a_repaired_file_has_no_errors(validated: Validate, tmp_path: Path, fault: Planted) -> None:
+    """The tiny model's template has no tools, so that rows with them must go."""
+    given = ["--method", fault.method, "--repair", str(tmp_path / "repaired.jsonl")]
+    _, report = validated(fault.file()[0], *given)
+    assert (report["repair"]["ok"], set(report["repair"]["counts"]) - WARNINGS) == (True, set())
+    code, report = validated((tmp_path / "repaired.jsonl").read_bytes(), "--method", fault.method)
+    assert (code, report["train"][0]["rows"] >= 12) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("row", "method", "code"),
+    [
+        (TOOL_USE, "sft", "template_missing"),
+        ({**PREFERENCE, "rejected": PREFERENCE["chosen"]}, "dpo", "identical_pair"),
+    ],
+)
+def test_a_repair_of_nothing_but_useless_rows_says_that_nothing_is_left(
+    validated: Validate, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: dict[str, Any], method: str, code: str
+) -> None:
+    given = ["--method", method, "--repair", str(tmp_path / "repaired.jsonl")]
+    exit_code, report = validated(lines(row), *given)
+    assert (exit_code, report["repair"]["dropped"], report["repair"]["kept"]) == (1, {code: 1}, 0)
+    assert (report["repair"]["ok"], report["repair"]["counts"]) == (False, {"empty_file": 1})
+    assert "repair: repaired.jsonl cannot be trained on: 0 rows, 1 empty_file.\n" in capsys.readouterr().err
+
+
+def test_a_repair_says_that_rows_out_of_reach_remain(validated: Validate, tmp_path: Path) -> None:
+    given = ["--max-sequence-length", "40", "--repair", str(tmp_path / "repaired.jsonl")]
+    code, report = validated(lines(LATE), *given)
+    assert (code, report["repair"]["ok"]) == (1, False)
+    assert report["repair"]["counts"] == {"answer_cut_off": 1, "no_trained_token": 1}
+
+
 @pytest.mark.parametrize("option", ["--repair", "--output"])
 @pytest.mark.parametrize("spelling", ["train.jsonl", "none/../train.jsonl", "link.jsonl", "validation.jsonl"])
 def test_a_result_that_would_overwrite_an_input_is_refused(

@@ -17,7 +17,7 @@ from luthier.datasets.findings import Fault, Finding
 from luthier.datasets.formats import mixed_formats
 from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import Report
-from luthier.datasets.rows import BadRow, parse_row
+from luthier.datasets.rows import BadRow, Row, parse_row
 from trainer import data, encoding
 from trainer.channels import Place, batches, chunks
 from trainer.encoding import Counts, Encoded
@@ -156,6 +156,17 @@ class _Reading:
         if self.report.format and row.format != self.report.format:
             raise mixed_formats(row.format, self.report.format)
         return Place(self.path, number, row, bytes=len(line))
+
+
+def useless(tokenizer: Any, row: Row) -> str:
+    """The code of what keeps a row that is good by itself from teaching anything, at any length; or nothing."""
+    try:
+        texts = _rendered(tokenizer, Place(Path(), 0, row))
+    except Fault as fault:
+        return str(fault.args[0])
+    if row.format == "preference" and texts[0].text == texts[1].text:
+        return "identical_pair"
+    return "" if any(end > start for one in texts for start, end in one.trained) else "no_trained_token"
 
 
 def _special_tokens(tokenizer: Any) -> "re.Pattern[str] | None":

@@ -30,7 +30,7 @@ from luthier.datasets.row_hashes import RowHashes
 from luthier.datasets.rows import FORMATS_OF_METHOD
 from trainer import config, failures, files
 from trainer.channels import chunks, open_channel
-from trainer.examination import Examination, examine
+from trainer.examination import Examination, examine, useless
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.templates import fingerprint, load_tokenizer
@@ -82,7 +82,7 @@ def validate(order: Order) -> dict[str, Any]:
     A file is what `Examination.as_json` makes. Raises Failure(bad_base_model, bad_config).
     """
     tokenizer = load_tokenizer(order.model)
-    repairs = {"repair": repaired(order.train, order.repair, order.method)} if order.repair else {}
+    repairs = {"repair": repaired(order, order.repair, tokenizer)} if order.repair else {}
     trained = RowHashes()
     train = list(_examined("train", order.train, order, tokenizer, trained))
     validation = list(_examined("validation", order.validation, order, tokenizer, RowHashes(), against=trained))
@@ -98,15 +98,22 @@ def validate(order: Order) -> dict[str, Any]:
     }
 
 
-def repaired(paths: list[Path], target: Path, method: str) -> dict[str, Any]:
-    """Write one file of what is good or can be corrected without judgement; says what was done to how many rows."""
-    repair = Repair(method)
+def repaired(order: Order, target: Path, tokenizer: Any) -> dict[str, Any]:
+    """Write one training file of what is good or can be corrected without judgement, and examine it.
+
+    {file, kept, changed, corrections, dropped, ok, counts}: what was done to how many rows (see `Repair`), and the
+    verdict on the new file with its findings per code.
+    """
+    repair = Repair(order.method, lambda row: useless(tokenizer, row))
     with files.replacing(target) as file:
-        for path in paths:
+        for path in order.train:
             file.writelines(repair.lines(chunks(path)))
     _say(f"repair: {repair.kept} rows kept, {repair.changed} of them corrected, {repair.dropped.total()} lines dropped")
+    rest = examine(target, Report(order.method), tokenizer, order.method, order.max_length)
+    _say(f"repair: {_summary(rest)}")
     names = ("kept", "changed", "corrections", "dropped")
-    return {"file": target.name} | {name: getattr(repair, name) for name in names}
+    done = {"file": target.name} | {name: getattr(repair, name) for name in names}
+    return done | {"ok": rest.report.ok, "counts": dict(rest.report.counts)}
 
 
 def _examined(
