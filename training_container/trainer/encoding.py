@@ -141,15 +141,10 @@ def _labels(tokens: Piece, trained: list[Span]) -> Ids:
     for span in trained:
         # Tokens are in order of their characters, apart from those of no width around a text.
         first, end = (bisect_left(tokens.starts, character) for character in span)
-        labels[first:end] = array(
-            "i",
-            (
-                token if stop > start else IGNORED
-                for token, start, stop in zip(
-                    tokens.ids[first:end], tokens.starts[first:end], tokens.ends[first:end], strict=True
-                )
-            ),
-        )
+        labels[first:end] = tokens.ids[first:end]
+        for index in range(first, end):
+            if tokens.starts[index] == tokens.ends[index]:
+                labels[index] = IGNORED
     return labels
 
 

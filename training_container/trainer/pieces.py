@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 # Integers of 4 bytes: a row may have millions of tokens.
 Ids: TypeAlias = "array[int]"
 
-PIECE = 1 << 17
+PIECE = 1 << 16
 # On both sides of where two pieces meet.
-OVERLAP = 1 << 12
-# Characters that are tokenized at once.
-_AT_ONCE = 1 << 19
+OVERLAP = 1 << 11
+# What is tokenized at once, in bytes at most: a character may become a token for each of its bytes.
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,13 @@ class Piece:
 
     def between(self, start: int, end: int | None = None) -> "Piece":
         """The tokens that begin from a character on, and before another; without one, all that follow."""
-        kept = slice(self._index(start) if start else 0, None if end is None else self._index(end))
+        kept = slice(self._index(start), None if end is None else self._index(end))
         return Piece(self.ids[kept], self.starts[kept], self.ends[kept])
+
+    def cut(self, character: int) -> None:
+        """Drop the tokens that begin from a character on."""
+        kept = self._index(character)
+        del self.ids[kept:], self.starts[kept:], self.ends[kept:]
 
     def append(self, other: "Piece") -> None:
         self.ids.extend(other.ids)
@@ -73,20 +78,20 @@ def _joined(pieces: Iterator[Piece]) -> Piece | None:
         shared = whole.between(first, end) if agree else None
         agree = shared is not None and len(shared.ids) > 0 and shared == piece.between(first, end)
         if agree:
-            whole = whole.between(0, first)
+            whole.cut(first)
             whole.append(piece.between(first))
     return whole if agree else None
 
 
 def _groups(parts: Iterator[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
     group: list[tuple[str, int]] = []
-    characters = 0
+    size = 0
     for part in parts:
         group.append(part)
-        characters += len(part[0])
-        if characters > _AT_ONCE:
+        size += len(part[0]) * (1 if part[0].isascii() else 4)
+        if size > _AT_ONCE:
             yield group
-            group, characters = [], 0
+            group, size = [], 0
     if group:
         yield group
 
