@@ -22,6 +22,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([*_SOURCES, os.environ.get("PYTHONPAT
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
 
 MakeRoot = Callable[..., Path]
+Validate = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +71,24 @@ def make_root(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRoot:
         return root
 
     return make
+
+
+@pytest.fixture
+def validated(tmp_path: Path, tiny: Path) -> Validate:
+    """Runs the program over the bytes of a training file, perhaps of a validation file; its exit code and report."""
+
+    from trainer import validate
+
+    def run(train: bytes, *arguments: str, validation: bytes | None = None) -> tuple[int, dict[str, Any]]:
+        given = ["--model", str(tiny), "--output", str(tmp_path / "report.json"), *arguments]
+        for name, content in (("train", train), ("validation", validation)):
+            if content is not None:
+                (tmp_path / f"{name}.jsonl").write_bytes(content)
+                given += [f"--{name}", str(tmp_path / f"{name}.jsonl")]
+        code = validate.main(given)
+        return code, json.loads((tmp_path / "report.json").read_text())
+
+    return run
 
 
 TRAINING = {

@@ -50,6 +50,8 @@ CHAT_PREFERENCE = {
     "chosen": [{"role": "assistant", "content": "4"}],
     "rejected": [{"role": "assistant", "content": "5, I think"}],
 }
+LONG = {"prompt": "Go on.", "completion": "and on " * 50}
+LATE = {"prompt": "Go on. " * 50, "completion": "No."}
 UNPAIRED = {"prompt": "2+2?", "completion": "5, I think", "label": False}
 TOOL_TEMPLATE = (
     "{% if tools %}<|im_start|>system\nTools:{% for tool in tools %}\n{{ tool | tojson }}{% endfor %}<|im_end|>\n"
@@ -62,6 +64,17 @@ TOOL_TEMPLATE = (
 def row(fields: dict[str, Any]) -> Row:
     """As the validator reads it."""
     return parse_row(json.dumps(fields))
+
+
+def good(number: int) -> dict[str, Any]:
+    """A row unlike those of other numbers."""
+    return {"prompt": f"Say {number}.", "completion": f"It is {number}."}
+
+
+def lines(*rows: dict[str, Any] | str | bytes) -> bytes:
+    """A file of them, one a line."""
+    encoded = (one if isinstance(one, str | bytes) else json.dumps(one) for one in rows)
+    return b"".join((one if isinstance(one, bytes) else one.encode()) + b"\n" for one in encoded)
 
 
 def numbered(count: int, start: int = 0) -> list[dict[str, Any]]:

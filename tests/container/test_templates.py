@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from luthier.datasets.rows import Row
 from tests.container.rows import (
     CHAT_PREFERENCE,
     CONVERSATION,
@@ -15,6 +16,8 @@ from tests.container.rows import (
     WEATHER,
     row,
 )
+from tests.container.test_data import FORGETFUL
+from trainer import templates
 from trainer.failures import Failure
 from trainer.templates import PLAIN_TEMPLATE, Rendered, fingerprint, prompt_and_reference, render
 
@@ -187,3 +190,62 @@ def test_what_changes_the_tokens_changes_the_fingerprint(tokenizer: Any, tiny: P
         changed(lambda other: setattr(other, "eos_token", "<|endoftext|>")),
     ]
     assert len(set(prints)) == 4
+
+
+# Renders an ordinary template's turns, and some that only look as if they added up.
+ODD_TEMPLATES = {
+    "ordinary": "",
+    "numbered": "{% if loop.index is divisibleby 4 %}[{{ loop.index }}]{% endif %}",
+    "told how many there are": "{% if messages|length > 30 %}[long]{% endif %}",
+    "forgetful": "{% if loop.last and message.role == 'assistant' %}[thought]{% endif %}",
+}
+
+
+def long_conversation(turns: int, **first: Any) -> Row:
+    told = [{"role": ("user", "assistant")[i % 2], "content": f"say {i * i % 7} "} for i in range(2 * turns)]
+    told[0] |= first
+    return row({"messages": told})
+
+
+@pytest.mark.parametrize("name", ODD_TEMPLATES)
+def test_long_conversations_are_rendered_as_turn_by_turn(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tokenizer.chat_template = TOOL_TEMPLATE.replace(
+        "{{ message.content }}", ODD_TEMPLATES[name] + "{{ message.content }}"
+    )
+    fast = render(tokenizer, long_conversation(20))
+    monkeypatch.setattr(templates, "_MANY_TURNS", 1_000)
+    assert fast == render(tokenizer, long_conversation(20))
+    assert len(fast) == {"forgetful": 20, "told how many there are": 20}.get(name, 1)
+
+
+def test_a_turn_that_only_all_before_it_spoils_is_noticed(tokenizer: Any) -> None:
+    odd = "{% if add_generation_prompt and 10 < messages|length and messages|length < 30 %}<|im_start|>{% endif %}"
+    tokenizer.chat_template = TOOL_TEMPLATE + odd
+    with pytest.raises(Failure, match="hides where the assistant begins"):
+        render(tokenizer, long_conversation(20))
+
+
+def test_a_long_conversation_takes_time_in_proportion_to_its_length(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[int] = []
+    apply = tokenizer.apply_chat_template
+    monkeypatch.setattr(
+        tokenizer, "apply_chat_template", lambda given, **more: rendered.append(len(given)) or apply(given, **more)
+    )
+    (one,) = render(tokenizer, long_conversation(500))
+    assert len(one.trained) == 500
+    assert sum(rendered) < 7 * 1_000
+
+
+def test_a_conversation_whose_turns_become_too_many_characters_is_refused(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.chat_template = FORGETFUL
+    monkeypatch.setattr(templates, "MOST_CHARACTERS", 10_000)
+    assert len(render(tokenizer, long_conversation(12))) == 12
+    with pytest.raises(Failure, match="more than 10000 characters") as caught:
+        render(tokenizer, long_conversation(40))
+    assert (caught.value.code, caught.value.hint) == ("bad_dataset", "Split the conversation into shorter ones.")

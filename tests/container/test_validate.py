@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +12,26 @@ from luthier.datasets.findings import WARNINGS
 from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import KEPT_PER_CODE
 from tests import planted
-from tests.container.conftest import MakeRoot
-from tests.container.rows import CONVERSATION, PREFERENCE, TOOL_TEMPLATE, TOOL_USE, UNPAIRED, row
+from tests.container.conftest import MakeRoot, Validate
+from tests.container.rows import (
+    CONVERSATION,
+    LATE,
+    LONG,
+    PREFERENCE,
+    TOOL_TEMPLATE,
+    TOOL_USE,
+    UNPAIRED,
+    fill,
+    good,
+    lines,
+    row,
+    settings,
+)
 from tests.planted import OVERLAP, PLANTED, WHOLE, Planted
 from trainer import data, validate
 from trainer.folders import Folders
 from trainer.preview import preview
 from trainer.templates import fingerprint
-
-Validate = Callable[..., tuple[int, dict[str, Any]]]
-LONG = {"prompt": "Go on.", "completion": "and on " * 50}
-LATE = {"prompt": "Go on. " * 50, "completion": "No."}
-
-
-def good(number: int) -> dict[str, Any]:
-    return {"prompt": f"Say {number}.", "completion": f"It is {number}."}
-
-
-def lines(*rows: dict[str, Any] | str | bytes) -> bytes:
-    encoded = (one if isinstance(one, str | bytes) else json.dumps(one) for one in rows)
-    return b"".join((one if isinstance(one, bytes) else one.encode()) + b"\n" for one in encoded)
-
-
-@pytest.fixture
-def validated(tmp_path: Path, tiny: Path) -> Validate:
-    """Runs the program over the bytes of a training file, perhaps of a validation file; its exit code and report."""
-
-    def run(train: bytes, *arguments: str, validation: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        given = ["--model", str(tiny), "--output", str(tmp_path / "report.json"), *arguments]
-        for name, content in (("train", train), ("validation", validation)):
-            if content is not None:
-                (tmp_path / f"{name}.jsonl").write_bytes(content)
-                given += [f"--{name}", str(tmp_path / f"{name}.jsonl")]
-        code = validate.main(given)
-        return code, json.loads((tmp_path / "report.json").read_text())
-
-    return run
 
 
 def found(report: dict[str, Any], part: str = "train") -> dict[str, list[int]]:
@@ -142,6 +126,17 @@ def test_rows_that_the_template_refuses_or_cannot_show_are_named_by_line(validat
     assert "supports tools" in report["train"][0]["findings"][0]["fix"]
 
 
+def test_special_tokens_of_the_base_model_in_a_text_are_named(
+    validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[INST]"]})
+    monkeypatch.setattr(validate, "load_tokenizer", lambda model: tokenizer)
+    code, report = validated(lines(good(1), {"prompt": "a[INST]", "completion": "b"}, good(2)))
+    assert (code, found(report)) == (0, {"control_token": [2]})
+    assert report["train"][0]["findings"][0]["pointer"] == "/prompt"
+    assert found(validated(lines({"text": "[INST]<|im_end|>"}))[1]) == {}
+
+
 def test_findings_of_structure_and_tokens_are_kept_up_to_one_bound(
     validated: Validate, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,8 +175,6 @@ def test_duplicates_overlap_and_secrets_are_counted_and_do_not_stop_a_run(valida
 
 @pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
 def test_counts_are_those_of_training(validated: Validate, tmp_path: Path, tokenizer: Any, method: str) -> None:
-    from tests.container.rows import fill, settings
-
     rows = {
         "sft": [good(1), LONG, LATE],
         "dpo": [PREFERENCE, {**PREFERENCE, "chosen": "and on " * 50}, {**PREFERENCE, "prompt": "Go on. " * 50}],
@@ -252,65 +245,11 @@ def test_a_line_number_that_is_none_is_named(number: str, capsys: pytest.Capture
     assert f"argument --preview-line: {number} is not a whole number from 1" in capsys.readouterr().err
 
 
-def test_a_repaired_file_holds_what_is_good(validated: Validate, tmp_path: Path) -> None:
-    spoiled = lines(good(1), '{"prompt": "a"}', good(1), "", good(2))
-    code, report = validated(spoiled, "--repair", str(tmp_path / "repaired.jsonl"))
-    assert code == 1
-    assert (report["repair"]["kept"], report["repair"]["dropped"]["missing_key"]) == (2, 1)
-    assert (tmp_path / "repaired.jsonl").read_bytes() == lines(good(1), good(2))
-    assert validated(lines(good(1), good(2)))[0] == 0
-
-
-@pytest.mark.parametrize("option", ["--repair", "--output"])
-@pytest.mark.parametrize("spelling", ["train.jsonl", "none/../train.jsonl", "link.jsonl", "validation.jsonl"])
-def test_a_result_that_would_overwrite_an_input_is_refused(
-    tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str], option: str, spelling: str
-) -> None:
-    train, validation = tmp_path / "train.jsonl", tmp_path / "validation.jsonl"
-    content = lines(good(1), '{"prompt": "a"}')
-    train.write_bytes(content)
-    validation.write_bytes(content)
-    (tmp_path / "none").mkdir()
-    (tmp_path / "link.jsonl").symlink_to(train)
-    given = ["--train", str(train), "--validation", str(validation), "--model", str(tiny)]
-    assert validate.main([*given, option, str(tmp_path / spelling)]) == 1
-    assert f"{option} would overwrite {validation if spelling in validation.name else train}" in capsys.readouterr().err
-    assert train.read_bytes() == validation.read_bytes() == content
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_a_repaired_file_that_is_no_file_or_the_report_is_refused(
-    tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "train.jsonl").write_bytes(lines(good(1)))
-    given = ["--train", str(tmp_path / "train.jsonl"), "--model", str(tiny), "--output", str(tmp_path / "same")]
-    for place in (str(tmp_path), "/dev/null"):
-        assert validate.main([*given, "--repair", place]) == 1
-        assert f"--repair names {place}, which is not a file" in capsys.readouterr().err
-    assert validate.main([*given, "--repair", str(tmp_path / "same")]) == 1
-    assert "--repair and --output name the same file" in capsys.readouterr().err
-
-
-def test_the_folder_of_a_repaired_file_is_made(validated: Validate, tmp_path: Path) -> None:
-    target = tmp_path / "new" / "folder" / "repaired.jsonl"
-    validated(lines(good(1), good(1)), "--repair", str(target))
-    assert target.read_bytes() == lines(good(1))
-
-
-def test_a_repair_that_fails_leaves_the_old_file(
-    validated: Validate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def torn(path: Path) -> Iterator[bytes]:
-        yield lines(good(1))
-        raise OSError("the disk is gone")
-
-    target = tmp_path / "repaired.jsonl"
-    target.write_text("old")
-    (tmp_path / "report.json").write_text("{}")
-    monkeypatch.setattr(validate, "chunks", torn)
-    assert validated(lines(good(1)), "--repair", str(target))[0] == 2
-    assert target.read_text() == "old"
-    assert not list(tmp_path.glob(".*"))
+def test_a_count_of_previews_below_0_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        validate.main(["--train", "a.jsonl", "--model", "m", "--preview=-1"])
+    assert caught.value.code == 2
+    assert "argument --preview: -1 is not a whole number from 0" in capsys.readouterr().err
 
 
 def test_a_line_that_is_too_long_is_named_and_not_held(validated: Validate) -> None:
@@ -370,8 +309,16 @@ def test_a_bad_dataset_of_a_job_is_its_failure(make_root: MakeRoot) -> None:
     assert (root / "output" / "data" / "report.json").exists()
 
 
-def test_long_rows_take_at_most_300_mb(tmp_path: Path, tiny: Path) -> None:
-    rows = [{"prompt": f"Go on {number}.", "completion": "and so on " * 19_000} for number in range(12)]
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": f"Go on {number}.", "completion": "and so on " * 19_000} for number in range(12)],
+        [{"prompt": "Go on.", "completion": "and so on " * 400_000}],
+        [{"prompt": "Go on.", "completion": f"{n}", "more": dict.fromkeys(map(str, range(20_000)))} for n in range(60)],
+    ],
+    ids=["long rows", "a row of 4 MB", "rows of many keys"],
+)
+def test_a_file_takes_at_most_300_mb(tmp_path: Path, tiny: Path, rows: list[dict[str, Any]]) -> None:
     (tmp_path / "train.jsonl").write_bytes(lines(*rows))
     # VmHWM is this process's own; ru_maxrss would begin with that of the process that started it.
     program = (
@@ -383,5 +330,5 @@ def test_long_rows_take_at_most_300_mb(tmp_path: Path, tiny: Path) -> None:
     environment = {**os.environ, "RAYON_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "report.json").read_text())["train"][0]["rows"] == 12
+    assert json.loads((tmp_path / "report.json").read_text())["train"][0]["rows"] == len(rows)
     assert int(done.stdout) * 1024 < 300_000_000

@@ -11,9 +11,10 @@ from luthier.datasets.report import Report
 from luthier.datasets.row_hashes import RowHashes
 from luthier.datasets.rows import Row, parse_row
 from trainer.failures import Failure
+from trainer.templates import Rendered
 
 FINDINGS_SHOWN = 10
-# Enough to keep a tokenizer's threads busy; a token takes some 200 bytes until its batch is done.
+# Enough to keep a tokenizer's threads busy, and few enough to hold.
 BATCH_ROWS = 1_000
 BATCH_CHARACTERS = 750_000
 _CHUNK_BYTES = 1 << 20
@@ -21,12 +22,13 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Place:
-    """A row and where it stands; lines count from 1. part: what it is for, train or validation."""
+    """A row and where it stands; lines count from 1. part: what it is for, train or validation; bytes: of its line."""
 
     path: Path
     line: int
     row: Row
     part: str = ""
+    bytes: int = 0
 
     def __str__(self) -> str:
         return f"{self.path.name} line {self.line}"
@@ -64,7 +66,7 @@ class Channel:
                 for number, line in enumerate(file, start=1):
                     line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                     if line.strip():
-                        yield Place(path, number, parse_row(line, number))
+                        yield Place(path, number, parse_row(line, number), bytes=len(line))
 
     def survey(self, method: str, against: RowHashes | None = None) -> Survey:
         """Check every line. Raises Failure(bad_dataset) that names what is wrong, also columns of another method."""
@@ -87,16 +89,17 @@ def open_channel(folder: Path) -> Channel | None:
     return Channel(folder.name, paths) if paths else None
 
 
-def batches(places: Iterable[Place]) -> Iterator[list[Place]]:
+def batches(rendered: Iterable[tuple[Place, list[Rendered]]]) -> Iterator[list[tuple[Place, list[Rendered]]]]:
     """What is tokenized at once: rows of one format, as long as they are few and short enough to hold."""
-    batch: list[Place] = []
+    batch: list[tuple[Place, list[Rendered]]] = []
     characters = 0
-    for place in places:
-        if batch and (place.row.format != batch[0].row.format or len(batch) == BATCH_ROWS):
+    for place, texts in rendered:
+        if batch and (place.row.format != batch[0][0].row.format or len(batch) == BATCH_ROWS):
             yield batch
             batch, characters = [], 0
-        batch.append(place)
-        characters += sum(map(len, place.row.texts))
+        batch.append((place, texts))
+        # A line may have more than its texts, and a template may show them often.
+        characters += max(place.bytes, sum(len(one.text) for one in texts))
         if characters > BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0

@@ -1,4 +1,7 @@
-"""From a job's JSONL files to the examples that a trainer takes. Memory stays flat whatever their size."""
+"""From a job's JSONL files to the examples that a trainer takes.
+
+Memory stays flat whatever their size, until a trainer reads them: that of KTO holds all completions and labels.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -84,8 +87,8 @@ def _tokenize(source: Source, tokenizer: Any, draft: Callable[[str], Path]) -> t
     parts = {name: Examples(channel=name, path=draft(name), sha256=sha256) for name, sha256 in shas.items()}
     with ExitStack() as stack:
         writers = {name: stack.enter_context(tokenized.Writer(draft(name), source.config.method)) for name in parts}
-        for places in batches(source.places()):
-            columns = _encode(places, parts, tokenizer, source.config.hyperparameters.max_sequence_length)
+        for batch in batches((place, render(tokenizer, place)) for place in source.places()):
+            columns = _encode(batch, parts, tokenizer, source.config.hyperparameters.max_sequence_length)
             for name, examples in columns.items():
                 writers[name].write(examples)
     parts["validation"].overlap = source.overlap
@@ -94,10 +97,10 @@ def _tokenize(source: Source, tokenizer: Any, draft: Callable[[str], Path]) -> t
 
 
 def _encode(
-    places: list[Place], parts: dict[str, Examples], tokenizer: Any, max_length: int
+    batch: list[tuple[Place, list[Rendered]]], parts: dict[str, Examples], tokenizer: Any, max_length: int
 ) -> dict[str, list[Columns]]:
     """The examples of each part, which are counted there."""
-    rendered = [render(tokenizer, place) for place in places]
+    places, rendered = [place for place, _ in batch], [texts for _, texts in batch]
     results = encoding.encode_rendered(tokenizer, [place.row for place in places], rendered, max_length)
     columns: dict[str, list[Columns]] = {name: [] for name in parts}
     for place, encoded in zip(places, results, strict=True):

@@ -1,37 +1,44 @@
 """From rows to token ids and labels, cut at the longest sequence that is trained."""
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from luthier.datasets.rows import Row
-from trainer import templates
+from trainer import pieces, templates
+from trainer.pieces import Ids, Piece
 from trainer.templates import Rendered, Span
 
 IGNORED = -100  # the label that PyTorch's cross entropy leaves out
+# input_ids and the like are Ids, label is a bool.
 Columns = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text in tokens, not cut. labels: the ids of the trained ones, IGNORED for the others; offsets: characters."""
+    """A text in tokens, not cut. labels: the ids of the trained ones, IGNORED for the others; starts, ends: of the
+    characters that each token stands for."""
 
-    ids: list[int]
-    labels: list[int]
-    offsets: list[Span]
+    ids: Ids
+    labels: Ids
+    starts: Ids
+    ends: Ids
 
     @property
     def answer(self) -> Span:
         """From the first to behind the last trained token; (length, length) if none is."""
-        trained = [index for index, label in enumerate(self.labels) if label != IGNORED]
-        return (trained[0], trained[-1] + 1) if trained else (len(self.ids), len(self.ids))
+        length = len(self.labels)
+        first = next((index for index, label in enumerate(self.labels) if label != IGNORED), length)
+        last = next((index for index in range(length - 1, first - 1, -1) if self.labels[index] != IGNORED), length - 1)
+        return first, last + 1
 
     def taught(self, start: int, end: int) -> "Tokens":
         """The same up to `end`, of which all from `start` on are trained."""
-        labels = [IGNORED] * start + self.ids[start:end]
-        return Tokens(self.ids[:end], labels, self.offsets[:end])
+        labels = _ignored(start) + self.ids[start:end]
+        return Tokens(self.ids[:end], labels, self.starts[:end], self.ends[:end])
 
     def trained_until(self, end: int) -> int:
         """How many tokens before `end` carry loss. The first is predicted from nothing, so it never does."""
@@ -115,39 +122,34 @@ def encode_rendered(
     ]
 
 
-def tokenize(tokenizer: Any, rows: Sequence[Row], rendered: Sequence[list[Rendered]]) -> list[list[Tokens]]:
+def tokenize(tokenizer: Any, rows: Sequence[Row], rendered: Sequence[list[Rendered]]) -> Iterator[list[Tokens]]:
     """Per row its sequences, not cut: one per text. Those of preference methods end with the answer."""
-    tokens = iter(_tokenize(tokenizer, [text for part in rendered for text in part], rows[0].format == "text"))
-    parts = [list(islice(tokens, len(part))) for part in rendered]
-    return [_settled(row, part) for row, part in zip(rows, parts, strict=True)]
-
-
-def _tokenize(tokenizer: Any, texts: Sequence[Rendered], plain: bool) -> list[Tokens]:
-    encoded = tokenizer(
-        [text.text for text in texts],
-        # A template writes its own special tokens; plain text gets those the tokenizer puts around any text.
-        add_special_tokens=plain,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        verbose=False,
+    texts = [text for part in rendered for text in part]
+    # A template writes its own special tokens; plain text gets those the tokenizer puts around any text.
+    encoded = pieces.tokenize(tokenizer, [text.text for text in texts], special=rows[0].format == "text")
+    tokens = (
+        Tokens(piece.ids, _labels(piece, text.trained), piece.starts, piece.ends)
+        for text, piece in zip(texts, encoded, strict=True)
     )
-    return [
-        Tokens(ids, _labels(ids, offsets, text.trained), offsets)
-        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    ]
+    for row, part in zip(rows, rendered, strict=True):
+        yield _settled(row, list(islice(tokens, len(part))))
 
 
-def _labels(ids: list[int], offsets: list[Span], trained: list[Span]) -> list[int]:
+def _labels(tokens: Piece, trained: list[Span]) -> Ids:
     """The ids of tokens that begin inside a trained span, IGNORED for the others."""
-    labels = [IGNORED] * len(ids)
+    labels = _ignored(len(tokens.ids))
     for span in trained:
         # Tokens are in order of their characters, apart from those of no width around a text.
-        first, end = (bisect_left(offsets, (character,)) for character in span)
-        labels[first:end] = [
-            token if width else IGNORED
-            for token, width in zip(ids[first:end], (e - s for s, e in offsets[first:end]), strict=True)
-        ]
+        first, end = (bisect_left(tokens.starts, character) for character in span)
+        labels[first:end] = tokens.ids[first:end]
+        for index in range(first, end):
+            if tokens.starts[index] == tokens.ends[index]:
+                labels[index] = IGNORED
     return labels
+
+
+def _ignored(count: int) -> Ids:
+    return array("i", [IGNORED]) * count
 
 
 def _settled(row: Row, parts: list[Tokens]) -> list[Tokens]:
@@ -198,6 +200,6 @@ def _add(encoded: Encoded, columns: Columns, parts: list[Tokens], max_length: in
     encoded.trained += sum(part.trained_until(max_length) for part in parts)
 
 
-def _common_prefix(one: list[int], other: list[int]) -> int:
+def _common_prefix(one: Ids, other: Ids) -> int:
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -3,6 +3,7 @@
 The structure is judged by the module that the platform's upload endpoint runs; tokens by those that training uses.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -10,11 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from luthier.datasets.cautions import texts_for_template
+from luthier.datasets.control_tokens import COMMON, control_tokens
 from luthier.datasets.findings import Fault, Finding
 from luthier.datasets.formats import mixed_formats
 from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import Report
-from luthier.datasets.rows import BadRow, parse_row
+from luthier.datasets.rows import BadRow, Row, parse_row
 from trainer import data, encoding
 from trainer.channels import Place, batches, chunks
 from trainer.encoding import Counts, Encoded
@@ -103,21 +106,24 @@ class _Reading:
 
     def measured(self, counts: Counts) -> Iterator[tuple[Encoded, Risky]]:
         """Every row that the template takes; counts and faults of all are noted as they pass."""
-        for batch in batches(self._places()):
-            places, texts = [], []
-            for place in batch:
-                try:
-                    texts.append(_rendered(self.tokenizer, place))
-                    places.append(place)
-                except Fault as fault:
-                    self.report.add(fault, place.line)
-            rows = [place.row for place in places]
-            results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length) if rows else []
-            for place, encoded in zip(places, results, strict=True):
+        for batch in batches(self._rendered()):
+            rows, texts = [place.row for place, _ in batch], [texts for _, texts in batch]
+            results = encoding.encode_rendered(self.tokenizer, rows, texts, self.max_length)
+            for (place, _), encoded in zip(batch, results, strict=True):
                 counts.count(encoded, self.max_length)
                 if found := _fault(encoded, self.max_length):
                     self.report.add(found, place.line)
                 yield encoded, Risky(risk(encoded, self.max_length), place.line, place.row)
+
+    def _rendered(self) -> Iterator[tuple[Place, list[Rendered]]]:
+        special = _special_tokens(self.tokenizer)
+        for place in self._places():
+            try:
+                yield place, _rendered(self.tokenizer, place)
+            except Fault as fault:
+                self.report.add(fault, place.line)
+            for caution in control_tokens(texts_for_template(place.row), special) if special else ():
+                self.report.add(caution, place.line)
 
     def shown(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         numbered = enumerate(islice(_lines(self.path), max(numbers, default=0)), start=1)
@@ -149,7 +155,25 @@ class _Reading:
         row = parse_row(line, number, self.method)
         if self.report.format and row.format != self.report.format:
             raise mixed_formats(row.format, self.report.format)
-        return Place(self.path, number, row)
+        return Place(self.path, number, row, bytes=len(line))
+
+
+def useless(tokenizer: Any, row: Row) -> str:
+    """The code of what keeps a row that is good by itself from teaching anything, at any length; or nothing."""
+    try:
+        texts = _rendered(tokenizer, Place(Path(), 0, row))
+    except Fault as fault:
+        return str(fault.args[0])
+    if row.format == "preference" and texts[0].text == texts[1].text:
+        return "identical_pair"
+    return "" if any(end > start for one in texts for start, end in one.trained) else "no_trained_token"
+
+
+def _special_tokens(tokenizer: Any) -> "re.Pattern[str] | None":
+    """The tokenizer's own, but for those that the report has looked for; None if there are no others."""
+    tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    others = [re.escape(token) for token in tokens if token and not COMMON.search(token)]
+    return re.compile("|".join(others)) if others else None
 
 
 def _rendered(tokenizer: Any, place: Place) -> list[Rendered]:

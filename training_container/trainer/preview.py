@@ -82,13 +82,13 @@ def _sequence(tokenizer: Any, name: str, rendered: Rendered, tokens: Tokens, max
         "part": name,
         "text": text,
         "tokens": {
-            "ids": tokens.ids,
+            "ids": tokens.ids.tolist(),
             "strings": [
                 # A token that the tokenizer puts around a text has no characters there.
                 text[start:end] or tokenizer.convert_ids_to_tokens(token)
-                for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True)
+                for token, start, end in zip(tokens.ids, tokens.starts, tokens.ends, strict=True)
             ],
-            "characters": [list(span) for span in tokens.offsets],
+            "characters": [list(span) for span in zip(tokens.starts, tokens.ends, strict=True)],
         },
         "loss_mask": mask,
         "trained": [_run(text, tokens, start, end) for start, end in _runs(mask)],
@@ -106,7 +106,7 @@ def _runs(mask: list[int]) -> list[tuple[int, int]]:
 
 
 def _run(text: str, tokens: Tokens, start: int, end: int) -> dict[str, Any]:
-    first, last = tokens.offsets[start][0], tokens.offsets[end - 1][1]
+    first, last = tokens.starts[start], tokens.ends[end - 1]
     return {"characters": [first, last], "tokens": [start, end], "text": text[first:last]}
 
 
@@ -114,7 +114,7 @@ def _truncation(text: str, tokens: Tokens, max_length: int) -> dict[str, Any] | 
     length = len(tokens.ids)
     if length <= max_length:
         return None
-    start, end = tokens.offsets[max_length][0], max(stop for _, stop in tokens.offsets)
+    start, end = tokens.starts[max_length], max(tokens.ends)
     lost = tokens.trained_until(length) - tokens.trained_until(max_length)
     return {
         "token": max_length,

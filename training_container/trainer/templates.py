@@ -6,11 +6,15 @@ template is used as it is, in training as in serving, so both see the same text.
 assistant begins to speak and once up to where it has spoken: what lies between is trained. That holds for every
 assistant turn of a conversation. A template that shows earlier turns differently once later ones follow (some drop the
 reasoning) cannot be read that way; such a conversation becomes one example per assistant turn.
+
+To render every turn with all before it takes time in the square of a conversation's length. Where there are many, each
+is rendered behind the first one only; if all that they add makes up the whole text, that is where they lie in it.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,10 @@ PLAIN_TEMPLATE = (
 )
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "cls_token", "mask_token")
+# Below, a conversation is rendered anew for each turn that is taught.
+_MANY_TURNS = 8
+# Of all the examples that one row becomes, where each turn is one.
+MOST_CHARACTERS = 1 << 24
 _NO_TOOLS = "Choose a base model whose chat template supports tools, or write the calls into the content as text."
 
 
@@ -158,12 +166,66 @@ def _render_marked(tokenizer: Any, conversation: Conversation) -> Rendered | Non
 
 
 def _render_turns(tokenizer: Any, conversation: Conversation) -> list[Rendered]:
-    examples = [_render_turn(tokenizer, conversation, turn) for turn in conversation.turns]
     # What follows the last turn taught is never trained and nothing trained depends on it.
-    full = examples[-1].text
-    if all(full.startswith(example.text) for example in examples):
-        return [Rendered(full, [span for example in examples for span in example.trained])]
-    return examples
+    last = _render_turn(tokenizer, conversation, conversation.turns[-1])
+    earlier = _earlier_by_pieces(tokenizer, conversation, last) if len(conversation.turns) >= _MANY_TURNS else None
+    if earlier is None:
+        earlier = []
+        for turn in conversation.turns[:-1]:
+            example = _render_turn(tokenizer, conversation, turn)
+            if not last.text.startswith(example.text):
+                return [*_render_apart(tokenizer, conversation, len(last.text)), last]
+            earlier += example.trained
+    return [Rendered(last.text, earlier + last.trained)]
+
+
+def _earlier_by_pieces(tokenizer: Any, conversation: Conversation, last: Rendered) -> list[Span] | None:
+    """What is trained before the last turn; None unless the text of the last turn is the sum of what each turn adds.
+
+    A template that looks further back than to the first turn, or shows an end differently, does not add up so. A turn
+    in the middle is also compared with what it is behind all that comes before it.
+    """
+    from jinja2 import TemplateError
+
+    first, *rest = conversation.turns
+    head = conversation.messages[: first[1]]
+    try:
+        opening = _render_turn(tokenizer, conversation, first)
+        trained, end, behind = list(opening.trained), len(opening.text), first[1]
+        if not last.text.startswith(opening.text):
+            return None
+        for number, turn in enumerate(rest, start=1):
+            messages = head + conversation.messages[behind : turn[1]]
+            start = len(messages) - (turn[1] - turn[0])
+            piece = Conversation(messages, [(start, len(messages))], conversation.tools)
+            shown = _render_turn(tokenizer, piece, piece.turns[0])
+            added = shown.text[len(opening.text) :]
+            if not shown.text.startswith(opening.text) or not last.text.startswith(added, end):
+                return None
+            moved = end - len(opening.text)
+            trained += [(begin + moved, stop + moved) for begin, stop in shown.trained]
+            end, behind = end + len(added), turn[1]
+            if number == len(rest) // 2:
+                exact = _render_turn(tokenizer, conversation, turn)
+                if (exact.text, exact.trained) != (last.text[:end], trained[-1:]):
+                    return None
+    except (Failure, TemplateError, TypeError):
+        return None
+    return trained[:-1] if end == len(last.text) and trained[-1:] == last.trained else None
+
+
+def _render_apart(tokenizer: Any, conversation: Conversation, characters: int) -> Iterator[Rendered]:
+    """All turns but the last, which has so many characters. Raises Failure(bad_dataset) if they become too many."""
+    for turn in conversation.turns[:-1]:
+        example = _render_turn(tokenizer, conversation, turn)
+        characters += len(example.text)
+        if characters > MOST_CHARACTERS:
+            message = (
+                "The base model's chat template rewrites earlier turns, so that each turn becomes an example of its "
+                f"own; those of this conversation have more than {MOST_CHARACTERS} characters."
+            )
+            raise Failure("bad_dataset", message, "Split the conversation into shorter ones.")
+        yield example
 
 
 def _render_turn(tokenizer: Any, conversation: Conversation, turn: Turn) -> Rendered:

@@ -6,7 +6,12 @@
 
 The report is JSON, on standard output unless --output is given; what people read goes to standard error. With --root,
 files, base model and job config lie where a training job has them, and the report goes to output/data/report.json.
-Exit codes: 0 all files can be trained on, 1 not so (or a wrong argument or config), 2 the base model cannot be read.
+
+Memory stays below 300 MB and 16 bytes a row, but for the rows that are shown, and for a text of millions of characters
+in which a tokenizer finds no place to begin anew. Every token is counted, also of rows that are cut.
+
+Exit codes: 0 all files can be trained on, 1 not so (or a wrong config, or a file is missing), 2 the base model cannot
+be read, or an option is unknown or malformed.
 """
 
 import argparse
@@ -25,7 +30,7 @@ from luthier.datasets.row_hashes import RowHashes
 from luthier.datasets.rows import FORMATS_OF_METHOD
 from trainer import config, failures, files
 from trainer.channels import chunks, open_channel
-from trainer.examination import Examination, examine
+from trainer.examination import Examination, examine, useless
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.templates import fingerprint, load_tokenizer
@@ -77,7 +82,7 @@ def validate(order: Order) -> dict[str, Any]:
     A file is what `Examination.as_json` makes. Raises Failure(bad_base_model, bad_config).
     """
     tokenizer = load_tokenizer(order.model)
-    repairs = {"repair": repaired(order.train, order.repair, order.method)} if order.repair else {}
+    repairs = {"repair": repaired(order, order.repair, tokenizer)} if order.repair else {}
     trained = RowHashes()
     train = list(_examined("train", order.train, order, tokenizer, trained))
     validation = list(_examined("validation", order.validation, order, tokenizer, RowHashes(), against=trained))
@@ -93,15 +98,22 @@ def validate(order: Order) -> dict[str, Any]:
     }
 
 
-def repaired(paths: list[Path], target: Path, method: str) -> dict[str, Any]:
-    """Write one file of what is good or can be corrected without judgement; says what was done to how many rows."""
-    repair = Repair(method)
+def repaired(order: Order, target: Path, tokenizer: Any) -> dict[str, Any]:
+    """Write one training file of what is good or can be corrected without judgement, and examine it.
+
+    {file, kept, changed, corrections, dropped, ok, counts}: what was done to how many rows (see `Repair`), and the
+    verdict on the new file with its findings per code.
+    """
+    repair = Repair(order.method, lambda row: useless(tokenizer, row))
     with files.replacing(target) as file:
-        for path in paths:
+        for path in order.train:
             file.writelines(repair.lines(chunks(path)))
     _say(f"repair: {repair.kept} rows kept, {repair.changed} of them corrected, {repair.dropped.total()} lines dropped")
+    rest = examine(target, Report(order.method), tokenizer, order.method, order.max_length)
+    _say(f"repair: {_summary(rest)}")
     names = ("kept", "changed", "corrections", "dropped")
-    return {"file": target.name} | {name: getattr(repair, name) for name in names}
+    done = {"file": target.name} | {name: getattr(repair, name) for name in names}
+    return done | {"ok": rest.report.ok, "counts": dict(rest.report.counts)}
 
 
 def _examined(
@@ -214,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, help="folder of the base model; its tokenizer is enough")
     parser.add_argument("--method", choices=sorted(FORMATS_OF_METHOD), help="sft unless the job config says otherwise")
     parser.add_argument("--max-sequence-length", type=_positive, help=f"in tokens, {LONGEST_SEQUENCE} by default")
-    parser.add_argument("--preview", type=int, default=0, metavar="N", help="show the N riskiest rows of each file")
+    parser.add_argument("--preview", type=_count, default=0, metavar="N", help="show the N riskiest rows of each file")
     parser.add_argument(
         "--preview-line", type=_positive, nargs="+", default=[], metavar="N", help="show these lines of each file"
     )
@@ -226,10 +238,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+def _count(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least}")
     return int(text)
+
+
+def _positive(text: str) -> int:
+    return _count(text, least=1)
 
 
 def _do_without_torch() -> None:

@@ -62,9 +62,31 @@ def test_the_first_good_row_decides_the_format() -> None:
     assert found(report) == [(1, "unknown_format", "error"), (3, "mixed_formats", "error")]
 
 
-def test_utf_16_is_named_as_such() -> None:
-    report = examine(['{"text": "a"}\n'.encode("utf-16")])
-    assert report.findings[0].message == "The file is encoded as UTF-16."
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ['{"text": "a"}\n', '{"text": "a"}\r\n{"text": "é"}\n'])
+def test_utf_16_is_named_once_with_and_without_its_mark(encoding: str, text: str) -> None:
+    report = examine([text.encode(encoding)])
+    (finding,) = report.findings
+    assert (finding.line, finding.message) == (1, "The file is encoded as UTF-16.")
+    assert report.bad_lines + report.blank_lines == report.lines
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ('{"text": "a"}\r{"text": "b"}\r', "carriage returns alone: save it with line feeds."),
+        ("prompt,completion", "looks like CSV: write each record as a JSON object under the header's names"),
+        ('"prompt";"completion"', "looks like CSV"),
+        ("{'text': 'a'}", "looks like a Python dict: write it with json.dumps"),
+        ("{\"text\": 'a'}", "looks like a Python dict"),
+        ('{"text": "a", "more": None}', "looks like a Python dict"),
+        ("hello", "Write one complete JSON object on this line"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_with_what_to_do(content: str, remedy: str) -> None:
+    (finding,) = examine([content.encode()]).findings
+    assert (finding.code, finding.line) == ("invalid_json", 1)
+    assert remedy in finding.fix
 
 
 def test_counts_stay_exact_where_findings_are_dropped() -> None:

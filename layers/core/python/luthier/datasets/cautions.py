@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from luthier.datasets.control_tokens import control_tokens
 from luthier.datasets.findings import Fault
 from luthier.datasets.formats import FORMATS, OPTIONAL_KEYS
 from luthier.datasets.rows import Row
@@ -20,6 +21,13 @@ def cautions(row: Row) -> Iterator[Fault]:
         for key in FORMATS[row.format]:
             if isinstance(fields[key], list):
                 yield from undeclared(fields[key], fields["tools"], f"/{key}")
+    yield from control_tokens(texts_for_template(row))
+
+
+def texts_for_template(row: Row) -> Iterator[tuple[str, str]]:
+    """(pointer, text) of what a chat template writes between its own tokens; none of plain text, which has none."""
+    for key in FORMATS[row.format] if row.format != "text" else ():
+        yield from _texts(row.fields[key], f"/{key}")
 
 
 def secrets(row: Row) -> Iterator[Fault]:

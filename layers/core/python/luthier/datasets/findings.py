@@ -9,13 +9,13 @@ ERRORS = frozenset(
     {"ambiguous_format", "control_character", "duplicate_key", "empty_file", "empty_messages", "invalid_json",
      "invalid_tool_call", "invalid_unicode", "invalid_utf8", "line_too_long", "misplaced_role", "misplaced_system",
      "missing_content", "missing_key", "mixed_formats", "no_trained_token", "not_an_object", "template_missing",
-     "template_refused", "unknown_format", "unknown_role", "unknown_tool_call", "unsupported_key", "unsupported_tool",
-     "unsupported_weight", "wrong_columns", "wrong_type"}
+     "template_refused", "too_many_messages", "unknown_format", "unknown_role", "unknown_tool_call", "unsupported_key",
+     "unsupported_tool", "unsupported_weight", "wrong_columns", "wrong_type"}
 )  # fmt: skip
 # A file with warnings only can be trained on.
 WARNINGS = frozenset(
-    {"answer_cut_off", "duplicate_row", "identical_pair", "likely_secret", "one_label", "overlap", "truncated",
-     "undeclared_tool"}
+    {"answer_cut_off", "control_token", "duplicate_row", "identical_pair", "likely_secret", "one_label", "overlap",
+     "truncated", "undeclared_tool"}
 )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from luthier.datasets.findings import Fault
 from luthier.datasets.texts import brief, kind
 
 SAMPLE_ROW = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
+# What Python writes where JSON has something else.
+_PYTHON = ("'", "None", "True", "False")
 _DECODE = msgspec.json.Decoder().decode
 
 
@@ -70,13 +72,29 @@ def _parse_exactly(line: bytes | str) -> dict[str, Any]:
 
 
 def _json_fault(text: str, error: ValueError) -> Fault:
-    fix = "Write one complete JSON object on this line; a line break inside a text is written \\n."
-    if text.strip() in ("[", "{", "]", "}") or text.lstrip().startswith("[{"):
-        fix = "The file looks like one JSON document: write one object per line, without brackets and commas around."
+    fix = _likely_cause(text, error) or (
+        "Write one complete JSON object on this line; a line break inside a text is written \\n."
+    )
     if isinstance(error, json.JSONDecodeError):
         return Fault("invalid_json", "", f"The line is not valid JSON: {error.msg} at column {error.colno}.", fix)
     reason = str(error) if "JSON" in str(error) else "a number has too many digits"
     return Fault("invalid_json", "", f"The line is not valid JSON: {reason}.", fix)
+
+
+def _likely_cause(text: str, error: ValueError) -> str:
+    """What a line that is no JSON looks like, and what to do then; empty if that cannot be told."""
+    place = error.pos if isinstance(error, json.JSONDecodeError) else 0
+    if text.strip() in ("[", "{", "]", "}") or text.lstrip().startswith("[{"):
+        return "The file looks like one JSON document: write one object per line, without brackets and commas around."
+    if "\r" in text[len(text[:place].rstrip()) : place]:
+        return "The file ends its lines with carriage returns alone: save it with line feeds."
+    if text.startswith(_PYTHON, place):
+        return (
+            'The line looks like a Python dict: write it with json.dumps, which quotes with " and knows true and null.'
+        )
+    if not text.lstrip().startswith(("{", "[")) and any(separator in text for separator in ",;\t"):
+        return f"The line looks like CSV: write each record as a JSON object under the header's names, as {SAMPLE_ROW}."
+    return ""
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

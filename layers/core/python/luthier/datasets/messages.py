@@ -17,6 +17,8 @@ _ROLES_BY_NAME = {role: role for role in ROLES} | {
 # No misspelt role is longer.
 _LONGEST_NAME = 20
 _PLAIN = {"role", "content"}
+# Of one conversation: rendering some chat templates takes time in the square of it.
+MOST_MESSAGES = 1_000
 
 
 def check_messages(fields: dict[str, Any]) -> Iterator[Fault]:
@@ -39,6 +41,9 @@ def check_conversation(messages: Any, pointer: str) -> Iterator[Fault]:
         yield wrong_type(pointer, "a list of messages", messages)
     elif not messages:
         yield Fault("empty_messages", pointer, "The conversation is empty.", "Add messages or drop the line.")
+    elif len(messages) > MOST_MESSAGES:
+        text = f"The conversation has {len(messages)} messages; the limit is {MOST_MESSAGES}."
+        yield Fault("too_many_messages", pointer, text, "Split it into several rows.")
     else:
         for index, message in enumerate(messages):
             yield from _check_message(message, f"{pointer}/{index}", index)
@@ -73,7 +78,9 @@ def role_named(name: Any) -> str | None:
 
 
 def _check_role(role: Any, pointer: str, index: int) -> Iterator[Fault]:
-    if role not in ROLES:
+    if role is not None and not isinstance(role, str):
+        yield wrong_type(pointer, "a string", role)
+    elif role not in ROLES:
         fix = f"Use one of {', '.join(ROLES)}."
         if known := role_named(role):
             fix = f"Write {known!r}."

@@ -13,6 +13,7 @@ import msgspec
 
 from luthier.datasets.identities import PLAIN
 from luthier.datasets.json_objects import quotes
+from luthier.datasets.messages import MOST_MESSAGES
 
 # The hash that `identity` gives, the texts joined, their size in UTF-8, how many they are, and the structure.
 PlainRow = tuple[int, str, int, int, Any]
@@ -90,7 +91,7 @@ def _own_quotes(row: Any, own_keys: tuple[str, ...]) -> int:
 def _shape(roles: tuple[str, ...]) -> tuple[tuple[int, ...], int] | None:
     """Where the replies are, and what a line with empty texts and a key twice has at least; None if roles are wrong."""
     replies = tuple(index for index, role in enumerate(roles) if role == "assistant")
-    if not replies or "system" in roles[1:]:
+    if not replies or "system" in roles[1:] or len(roles) > MOST_MESSAGES:
         return None
     spelling = {"messages": [{"role": role, "content": ""} for role in roles]}
     return replies, len(msgspec.json.encode(spelling)) + _REPEATED_IN_MESSAGE

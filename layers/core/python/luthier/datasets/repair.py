@@ -6,7 +6,7 @@ else changes, not even the spelling of good lines.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -24,16 +24,17 @@ _MARK = b"\xef\xbb\xbf"
 class Repair:
     """Iterate over `lines`, then read what was done.
 
-    method: one of FORMATS_OF_METHOD, for a file that must fit it. kept: rows that were written; changed: those of them
+    method: one of FORMATS_OF_METHOD, for a file that must fit it; refuses: gives the code of what makes a row useless
+    that is good by itself, or nothing. kept: rows that were written; changed: those of them
     that were corrected; corrections: rows by kind of correction (`role`, `parts`, …); dropped: lines by the code of
     their first finding, with `blank_line` for those that had nothing.
     """
 
-    def __init__(self, method: str | None = None) -> None:
+    def __init__(self, method: str | None = None, refuses: Callable[[Row], str] = lambda row: "") -> None:
         self.kept = self.changed = 0
         self.corrections: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
-        self._method = method
+        self._method, self._refuses = method, refuses
         self._format: str | None = None
         self._hashes = RowHashes()
 
@@ -70,6 +71,9 @@ class Repair:
         return line, parse_row(line, method=self._method), corrections
 
     def _kept(self, line: bytes, row: Row, corrections: set[str]) -> Iterator[bytes]:
+        if code := self._refuses(row):
+            self.dropped[code] += 1
+            return
         if self._format not in (None, row.format):
             self.dropped["mixed_formats"] += 1
             return

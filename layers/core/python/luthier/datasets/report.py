@@ -27,6 +27,7 @@ BYTES_PER_TOKEN = 4
 TOKENS_PER_TEXT = 4
 
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16_BEGINNING = 8
 # After so many rows that are not plain, one after the other, no further one is expected.
 _PATIENCE = 64
 
@@ -64,6 +65,7 @@ class Report:
         self._has_more = False
         self._patience = _PATIENCE
         self._labels: set[bool] = set()
+        self._is_utf_16 = False
 
     @property
     def ok(self) -> bool:
@@ -150,7 +152,11 @@ class Report:
     def _line(self, line: bytes) -> None:
         if not line.strip():
             self.blank_lines += 1
-        elif self.lines == 1 and line.startswith(_UTF_16_MARKS):
+        elif self._is_utf_16:
+            # The first finding is about all lines.
+            self.bad_lines += 1
+        elif self.lines == 1 and _begins_utf_16(line):
+            self._is_utf_16 = True
             self._refuse([Fault("invalid_utf8", "", "The file is encoded as UTF-16.", "Save the file as UTF-8.")])
         else:
             try:
@@ -220,6 +226,12 @@ class Report:
             self.counts[finding.code] += 1
             if self.counts[finding.code] <= KEPT_PER_CODE:
                 self.findings.append(finding)
+
+
+def _begins_utf_16(line: bytes) -> bool:
+    """Whether a file's first line has UTF-16's mark, or a zero in one half of every character at its beginning."""
+    halves = [set(line[start:_UTF_16_BEGINNING:2]) for start in (0, 1)]
+    return line.startswith(_UTF_16_MARKS) or (halves.count({0}) == 1 and all(halves))
 
 
 def examine(chunks: Iterable[bytes], method: str | None = None, against: RowHashes | None = None) -> Report:

@@ -22,10 +22,13 @@ _KINDS = [
 ]
 _PATTERNS = [(kind, re.compile(pattern)) for kind, pattern, _ in _KINDS]
 _MARKS = [mark for _, _, marks in _KINDS for mark in marks]
+_TURNS = tuple(bracket + word for bracket in (b"<", b"u003c", b"u003C") for word in (b"start_", b"end_"))
 # By a byte that is rare in prose, the marks that have it, and how many bytes of them come after it: one byte is found
 # far faster than several.
+# Those of control tokens are looked for on the way; some encoders escape the angle bracket.
 _MARKS_BY_BYTE = {
-    b"_": (0, (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"_pat_", b"hf_", b"k_live_")),
+    b"|": (0, (b"<|", b"u003c|", b"u003C|")),
+    b"_": (0, (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"_pat_", b"hf_", b"k_live_", *_TURNS)),
     b"-": (0, (b"PRIVATE KEY-", b"glpat-", b"xoxb-", b"xoxp-", b"sk-")),
     b"K": (2, (b"AKIA",)),
     b"J": (0, (b"eyJ",)),
@@ -34,7 +37,7 @@ _MARKS_BY_BYTE = {
 
 
 def places_to_look(block: bytes) -> list[int]:
-    """Where in JSON a text may hold a secret, in order; nowhere in nearly all of it."""
+    """Where in JSON a text may hold a secret or a control token, in order; nowhere in nearly all of it."""
     return sorted(
         place for byte, (after, marks) in _MARKS_BY_BYTE.items() for place in _places(block, byte, after, marks)
     )
