@@ -120,6 +120,7 @@ class Checkpoints(TrainerCallback):
         distribution.wait()
         if distribution.is_first():
             checkpoints.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self._run)
+        distribution.keep_as_first(Path(args.output_dir).glob("checkpoint-*"))
         self._saved = time.monotonic()
         self._interval = interval(self._saved - self._busy_since)
 

@@ -142,13 +142,7 @@ def train(job: Job, parts: Parts, trainer: Any) -> str:
 
     trainer.remove_callback(PrinterCallback)
     job.interruption.defer()
-    if distribution.is_first():
-        checkpoints.remove_incomplete(job.folders.checkpoints)
-    distribution.wait()
-    resume_from = checkpoints.newest(job.folders.checkpoints)
-    if resume_from:
-        checkpoints.check_run(resume_from, identity(job, parts))
-        log.info("continuing from a checkpoint", checkpoint=resume_from.name)
+    resume_from = checkpoint_to_go_on_from(job, parts)
     try:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     except watch.Ended:
@@ -160,6 +154,25 @@ def train(job: Job, parts: Parts, trainer: Any) -> str:
     if ended == "stopped":
         raise Failure("interrupted", f"The run was stopped at step {trainer.state.global_step}.")
     return ended
+
+
+def checkpoint_to_go_on_from(job: Job, parts: Parts) -> Path | None:
+    """The newest one that the first process has, the same on every host; None if there is none.
+
+    Raises Failure(other_run) for one of a run with other settings.
+    """
+    folder, newest = job.folders.checkpoints, None
+    if distribution.is_first():
+        checkpoints.remove_incomplete(folder)
+        newest = checkpoints.newest(folder)
+        if newest:
+            checkpoints.check_run(newest, identity(job, parts))
+    name = distribution.word_of_first(newest and newest.name)
+    if name is None:
+        return None
+    distribution.share(folder / name)
+    log.info("continuing from a checkpoint", checkpoint=name)
+    return folder / name
 
 
 def save_where_it_is(trainer: Any) -> None:

@@ -127,7 +127,7 @@ class Endings(TrainerCallback):
         late = self._interruption.waiting_seconds > EVALUATION_GRACE_SECONDS
         reason = "stopped" if late else self._exhausted("prediction", "save")
         if reason := distribution.word_of_first(reason):
-            log.warning("an evaluation is cut short, and its loss left out", step=state.global_step, reason=reason)
+            log.info("an evaluation is cut short, and its loss left out", step=state.global_step, reason=reason)
             if self.ended == "completed" and state.global_step < state.max_steps:
                 self.ended = reason
             raise Ended
