@@ -2,23 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.container.conftest import MakeRoot
 from tests.container.programs import run
 from tests.container.rows_of_methods import supervised
-from tests.container.test_training import card, metrics
+from tests.container.test_training import card, metrics, weights_sha256
 from trainer import checkpoints, distribution
 from trainer.folders import Folders
 
 QUIET = {"generate": False}
-# Tests take 32 rows, which fill every batch: a process repeats a row to fill a last one that is not full.
 
 
 def plan_of(
@@ -55,7 +56,7 @@ def start_two(root: Path, *command: str) -> subprocess.Popen[str]:
 
 
 def test_two_processes_train_as_one_does_at_the_same_batch_size(make_root: MakeRoot) -> None:
-    changes = {"rows": supervised()[:32], "validation": True, "hyperparameters": {"epochs": 2}, "evaluation": QUIET}
+    changes = {"rows": supervised(), "validation": True, "hyperparameters": {"epochs": 2}, "evaluation": QUIET}
     alone, together = make_root(**changes), make_root(**changes)
     started = start_two(together)
     assert run("trainer.train", "--root", alone).exit_code == 0
@@ -69,20 +70,26 @@ def test_two_processes_train_as_one_does_at_the_same_batch_size(make_root: MakeR
     assert card(together)["trained_tokens"] == card(alone)["trained_tokens"]
 
 
-def test_a_stop_reaches_every_process_and_leaves_a_checkpoint(make_root: MakeRoot) -> None:
-    root = make_root(hyperparameters={"epochs": 100}, evaluation=QUIET)
+def test_a_stop_reaches_every_process_and_the_run_goes_on_with_the_same_losses(make_root: MakeRoot) -> None:
+    alone, root = [make_root(hyperparameters={"epochs": 10}, evaluation=QUIET) for _ in range(2)]
     started = start_two(root)
     file = root / "checkpoints" / "metrics.jsonl"
     end = time.monotonic() + 240
-    while not file.exists() or len(file.read_text().splitlines()) < 3:
+    # In the middle of a later epoch, whose order is not the first one's.
+    while not file.exists() or len(file.read_text().splitlines()) < 7:
         assert time.monotonic() < end
         assert started.poll() is None
-        time.sleep(0.2)
+        time.sleep(0.01)
     started.send_signal(signal.SIGTERM)
     output, _ = started.communicate(timeout=120)
     assert started.returncode == 3, output[-3000:]
     assert json.loads((root / "output" / "failure").read_text())["code"] == "interrupted"
     assert checkpoints.newest(root / "checkpoints") is not None
+    started = start_two(root)
+    assert run("trainer.train", "--root", alone).exit_code == 0
+    output, _ = started.communicate(timeout=120)
+    assert started.returncode == 0, output[-3000:]
+    assert list(metrics(root).values()) == pytest.approx(list(metrics(alone).values()), rel=1e-2)
 
 
 def test_a_fault_in_the_workers_is_the_runs_own(make_root: MakeRoot) -> None:
@@ -108,3 +115,52 @@ def test_weights_that_do_not_fit_are_shared_out(make_root: MakeRoot) -> None:
     assert list(metrics(shared).values()) == pytest.approx(list(metrics(alone).values()), rel=2e-2)
     assert card(shared)["serving"] == {"kind": "model", "path": "."}
     assert {path.name for path in (shared / "model").glob("*.safetensors")} == {"model.safetensors"}
+
+
+def hosts_of(make_root: MakeRoot, **changes: Any) -> list[Path]:
+    """The roots of two hosts with disks of their own, which are two names of this machine."""
+    hosts, roots = ["localhost", "127.0.0.1"], []
+    for host in hosts:
+        root = make_root(**changes)
+        (root / "input" / "config").mkdir(parents=True)
+        resources = {"current_host": host, "hosts": hosts}
+        (root / "input" / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+        roots.append(root)
+    return roots
+
+
+def run_on(roots: list[Path]) -> list[str]:
+    """What each host has written."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = (sys.executable, "-m", "trainer.train", "--root")
+    started = [
+        subprocess.Popen([*command, root], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for root in roots
+    ]
+    outputs = [program.communicate(timeout=300)[0] for program in started]
+    assert [program.returncode for program in started] == [0, 0], outputs[0][-2000:] + outputs[1][-2000:]
+    return outputs
+
+
+def test_hosts_with_disks_of_their_own_act_as_one(make_root: MakeRoot) -> None:
+    asked = {"epochs": 30, "learning_rate": 0.02, "early_stopping_patience": 1, "batch_size": 4}
+    roots = hosts_of(make_root, rows=supervised()[:8], validation=True, hyperparameters=asked, evaluation=QUIET)
+    first, other = [root / "checkpoints" for root in roots]
+    outputs = run_on(roots)
+    content = card(roots[0])
+    assert content["ended"] == "early_stopped"
+    best = min(metrics(roots[0], "validation_loss").values())
+    assert content["metrics"]["validation_loss"] == pytest.approx(best)
+    assert content["evaluation"]["tuned"]["loss"] == pytest.approx(best, rel=1e-3)
+    assert "".join(outputs).count('"no improvement any more"') == 1
+    assert {path.name for path in other.glob("checkpoint-*")} <= {path.name for path in first.glob("checkpoint-*")}
+
+    shutil.rmtree(roots[0] / "model")
+    run_on(roots)
+    again = card(roots[0])
+    for name in ("metrics", "steps", "ended"):
+        assert again[name] == content[name]
+    assert weights_sha256(again) == weights_sha256(content)
+    newest = checkpoints.newest(first)
+    assert newest is not None
+    assert {path.name for path in newest.iterdir()} <= {path.name for path in (other / newest.name).iterdir()}

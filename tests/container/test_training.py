@@ -25,6 +25,11 @@ def card(root: Path) -> dict[str, Any]:
     return json.loads((root / "model" / "model_card.json").read_text())
 
 
+def weights_sha256(content: dict[str, Any]) -> str:
+    """Of the adapter that a model card vouches for."""
+    return next(file["sha256"] for file in content["files"] if file["path"] == "adapter_model.safetensors")
+
+
 def test_losses_are_those_recorded(tuned: Path) -> None:
     losses = metrics(tuned)
     assert {step: losses[step] for step in RECORDED_LOSSES} == pytest.approx(RECORDED_LOSSES, rel=0.02)

@@ -1,6 +1,7 @@
 """When a run is ended early, and when its checkpoints are still worth saving."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from transformers import TrainerControl, TrainerState
 
 from tests.container.conftest import MakeRoot
 from tests.container.programs import run
-from tests.container.test_training import card, metrics
+from tests.container.test_training import card, metrics, weights_sha256
 from trainer import watch
 from trainer.failures import Failure
 
@@ -122,3 +123,103 @@ def test_early_stopping_is_a_planned_ending(stopped_early: Path) -> None:
 def test_early_stopping_promotes_the_best_checkpoint(stopped_early: Path) -> None:
     losses = metrics(stopped_early, "validation_loss")
     assert card(stopped_early)["metrics"]["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-4)
+
+
+def test_a_restart_after_an_early_stop_ends_at_once_with_the_same_numbers(stopped_early: Path) -> None:
+    first, steps = card(stopped_early), list(metrics(stopped_early))
+    shutil.rmtree(stopped_early / "model")
+    again = run("trainer.train", "--root", stopped_early)
+    assert again.exit_code == 0
+    assert list(metrics(stopped_early)) == steps
+    second = card(stopped_early)
+    for name in ("metrics", "steps", "ended", "trained_tokens"):
+        assert second[name] == first[name]
+    assert weights_sha256(second) == weights_sha256(first)
+    assert sum(line["message"] == "no improvement any more" for line in again.lines) == 1
+
+
+class Clock:
+    """Time that passes only when it is told to; a budget and an interruption by it."""
+
+    waiting_seconds, requested = 0.0, False
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cap: float) -> None:
+        self.now, self._cap = 0.0, cap
+        monkeypatch.setattr(watch.time, "monotonic", lambda: self.now)
+
+    def exhausted(self, reserve: float) -> str | None:
+        return "max_cost" if self.now + reserve > self._cap else None
+
+
+def step(endings: watch.Endings, clock: Clock, state: TrainerState, *, seconds: float, saving: float) -> TrainerControl:
+    """One step and one checkpoint, with an evaluation due."""
+    control = TrainerControl(should_evaluate=True)
+    endings.on_step_begin(None, state, control)
+    clock.now += seconds
+    endings.on_step_end(None, state, control)
+    clock.now += saving
+    endings.on_save(None, state, control)
+    return control
+
+
+def evaluate(endings: watch.Endings, clock: Clock, state: TrainerState, *, seconds: int) -> None:
+    for _ in range(seconds):
+        clock.now += 1
+        endings.on_prediction_step(None, state, TrainerControl())
+    endings.on_evaluate(None, state, TrainerControl())
+
+
+def test_time_for_the_next_step_and_its_checkpoint_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, cap=26)
+    endings, state = watch.Endings(clock, clock), state_after([2.0])
+    assert not step(endings, clock, state, seconds=1, saving=10).should_training_stop
+    assert not step(endings, clock, state, seconds=1, saving=0).should_training_stop
+    clock.now = 14.5
+    assert step(endings, clock, state, seconds=1, saving=10).should_training_stop
+    assert (endings.ended, clock.now) == ("max_cost", 25.5)
+
+
+def test_an_evaluation_that_would_break_the_cap_is_cut_so_that_a_checkpoint_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch, cap=30)
+    endings, state = watch.Endings(clock, clock), state_after([2.0])
+    step(endings, clock, state, seconds=1, saving=4)
+    with pytest.raises(watch.Ended):
+        evaluate(endings, clock, state, seconds=100)
+    assert (endings.ended, clock.now) == ("max_cost", 26)
+
+
+def test_an_evaluation_that_is_known_to_take_too_long_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, cap=40)
+    endings, state = watch.Endings(clock, clock), state_after([2.0])
+    assert step(endings, clock, state, seconds=1, saving=1).should_evaluate
+    evaluate(endings, clock, state, seconds=20)
+    control = step(endings, clock, state, seconds=1, saving=1)
+    assert (control.should_evaluate, control.should_training_stop) == (False, False)
+
+
+def test_an_evaluation_that_is_cut_after_the_last_step_leaves_the_run_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch, cap=30)
+    endings, state = watch.Endings(clock, clock), state_after([2.0])
+    state.max_steps = state.global_step
+    with pytest.raises(watch.Ended):
+        evaluate(endings, clock, state, seconds=100)
+    assert endings.ended == "completed"
+
+
+def test_held_out_rows_beyond_what_a_cap_allows_do_not_break_it(make_root: MakeRoot) -> None:
+    root = make_root(validation=True, hyperparameters={"epochs": 100}, limits={"max_seconds": 8})
+    held_out = root / "input" / "data" / "validation" / "validation.jsonl"
+    lines = held_out.read_text().splitlines()
+    held_out.write_text("".join(line.replace("?", f"? {number}") + "\n" for number in range(300) for line in lines))
+    program = run("trainer.train", "--root", root)
+    assert program.exit_code == 0
+    # One evaluation of all of them takes longer than that.
+    assert program.lines[-1]["seconds"] < 14
+    result = json.loads((root / "checkpoints" / "result.json").read_text())
+    assert result["ended"] == card(root)["ended"] == "max_seconds"
+    assert (root / "checkpoints" / f"checkpoint-{result['step']}" / "complete.json").exists()
+    assert card(root)["metrics"]["validation_loss"] is None

@@ -105,8 +105,9 @@ class Checkpoints(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         due = time.monotonic() - self._saved >= self._interval and watch.is_healthy(state)
         control.should_save |= bool(distribution.word_of_first(due))
-        # A report that spans a checkpoint would start anew after a resume and read differently.
-        control.should_log |= control.should_save
+        # A report that spans a checkpoint would start anew after a resume and read differently. An evaluation that is
+        # cut ends in one.
+        control.should_log |= control.should_save or control.should_evaluate
         self._busy_since = time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -119,6 +120,7 @@ class Checkpoints(TrainerCallback):
         distribution.wait()
         if distribution.is_first():
             checkpoints.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self._run)
+        distribution.keep_as_first(Path(args.output_dir).glob("checkpoint-*"))
         self._saved = time.monotonic()
         self._interval = interval(self._saved - self._busy_since)
 

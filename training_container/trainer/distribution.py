@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from trainer.interruption import Interruption
 # A host without GPUs runs one process, or as many as this says.
 PROCESSES_VARIABLE = "LUTHIER_PROCESSES_PER_HOST"
 _PORT = 29_500
+_BYTES_AT_ONCE = 2**26
 _WORKER_VARIABLE = "LUTHIER_WORKER"
 _PR_SET_PDEATHSIG = 1
 
@@ -149,15 +150,61 @@ def word_of_first(word: Any) -> Any:
     return said[0]
 
 
-def worst(failed: bool) -> bool:
-    """Whether any process failed."""
-    if world_size() == 1:
-        return failed
+def keep_as_first(folders: Iterable[Path]) -> None:
+    """Remove from a host's own disk those `folders` that the first process has none of that name of."""
+    if not _several_hosts():
+        return
+    here = {folder.name: folder for folder in folders}
+    kept = word_of_first(set(here))
+    if local_rank() == 0:
+        for name in here.keys() - kept:
+            shutil.rmtree(here[name], ignore_errors=True)
+
+
+def share(folder: Path) -> None:
+    """Give every host the files that the first process has in `folder`, where they are missing or of another size.
+
+    Raises OSError.
+    """
+    if not _several_hosts():
+        return
+    sizes = word_of_first(_sizes(folder))
+    here = _sizes(folder)
+    lacking = {name for name, size in sizes.items() if here.get(name) != size}
+    for name in sorted(set().union(*_words_of_all(lacking))):
+        path = folder / name
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(path.open("rb")) if is_first() else None
+            target = None
+            if local_rank() == 0 and name in lacking:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                target = stack.enter_context(path.open("wb"))
+            for _ in range(0, sizes[name], _BYTES_AT_ONCE):
+                part = word_of_first(source.read(_BYTES_AT_ONCE) if source else None)
+                if target:
+                    target.write(part)
+    wait()
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+def _several_hosts() -> bool:
+    return world_size() > processes_here()
+
+
+def _words_of_all(word: Any) -> list[Any]:
     import torch.distributed as dist
 
     said: list[Any] = [None] * world_size()
-    dist.all_gather_object(said, failed)
-    return any(said)
+    dist.all_gather_object(said, word)
+    return said
+
+
+def worst(failed: bool) -> bool:
+    """Whether any process failed."""
+    return any(_words_of_all(failed)) if world_size() > 1 else failed
 
 
 def wait() -> None:

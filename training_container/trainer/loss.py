@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 from trl.trainer.sft_trainer import SFTTrainer
 
+from trainer.evened import Filled, missing, with_blanks, without_blanks
+
 # Positions scored at a time: with a vocabulary of 128,000, half a gigabyte of logits.
 CHUNK = 1_024
 # Heads that scale or bend their logits; TRL's own loss knows how.
@@ -26,13 +28,39 @@ _HEAD_SETTINGS = (
 
 
 class AssistantOnlyTrainer(SFTTrainer):
-    """For a causal model, under a PEFT adapter or not, and for batches with padding on the right or without any."""
+    """For a causal model, under a PEFT adapter or not, and for batches with padding on the right or without any.
+
+    Several processes fill their last batches with rows that carry no loss.
+    """
+
+    train_dataset: Any
+    eval_dataset: Any
+    data_collator: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._scores_labels_only = _has_plain_head(self.model.config) and not self.aux_loss_enabled
         if self._scores_labels_only:
             add_labelled_head(_causal(self.model))
+        self._rows = len(self.train_dataset)
+        self._missing = missing(self._rows, self.args.per_device_train_batch_size)
+        if self._missing:
+            self.train_dataset = with_blanks(self.train_dataset, 1)
+        if held_out := missing(len(self.eval_dataset or ()), self.args.per_device_eval_batch_size):
+            self.eval_dataset = with_blanks(self.eval_dataset, held_out)
+        if self._missing or held_out:
+            self.data_collator = without_blanks(self.data_collator)
+
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()
+        if self._missing:
+            batches = loader.batch_sampler.batch_sampler
+            batches.sampler = Filled(batches.sampler, blank=self._rows, total=self._rows + self._missing)
+        return loader
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        # The blank row behind them is not one to shuffle.
+        return super()._get_train_sampler(range(self._rows))
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -71,6 +99,8 @@ class AssistantOnlyTrainer(SFTTrainer):
     def _track_num_input_tokens(self, inputs: Any) -> None:
         # Without a mask transformers takes every end-of-turn token for padding where the two are one token.
         mask = inputs.get("attention_mask")
+        if not (inputs["labels"] != -100).any():
+            mask = torch.zeros_like(inputs["input_ids"])
         super()._track_num_input_tokens(
             {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"]) if mask is None else mask}
         )

@@ -1,7 +1,9 @@
 """The stages that every method shares: what is prepared, how the trainer is set, train, evaluate, export."""
 
+import contextlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trainer import (
@@ -131,7 +133,7 @@ def callback_list(job: Job, parts: Parts) -> list[Any]:
     stopping = [watch.EarlyStopping(patience, parts.endings)] if patience and parts.validation else []
     watchdog = watch.Watchdog(zero_is_wrong=job.config.method in LIKELIHOOD_METHODS)
     saving = callbacks.Checkpoints(identity(job, parts))
-    return [callbacks.Settings(), watchdog, parts.progress, parts.endings, *stopping, saving]
+    return [callbacks.Settings(), watchdog, parts.progress, saving, parts.endings, *stopping]
 
 
 def train(job: Job, parts: Parts, trainer: Any) -> str:
@@ -140,14 +142,11 @@ def train(job: Job, parts: Parts, trainer: Any) -> str:
 
     trainer.remove_callback(PrinterCallback)
     job.interruption.defer()
-    if distribution.is_first():
-        checkpoints.remove_incomplete(job.folders.checkpoints)
-    distribution.wait()
-    resume_from = checkpoints.newest(job.folders.checkpoints)
-    if resume_from:
-        checkpoints.check_run(resume_from, identity(job, parts))
-        log.info("continuing from a checkpoint", checkpoint=resume_from.name)
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    resume_from = checkpoint_to_go_on_from(job, parts)
+    try:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    except watch.Ended:
+        save_where_it_is(trainer)
     ended = parts.endings.ended
     if distribution.is_first():
         write_result(job, trainer.state, ended)
@@ -157,25 +156,69 @@ def train(job: Job, parts: Parts, trainer: Any) -> str:
     return ended
 
 
+def checkpoint_to_go_on_from(job: Job, parts: Parts) -> Path | None:
+    """The newest one that the first process has, the same on every host; None if there is none.
+
+    Raises Failure(other_run) for one of a run with other settings.
+    """
+    folder, newest = job.folders.checkpoints, None
+    if distribution.is_first():
+        checkpoints.remove_incomplete(folder)
+        newest = checkpoints.newest(folder)
+        if newest:
+            checkpoints.check_run(newest, identity(job, parts))
+    name = distribution.word_of_first(newest and newest.name)
+    if name is None:
+        return None
+    distribution.share(folder / name)
+    log.info("continuing from a checkpoint", checkpoint=name)
+    return folder / name
+
+
+def save_where_it_is(trainer: Any) -> None:
+    """A checkpoint of the step that the trainer was left at, unless there is one."""
+    folder = Path(trainer.args.output_dir) / f"checkpoint-{trainer.state.global_step}"
+    if not distribution.word_of_first(checkpoints.is_complete(folder)):
+        trainer._save_checkpoint(trainer.model, trial=None)
+        trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+
+
 def write_result(job: Job, state: Any, ended: str) -> None:
     result = {"attempt": job.config.attempt, "ended": ended, "step": state.global_step, "total_steps": state.max_steps}
     write_json(job.folders.result, result)
 
 
 def evaluate(job: Job, parts: Parts, trainer: Any) -> dict[str, Any] | None:
-    """Take the best weights where the run looked for them, then compare base and tuned on the held-out part."""
+    """Take the best weights where the run looked for them, then compare base and tuned on the held-out part.
+
+    None without such a part, or when no time is left for it.
+    """
     if parts.validation is None:
         return None
-    if job.config.hyperparameters.early_stopping_patience and trainer.state.best_model_checkpoint:
-        log.info("taking the best checkpoint", step=trainer.state.best_global_step)
-        trainer._load_best_model()
-        trainer.evaluate()
-    elif _logged(trainer, "eval_loss", "step") != trainer.state.global_step:
-        trainer.evaluate()
-    if trainer.is_fsdp_enabled:
-        # A forward pass needs every process; `trainer.evaluate` compares such a model once it is saved.
+    step = step_of_weights(job, trainer)
+    if step != trainer.state.global_step:
+        log.info("taking the best checkpoint", step=step)
+        trainer.state.best_model_checkpoint = str(job.folders.checkpoints / f"checkpoint-{step}")
+        if distribution.is_first() or trainer.is_fsdp_enabled:
+            # Elsewhere the model is done with, and another host's disk may not have that checkpoint.
+            trainer._load_best_model()
+    elif _evaluated(trainer, step) is None and parts.endings.may_evaluate():
+        with contextlib.suppress(watch.Ended):
+            trainer.evaluate()
+    if trainer.is_fsdp_enabled or not distribution.is_first():
+        # A sharded model's forward pass needs every process; `trainer.evaluate` compares it once it is saved.
         return None
-    return comparison.of_run(job, parts, trainer) if distribution.is_first() else None
+    if job.budget.exhausted(parts.endings.saving_seconds):
+        log.info("base and tuned are not compared: no time is left")
+        return None
+    return comparison.of_run(job, parts, trainer)
+
+
+def step_of_weights(job: Job, trainer: Any) -> int:
+    """The step whose weights the run leaves: the best one where it looked for it, else the last."""
+    looked_for = job.config.hyperparameters.early_stopping_patience and trainer.state.best_global_step
+    kept = looked_for and checkpoints.is_complete(job.folders.checkpoints / f"checkpoint-{looked_for}")
+    return int(looked_for if distribution.word_of_first(kept) else trainer.state.global_step)
 
 
 def export_model(job: Job, parts: Parts, trainer: Any, evaluation: dict[str, Any] | None) -> None:
@@ -208,7 +251,7 @@ def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
             "times": trainer.args.gradient_accumulation_steps,
             "processes": distribution.world_size(),
         },
-        "metrics": metrics(trainer, config.method),
+        "metrics": metrics(trainer, config.method, step_of_weights(job, trainer)),
         "ended": parts.endings.ended,
         "trained_tokens": int(state.num_input_tokens_seen),
         "steps": state.global_step,
@@ -229,18 +272,22 @@ def stated(job: Job, parts: Parts) -> dict[str, Any]:
     return settings | {"validation_share": round(held_out / (parts.train.rows + held_out), 4)}
 
 
-def metrics(trainer: Any, method: str) -> dict[str, float | None]:
-    validation_loss = _logged(trainer, "eval_loss")
+def metrics(trainer: Any, method: str, step: int) -> dict[str, float | None]:
+    """Those of the weights of `step`; of the last reports of training where these were not evaluated."""
+    evaluated = _evaluated(trainer, step)
     training_loss = _logged(trainer, "loss")
-    judged = training_loss if validation_loss is None else validation_loss
-    prefix = "" if validation_loss is None else "eval_"
+    judged = training_loss if evaluated is None else evaluated["eval_loss"]
+
+    def rate(name: str) -> float | None:
+        return _logged(trainer, name) if evaluated is None else evaluated.get(f"eval_{name}")
+
     return {
         "training_loss": training_loss,
-        "validation_loss": validation_loss,
+        "validation_loss": evaluated and evaluated["eval_loss"],
         # A loss that compares answers is no likelihood of tokens.
         "perplexity": math.exp(min(judged, 100)) if method == "sft" and judged is not None else None,
-        "token_accuracy": _logged(trainer, f"{prefix}mean_token_accuracy"),
-        "reward_accuracy": _logged(trainer, f"{prefix}rewards/accuracies"),
+        "token_accuracy": rate("mean_token_accuracy"),
+        "reward_accuracy": rate("rewards/accuracies"),
         "epoch": trainer.state.epoch,
     }
 
@@ -252,7 +299,12 @@ def described(examples: data.Examples | None) -> dict[str, Any] | None:
     return {name: getattr(examples, name) for name in names}
 
 
-def _logged(trainer: Any, name: str, field: str | None = None) -> Any:
-    """The newest logged value of `name`, or `field` of the entry that has it; None if it was never logged."""
-    entries = (entry for entry in reversed(trainer.state.log_history) if name in entry)
-    return next((entry[field or name] for entry in entries), None)
+def _evaluated(trainer: Any, step: int) -> dict[str, float] | None:
+    """What the newest evaluation of that step's weights has logged."""
+    entries = (entry for entry in reversed(trainer.state.log_history) if "eval_loss" in entry)
+    return next((entry for entry in entries if entry["step"] == step), None)
+
+
+def _logged(trainer: Any, name: str) -> Any:
+    """The newest logged value of `name`; None if it was never logged."""
+    return next((entry[name] for entry in reversed(trainer.state.log_history) if name in entry), None)

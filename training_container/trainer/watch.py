@@ -72,34 +72,79 @@ def _kept(state: Any) -> str:
     return " The last good checkpoint is kept." if state.global_step > 1 else ""
 
 
+class Ended(Exception):
+    """Leaves `Trainer.train` and `Trainer.evaluate` where their callbacks' control is not looked at."""
+
+
 class Endings(TrainerCallback):
-    """Ends the run after a step when it was asked to stop or when the next step would break a cap."""
+    """Ends the run when it was asked to stop, or when what comes next would break a cap.
+
+    What comes next is taken to last as long as the longest of its kind so far. An evaluation that takes longer than
+    there is left is cut. Stands behind the callback that saves, whose work is part of a save.
+    """
 
     def __init__(self, budget: Budget, interruption: Interruption) -> None:
         self.ended = "completed"
         self._budget = budget
         self._interruption = interruption
-        self._step_began = time.monotonic()
-        self._longest_step = 0.0
+        self._longest = dict.fromkeys(("step", "save", "evaluation", "prediction"), 0.0)
+        self._since = time.monotonic()
+        self._evaluating_since: float | None = None
+
+    @property
+    def saving_seconds(self) -> float:
+        """What a checkpoint has taken at most."""
+        return self._longest["save"]
 
     def end(self, reason: str, control: Any) -> None:
         self.ended = reason
         control.should_log = control.should_save = control.should_training_stop = True
 
+    def may_evaluate(self) -> bool:
+        """Whether an evaluation and a checkpoint after it fit under the caps; the same on every process."""
+        return not distribution.word_of_first(self._exhausted("evaluation", "save"))
+
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._step_began = time.monotonic()
+        self._since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step >= state.max_steps:
-            return
-        self._longest_step = max(self._longest_step, time.monotonic() - self._step_began)
-        reason = "stopped" if self._interruption.requested else self._budget.exhausted(self._longest_step)
-        if reason := distribution.word_of_first(reason):
-            self.end(reason, control)
+        self._note("step", self._since)
+        if state.global_step < state.max_steps:
+            reason = "stopped" if self._interruption.requested else self._exhausted("step", "save")
+            if reason := distribution.word_of_first(reason):
+                self.end(reason, control)
+        if control.should_evaluate and not self.may_evaluate():
+            log.info("an evaluation is left out", step=state.global_step)
+            control.should_evaluate = False
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._since = time.monotonic()
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._interruption.waiting_seconds > EVALUATION_GRACE_SECONDS:
-            raise Failure("interrupted", "The run was stopped during an evaluation.")
+        """Raises Ended."""
+        self._evaluating_since = self._evaluating_since or self._since
+        self._note("prediction", self._since)
+        late = self._interruption.waiting_seconds > EVALUATION_GRACE_SECONDS
+        reason = "stopped" if late else self._exhausted("prediction", "save")
+        if reason := distribution.word_of_first(reason):
+            log.info("an evaluation is cut short, and its loss left out", step=state.global_step, reason=reason)
+            if self.ended == "completed" and state.global_step < state.max_steps:
+                self.ended = reason
+            raise Ended
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._note("evaluation", self._evaluating_since or self._since)
+        self._evaluating_since = None
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._note("save", self._since)
+
+    def _note(self, kind: str, since: float) -> None:
+        self._since = time.monotonic()
+        self._longest[kind] = max(self._longest[kind], self._since - since)
+
+    def _exhausted(self, *kinds: str) -> str | None:
+        return self._budget.exhausted(sum(self._longest[kind] for kind in kinds))
 
 
 class EarlyStopping(TrainerCallback):
@@ -109,11 +154,25 @@ class EarlyStopping(TrainerCallback):
         self._patience = patience
         self._endings = endings
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Raises Ended where the run goes on from a checkpoint at which it had ended: another step would follow."""
+        if self._is_used_up(state):
+            self._endings.ended = "early_stopped"
+            raise Ended
+
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
-        since_best = len(losses) - 1 - losses.index(min(losses))
-        if since_best == 0:
+        if _since_best(state) == 0:
             control.should_save = True
-        elif since_best >= self._patience and state.global_step < state.max_steps:
-            log.info("no improvement any more", evaluations=since_best, best_validation_loss=min(losses))
+        elif self._is_used_up(state):
             self._endings.end("early_stopped", control)
+
+    def _is_used_up(self, state: Any) -> bool:
+        used_up = _since_best(state) >= self._patience and state.global_step < state.max_steps
+        if used_up:
+            log.info("no improvement any more", evaluations=_since_best(state), best_validation_loss=state.best_metric)
+        return used_up
+
+
+def _since_best(state: Any) -> int:
+    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0

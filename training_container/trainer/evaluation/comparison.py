@@ -36,6 +36,8 @@ def of_run(job: Any, parts: Any, trainer: Any) -> dict[str, Any]:
 def _of_run(job: Any, parts: Any, model: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     asked = job.config.evaluation
     overlaps = bool(parts.validation.overlap)
+    # The model is still to be written.
+    saving = parts.endings.saving_seconds
     answered_by = job.budget.seconds + max(ANSWERING_SHARE * job.budget.seconds, ANSWERING_SECONDS)
     return evaluate(
         versions.of_adapter(model)
@@ -49,7 +51,7 @@ def _of_run(job: Any, parts: Any, model: Any) -> tuple[dict[str, Any], list[dict
         lm_eval_tasks=tasks.find(asked.tasks, job.folders.tasks),
         leaked=_in_train(job) if overlaps else _nowhere,
         leaked_examples=leakage.examples_in_train(parts.train.dataset, parts.validation.dataset) if overlaps else (),
-        deadline=lambda reserve: job.interruption.requested or job.budget.exhausted(reserve),
+        deadline=lambda reserve: job.interruption.requested or job.budget.exhausted(reserve + saving),
         answered_by=lambda reserve: job.budget.seconds + reserve > answered_by,
     )
 

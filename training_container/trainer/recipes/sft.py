@@ -4,12 +4,9 @@ Columns, one kind per file: `messages` (with `tools` and tool calls where the mo
 `completion`, `input` and `output`, or `text` (continued pre-training). Only what the assistant says is trained.
 """
 
-from typing import Any
-
 from trl import SFTConfig
 
-from trainer import distribution, memory, padding_free, stages
-from trainer.data import IGNORED
+from trainer import memory, padding_free, stages
 from trainer.job import Job
 from trainer.loss import AssistantOnlyTrainer
 from trainer.memory import Rung
@@ -31,16 +28,5 @@ def build(job: Job, parts: Parts, rung: Rung) -> AssistantOnlyTrainer:
             dataset_kwargs={"skip_prepare_dataset": True},
             **stages.arguments(job, parts, rung),
         ),
-        **common | {"eval_dataset": _evened(common["eval_dataset"], rung)},
+        **common,
     )
-
-
-def _evened(dataset: Any, rung: Rung) -> Any:
-    """With rows that carry no loss at its end, so that no process repeats a row that does to fill its last batch."""
-    missing = -len(dataset or ()) % (rung.micro_batch * distribution.world_size())
-    if distribution.world_size() == 1 or not missing:
-        return dataset
-    from datasets import Dataset, concatenate_datasets
-
-    blank = {"input_ids": dataset[0]["input_ids"][:2], "labels": [IGNORED] * 2}
-    return concatenate_datasets([dataset, Dataset.from_list([blank] * missing, features=dataset.features)])
