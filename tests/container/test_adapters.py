@@ -60,6 +60,7 @@ def test_qlora_trains_on_4_bit_weights(make_root: MakeRoot) -> None:
     losses = list(metrics(root).values())
     assert losses[-1] < losses[0]
     assert card(root)["serving"]["kind"] == "adapter"
+    assert card(root)["batches"]["four_bit"] is True
 
 
 def test_all_weights_are_trained_and_saved_as_a_model_of_their_own(make_root: MakeRoot, tiny: Path) -> None:

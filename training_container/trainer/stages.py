@@ -55,6 +55,8 @@ def train_what_fits(job: Job, parts: Parts, build: Callable[[Job, Parts, Rung], 
 
     def assemble(job: Job, parts: Parts, rung: Rung) -> Any:
         trainer = build(job, parts, rung)
+        # For the card: what the ladder chose is not all in the trainer's arguments.
+        trainer.rung = rung
         if not rung.sharded:
             fused_lora.enable(trainer.model)
         return trainer
@@ -117,6 +119,20 @@ def arguments(job: Job, parts: Parts, rung: Rung) -> dict[str, Any]:
         "disable_tqdm": True,
         "report_to": "none",
         **parts.machine.training_arguments,
+    }
+
+
+def batches(rung: Rung) -> dict[str, Any]:
+    """How the run took its steps. `per_step` is not the asked batch size where that many processes cannot share it."""
+    processes = distribution.world_size()
+    return {
+        "rows": rung.micro_batch,
+        "times": rung.accumulation,
+        "processes": processes,
+        "per_step": rung.micro_batch * rung.accumulation * processes,
+        "gradient_checkpointing": rung.gradient_checkpointing,
+        "sharded": rung.sharded,
+        "four_bit": rung.four_bit,
     }
 
 
@@ -246,11 +262,7 @@ def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
         "method": config.method,
         "serving": weights.served_as(config),
         "hyperparameters": stated(job, parts),
-        "batches": {
-            "rows": trainer.args.per_device_train_batch_size,
-            "times": trainer.args.gradient_accumulation_steps,
-            "processes": distribution.world_size(),
-        },
+        "batches": batches(trainer.rung),
         "metrics": metrics(trainer, config.method, step_of_weights(job, trainer)),
         "ended": parts.endings.ended,
         "trained_tokens": int(state.num_input_tokens_seen),
