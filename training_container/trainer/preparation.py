@@ -5,11 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from luthier.jobs import auto
-from trainer import callbacks, data, device, log, memory, room, watch, weights
+from trainer import callbacks, data, device, files, log, memory, room, watch, weights
 from trainer.config import JobConfig
 from trainer.evaluation import tasks
 from trainer.failures import Failure
 from trainer.job import Job
+
+# Settings of how the run goes on, which leave the meaning of the weights as it is.
+MAY_CHANGE = (
+    *("epochs", "learning_rate", "lr_scheduler", "warmup_steps", "weight_decay", "max_grad_norm"),
+    *("validation_share", "early_stopping_patience", "max_truncated_share"),
+)
 
 
 @dataclass
@@ -94,15 +100,15 @@ def _with(config: JobConfig, changes: dict[str, Any]) -> JobConfig:
 
 
 def identity(job: Job, parts: Parts) -> dict[str, Any]:
-    """What has to stay the same where a run goes on from a checkpoint: which weights, and which rows in which order."""
-    asked = job.config.hyperparameters
-    shape = ("adapter", "lora_rank", "lora_layers", "target_modules", "use_dora")
-    order = ("batch_size", "max_sequence_length")
+    """What has to stay the same where a run goes on from a checkpoint: which weights, what they are trained for, and
+    which rows in which order. A value is what JSON can say."""
+    config, adapter = job.config, job.folders.adapter / "adapter_model.safetensors"
     return {
-        "method": job.config.method,
-        "base_model": f"{job.config.base_model.id}@{job.config.base_model.revision}",
+        "method": config.method,
+        "base_model": f"{config.base_model.id}@{config.base_model.revision}",
+        "start_from": files.xxh3(adapter) if config.start_from else None,
         "training data": parts.train.sha256,
         "training rows": parts.train.rows,
-        "seed": job.config.seed,
-        **{name: getattr(asked, name) for name in (*shape, *order)},
+        "seed": config.seed,
+        **{name: value for name, value in vars(config.hyperparameters).items() if name not in MAY_CHANGE},
     }
