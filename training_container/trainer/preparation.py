@@ -1,7 +1,7 @@
 """What is known before any weight is loaded: the rows in tokens, the model's shape, every setting with its value."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from luthier.jobs import auto
@@ -32,18 +32,18 @@ class Parts:
 
 
 def prepare(job: Job) -> tuple[Job, Parts]:
-    """Read the data and the model's config; the job with every "auto" resolved. No weights are loaded yet."""
+    """Read the data and the model's config; the job, its every "auto" resolved. No weights are loaded yet."""
     log.capture_transformers()
     device.avoid_triton()
     machine = device.detect()
     if job.config.start_from:
-        job = replace(job, config=shaped(job.config, weights.shape_of_adapter(job.folders.adapter)))
+        job.config = shaped(job.config, weights.shape_of_adapter(job.folders.adapter))
     tasks.find(job.config.evaluation.tasks, job.folders.tasks)
     tokenizer = weights.load_tokenizer(job.folders)
     train, validation = data.load(job.folders, tokenizer, job.config)
     model_config, parameters = weights.read_config(job.folders)
     check(job.config, model_config, validation)
-    job = replace(job, config=resolved(job.config, parameters, train))
+    job.config = resolved(job.config, parameters, train)
     shape = memory.shape_of(model_config, parameters, job.config.hyperparameters)
     room.check(job, parameters, shape.trained)
     parts = Parts(

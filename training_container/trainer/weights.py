@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from luthier.jobs.hyperparameters import ALL_LINEAR, LINEAR_LAYERS, MAX_LORA_RANK
 from trainer import distribution, failures, templates
-from trainer.config import LINEAR_LAYERS, JobConfig
+from trainer.config import JobConfig
 from trainer.device import Device
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.job import Job
 from trainer.memory import Rung
 
-# vLLM serves adapters up to this rank.
-MOST_RANK = 256
 # What PEFT writes for an adapted linear layer. Whole layers trained beside the adapter, biases, and adapters on the
 # vocabulary are parts that vLLM does not load.
 _WEIGHTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
@@ -130,7 +129,7 @@ def lora(config: JobConfig, layers_of_model: int) -> Any:
     if asked.lora_layers is not None and asked.lora_layers < layers_of_model:
         top = list(range(layers_of_model - asked.lora_layers, layers_of_model))
         # PEFT refuses to pick layers together with "all-linear".
-        modules = LINEAR_LAYERS if modules == "all-linear" else modules
+        modules = list(LINEAR_LAYERS) if modules == ALL_LINEAR else modules
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=asked.lora_rank,
@@ -160,8 +159,8 @@ def shape_of_adapter(folder: Path) -> dict[str, Any]:
     if kind != "LORA" or not isinstance(rank, int):
         raise Failure("bad_adapter", f"The adapter is of type {kind!r}; only LORA can go on.")
     largest = max([rank, *(settings.get("rank_pattern") or {}).values()])
-    if largest > MOST_RANK:
-        raise Failure("unservable", f"The adapter's rank is {largest}; the server takes at most {MOST_RANK}.")
+    if largest > MAX_LORA_RANK:
+        raise Failure("unservable", f"The adapter's rank is {largest}; the server takes at most {MAX_LORA_RANK}.")
     if strange := sorted(name for name in weights if not _is_servable(name)):
         raise Failure("unservable", f"The adapter holds {strange[0]}, which the server cannot apply.")
     if broken := sorted(name for name, weight in weights.items() if not weight.isfinite().all()):
