@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.jobs import auto
-from trainer import callbacks, data, device, files, log, memory, room, watch, weights
+from trainer import adapters, callbacks, data, device, files, log, memory, room, watch, weights
 from trainer.config import JobConfig
 from trainer.evaluation import tasks
 from trainer.failures import Failure
@@ -37,7 +37,7 @@ def prepare(job: Job) -> tuple[Job, Parts]:
     device.avoid_triton()
     machine = device.detect()
     if job.config.start_from:
-        job.config = shaped(job.config, weights.shape_of_adapter(job.folders.adapter))
+        job.config = shaped(job.config, adapters.shape(job.folders.adapter))
     tasks.find(job.config.evaluation.tasks, job.folders.tasks)
     tokenizer = weights.load_tokenizer(job.folders)
     train, validation = data.load(job.folders, tokenizer, job.config)

@@ -5,25 +5,17 @@ LoRA (https://arxiv.org/abs/2106.09685), with rsLoRA's scale (https://arxiv.org/
 all weights. A run may go on from an earlier adapter, which then decides the adapter's shape.
 """
 
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from luthier.jobs.hyperparameters import ALL_LINEAR, LINEAR_LAYERS, MAX_LORA_RANK
-from trainer import distribution, failures, templates
+from luthier.jobs.hyperparameters import ALL_LINEAR, LINEAR_LAYERS
+from trainer import adapters, distribution, failures, templates
 from trainer.config import JobConfig
 from trainer.device import Device
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.job import Job
 from trainer.memory import Rung
-
-# What PEFT writes for an adapted linear layer. Whole layers trained beside the adapter, biases, and adapters on the
-# vocabulary are parts that vLLM does not load.
-_WEIGHTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
-_UNSERVED = ("embed_tokens", "lm_head")
 
 
 def load_tokenizer(folders: Folders) -> Any:
@@ -79,7 +71,7 @@ def load_model(job: Job, machine: Device, rung: Rung) -> Any:
         raise Failure("bad_base_model", message)
     if rung.four_bit and not machine.gpus:
         _keep_trainable(model)
-    return _with_adapter(model, job.folders.adapter) if job.config.start_from else model
+    return adapters.put_on(model, job.folders.adapter) if job.config.start_from else model
 
 
 def _place(machine: Device, rung: Rung) -> Any:
@@ -109,15 +101,6 @@ def _keep_trainable(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _with_adapter(model: Any, folder: Path) -> Any:
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise Failure("bad_adapter", f"The adapter to go on from does not fit the base model: {error}") from error
-
-
 def lora(config: JobConfig, layers_of_model: int) -> Any:
     """The new adapter's LoraConfig; None where all weights are trained or an earlier adapter goes on."""
     from peft import LoraConfig
@@ -140,57 +123,6 @@ def lora(config: JobConfig, layers_of_model: int) -> Any:
         use_rslora=asked.use_rslora,
         use_dora=asked.use_dora,
     )
-
-
-def shape_of_adapter(folder: Path) -> dict[str, Any]:
-    """The hyperparameters that an adapter to go on from decides, after a look at it before anything is loaded.
-
-    Raises Failure(bad_adapter) where it cannot be read or trained, Failure(unservable) where no server would take it.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise Failure("bad_adapter", f"The adapter to go on from cannot be read: {error}") from error
-    kind, rank = (settings.get("peft_type"), settings.get("r")) if isinstance(settings, dict) else (None, None)
-    if kind != "LORA" or not isinstance(rank, int):
-        raise Failure("bad_adapter", f"The adapter is of type {kind!r}; only LORA can go on.")
-    largest = max([rank, *(settings.get("rank_pattern") or {}).values()])
-    if largest > MAX_LORA_RANK:
-        raise Failure("unservable", f"The adapter's rank is {largest}; the server takes at most {MAX_LORA_RANK}.")
-    if strange := sorted(name for name in weights if not _is_servable(name)):
-        raise Failure("unservable", f"The adapter holds {strange[0]}, which the server cannot apply.")
-    if broken := sorted(name for name, weight in weights.items() if not weight.isfinite().all()):
-        raise Failure("bad_adapter", f"The adapter's {broken[0]} holds values that are no numbers.")
-    if unnamed := sorted(_adapted(weights) - _named(settings, weights)):
-        message = f"The adapter holds weights of {', '.join(unnamed)}, which its target_modules leave out."
-        raise Failure("bad_adapter", message)
-    return {
-        "lora_rank": rank,
-        "lora_alpha": settings.get("lora_alpha"),
-        "target_modules": sorted(_adapted(weights)),
-        "lora_layers": None,
-        "use_rslora": bool(settings.get("use_rslora")),
-        "use_dora": bool(settings.get("use_dora")),
-    }
-
-
-def _adapted(weights: Mapping[str, Any]) -> set[str]:
-    """Names of the modules that an adapter's weights belong to: the part before `lora_…`."""
-    return {name.partition(".lora_")[0].rpartition(".")[2] for name in weights}
-
-
-def _named(settings: dict[str, Any], weights: Mapping[str, Any]) -> set[str]:
-    named = settings.get("target_modules")
-    # PEFT keeps a word such as "all-linear", or a pattern, where no list was given.
-    return {name.rpartition(".")[2] for name in named} if isinstance(named, list) else _adapted(weights)
-
-
-def _is_servable(name: str) -> bool:
-    return name.endswith(_WEIGHTS) and not any(f".{part}." in name for part in _UNSERVED)
 
 
 def served_as(config: JobConfig) -> dict[str, str]:
