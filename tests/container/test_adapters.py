@@ -11,7 +11,7 @@ import pytest
 from tests.container.conftest import MakeRoot
 from tests.container.programs import Program, run
 from tests.container.test_training import card, metrics
-from trainer import adapters
+from trainer import adapters, weights
 from trainer.failures import Failure
 
 SHORT = {"epochs": 2, "learning_rate": 0.01}
@@ -270,14 +270,49 @@ def another_base(root: Path, tmp_path: Path, **config: Any) -> None:
     link.symlink_to(tmp_path / "base")
 
 
-@pytest.mark.parametrize("change", [{"num_hidden_layers": 6}, {"hidden_size": 96, "head_dim": 24}])
-def test_a_base_model_without_all_its_weights_is_refused(
-    make_root: MakeRoot, tmp_path: Path, change: dict[str, int]
+QUANTIZED = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_hidden_layers": 6}, "lacks"),
+        ({"num_hidden_layers": 1}, "leaves out 3 layers of its weights, model.layers.1 among them"),
+        ({"hidden_size": 96, "head_dim": 24}, "does not fit"),
+        ({"vocab_size": 10}, "by the config it would be (10, "),
+        ({"num_attention_heads": "x"}, "num_attention_heads"),
+        ({"max_position_embeddings": None}, "max_position_embeddings"),
+        (QUANTIZED, "cannot be loaded: Loading a GPTQ quantized model"),
+    ],
+)
+def test_a_base_model_whose_config_and_weights_do_not_belong_together_is_refused(
+    make_root: MakeRoot, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     root = make_root()
     another_base(root, tmp_path, **change)
     assert run("trainer.train", "--root", root).exit_code == 2
     assert failure(root)["code"] == "bad_base_model"
+    assert said in failure(root)["message"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "unexpected", "left_out"),
+    [
+        ({}, ["model.layers.7.input_layernorm.weight"], ["model.layers.7"]),
+        ({}, ["model.layers.0.self_attn.rotary_emb.inv_freq", "lm_head.copy"], []),
+        ({}, ["mtp.layers.0.input_layernorm.weight", "vision.layers.9.self_attn.q_proj.weight"], []),
+        ({}, ["model.layers.0.extra.weight", "model.layers.9.strange.weight"], []),
+        ({"num_nextn_predict_layers": 1}, ["model.layers.2.input_layernorm.weight"], []),
+    ],
+)
+def test_weights_that_are_rightly_left_out_are_no_layers(
+    tiny: Path, settings: dict[str, int], unexpected: list[str], left_out: list[str]
+) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tiny, num_hidden_layers=2))
+    model.config.update(settings)
+    assert weights._layers_left_out(model, unexpected) == left_out
 
 
 def test_rows_longer_than_the_model_can_read_are_not_asked_for(make_root: MakeRoot) -> None:

@@ -151,7 +151,7 @@ def test_a_base_model_that_is_not_there_is_our_fault(make_root: MakeRoot) -> Non
     assert failure(root)["code"] == "bad_base_model"
     traceback = json.loads((root / "checkpoints" / "failure.json").read_text())
     assert traceback["attempt"] == 1
-    assert "load_tokenizer" in traceback["traceback"]
+    assert "read_config" in traceback["traceback"]
 
 
 def test_a_base_model_with_a_broken_chat_template_is_our_fault(

@@ -39,9 +39,10 @@ def prepare(job: Job) -> tuple[Job, Parts]:
     if job.config.start_from:
         job.config = shaped(job.config, adapters.shape(job.folders.adapter))
     tasks.find(job.config.evaluation.tasks, job.folders.tasks)
+    # First: the tokenizer's loader reads this config too, and breaks on a wrong one.
+    model_config, parameters = weights.read_config(job.folders)
     tokenizer = weights.load_tokenizer(job.folders)
     train, validation = data.load(job.folders, tokenizer, job.config)
-    model_config, parameters = weights.read_config(job.folders)
     check(job.config, model_config, validation)
     job.config = resolved(job.config, parameters, train)
     shape = memory.shape_of(model_config, parameters, job.config.hyperparameters)
@@ -69,11 +70,10 @@ def shaped(config: JobConfig, adapter: dict[str, Any]) -> JobConfig:
 
 def check(config: JobConfig, model_config: Any, validation: data.Examples | None) -> None:
     """Raises Failure(bad_config) for what the base model cannot do."""
-    longest, context = (
-        config.hyperparameters.max_sequence_length,
-        model_config.get_text_config().max_position_embeddings,
-    )
-    if longest > context:
+    longest = config.hyperparameters.max_sequence_length
+    # A recurrent model has no limit of its own.
+    context = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    if context and longest > context:
         message = f"hyperparameters.max_sequence_length is {longest}; the base model takes at most {context} tokens."
         raise Failure("bad_config", message)
     if config.hyperparameters.early_stopping_patience and validation is None:

@@ -6,6 +6,8 @@ all weights. A run may go on from an earlier adapter, which then decides the ada
 """
 
 import math
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from luthier.jobs.hyperparameters import ALL_LINEAR, LINEAR_LAYERS
@@ -17,6 +19,8 @@ from trainer.folders import Folders
 from trainer.job import Job
 from trainer.memory import Rung
 
+_LAYER = re.compile(r"(?P<stack>\D*?)(?P<number>\d+)\.(?P<weight>.+)")
+
 
 def load_tokenizer(folders: Folders) -> Any:
     tokenizer = templates.load_tokenizer(folders.base_model)
@@ -27,7 +31,7 @@ def load_tokenizer(folders: Folders) -> Any:
 
 def read_config(folders: Folders) -> tuple[Any, int]:
     """The base model's config and its number of parameters, without loading a weight."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
     from transformers import AutoConfig
 
     try:
@@ -37,8 +41,10 @@ def read_config(folders: Folders) -> tuple[Any, int]:
             with safe_open(path, "pt") as file:
                 names = list(file.keys())
                 count += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise Failure("bad_base_model", f"The base model cannot be read: {error}") from error
+    except Exception as error:
+        if failures.classify(error).code != "internal":
+            raise
+        raise _unusable("read", error) from error
     if not count:
         raise Failure("bad_base_model", "The base model's folder holds no safetensors file.")
     return config, count
@@ -60,18 +66,64 @@ def load_model(job: Job, machine: Device, rung: Rung) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            # They are refused below, by name.
+            ignore_mismatched_sizes=True,
             **arguments,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        if failures.classify(error).code == "oom":
+    except Exception as error:
+        if failures.classify(error).code != "internal":
             raise
-        raise Failure("bad_base_model", f"The base model cannot be loaded: {error}") from error
-    if missing := sorted(told["missing_keys"]):
-        message = f"The base model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
-        raise Failure("bad_base_model", message)
+        raise _unusable("loaded", error) from error
+    _check_whole(model, told)
     if rung.four_bit and not machine.gpus:
         _keep_trainable(model)
     return adapters.put_on(model, job.folders.adapter) if job.config.start_from else model
+
+
+def _unusable(done: str, error: Exception) -> Failure:
+    """Whatever a library raises on the way: a wrong config breaks it anywhere."""
+    # Some tell of the field in lines of their own.
+    reason = " ".join(str(error).split()) or type(error).__name__
+    hint = "Stage the unquantized model." if isinstance(error, ImportError) else None
+    return Failure("bad_base_model", f"The base model cannot be {done}: {reason}", hint)
+
+
+def _check_whole(model: Any, told: Mapping[str, Any]) -> None:
+    """Raises Failure(bad_base_model) where the config and the weights are not of one model."""
+    if missing := sorted(told["missing_keys"]):
+        message = f"The base model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
+        raise Failure("bad_base_model", message)
+    if mismatched := sorted(told["mismatched_keys"]):
+        name, stored, expected = mismatched[0]
+        message = (
+            f"The base model's config.json does not fit {len(mismatched)} of its weights: {name} is "
+            f"{tuple(stored)}, by the config it would be {tuple(expected)}."
+        )
+        raise Failure("bad_base_model", message)
+    if layers := _layers_left_out(model, told["unexpected_keys"]):
+        message = (
+            f"The base model's config.json leaves out {len(layers)} layers of its weights, {layers[0]} among them."
+        )
+        raise Failure("bad_base_model", message)
+
+
+def _layers_left_out(model: Any, unexpected: Iterable[str]) -> list[str]:
+    """Whole layers of the kind that the model has, among the weights that nobody took.
+
+    Others are left out rightly: copies of tied weights, buffers of old, towers for images. So are the layers after the
+    last that predict further tokens (https://arxiv.org/abs/2412.19437), which the config counts apart.
+    """
+    own = [found for name, _ in model.named_parameters() if (found := _LAYER.match(name))]
+    kinds = {(found["stack"], found["weight"]) for found in own}
+    present = {(found["stack"], int(found["number"])) for found in own}
+    settings = model.config.get_text_config()
+    after = settings.num_hidden_layers + (getattr(settings, "num_nextn_predict_layers", None) or 0)
+    left = {
+        (found["stack"], int(found["number"]))
+        for name in unexpected
+        if (found := _LAYER.match(name)) and (found["stack"], found["weight"]) in kinds
+    }
+    return [f"{stack}{number}" for stack, number in sorted(left - present) if number >= after]
 
 
 def _place(machine: Device, rung: Rung) -> Any:
