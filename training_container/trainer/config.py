@@ -19,6 +19,7 @@ from trainer.failures import Failure
 
 MethodName = Literal["sft", "dpo", "orpo", "kto"]
 ExportKind = Literal["merged", "pytorch", "gguf-f16", "gguf-q8_0", "onnx", "tensorrt"]
+MAX_EXAMPLES, MAX_NEW_TOKENS = 10_000, 8_192
 # Of a name or a value, in an error.
 MAX_SHOWN = 60
 
@@ -57,8 +58,8 @@ class Evaluation(_Section):
     """
 
     generate: bool = True
-    max_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
-    max_new_tokens: Annotated[int, Field(ge=1, le=8_192)] = 256
+    max_examples: Annotated[int, Field(ge=1, le=MAX_EXAMPLES)] = 100
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 256
     tasks: list[Text] = []
 
 
