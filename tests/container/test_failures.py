@@ -72,11 +72,12 @@ def test_a_wrong_config_is_not_echoed_in_full(tmp_path: Path, changes: dict[str,
     assert len(caught.value.message) < 800
 
 
-def test_a_config_nested_without_end_is_a_wrong_one(tmp_path: Path) -> None:
+def test_a_config_that_is_no_object_or_nested_without_end_is_a_wrong_one(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    path.write_text("[" * 200_000)
-    with pytest.raises(Failure, match="nested too deep"):
-        config.load(path)
+    for content, said in (("[" * 200_000, "nested too deep"), ("[]", "the whole: Input should be")):
+        path.write_text(content)
+        with pytest.raises(Failure, match=said):
+            config.load(path)
 
 
 def test_every_wrong_field_is_named_at_once(tmp_path: Path) -> None:

@@ -146,7 +146,8 @@ def put_on(base: Any, folder: Path) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         if failures.classify(error).code == "oom":
             raise
-        raise Failure("bad_adapter", f"The adapter to go on from does not fit the base model: {error}") from error
+        reason = " ".join(str(error).split())
+        raise Failure("bad_adapter", f"The adapter to go on from does not fit the base model: {reason}") from error
     missing = [name for name in told.missing_keys if ".lora_" in name]
     for names, fault in (
         (told.unexpected_keys, "have no place in the base model, or none by the adapter's layers_to_transform"),

@@ -95,7 +95,7 @@ def _fault(name: str, given: dict[str, Any], method: str) -> str | None:
     try:
         _resolved({"adapter": given.get("adapter"), name: given[name]}, method)
     except InvalidRequest as error:
-        return error.message.replace(f"hyperparameters.{_ROWS[name].wire}", name, 1)
+        return error.message.rstrip(".").replace(f"hyperparameters.{_ROWS[name].wire}", name, 1)
     return None
 
 
@@ -155,7 +155,7 @@ def _problem(details: Any) -> str:
     place = [str(part) for part in details["loc"]]
     if details["type"] == "extra_forbidden":
         return ".".join([*place[:-1], _unknown(place[-1], list(_section_at(place[:-1]).model_fields))])
-    field = ".".join(place)
+    field = ".".join(place) or "the whole"
     if details["type"] == "value_error":
         return f"{field}: {details['ctx']['error']}"
     given = "" if details["type"] == "missing" else f" (given: {_brief(repr(details['input']))})"
