@@ -18,8 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from luthier.jobs.hyperparameters import LINEAR_LAYERS
+
 TICKETS = Path(__file__).parents[2] / "training_container" / "demo" / "tickets" / "train.jsonl"
-LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 TICKS = os.sysconf("SC_CLK_TCK")
 SIDES = ("ours", "trl sft", "trl.scripts.sft")
 

@@ -197,11 +197,11 @@ def batch_tokens(given: argparse.Namespace, rows: Any) -> int:
 def adapted(given: argparse.Namespace) -> dict[str, Any]:
     from transformers import AutoConfig
 
-    from trainer.config import LINEAR_LAYERS
+    from luthier.jobs.hyperparameters import LINEAR_LAYERS
 
     layers = AutoConfig.from_pretrained(given.model).num_hidden_layers
     top = list(range(layers - given.layers, layers)) if given.layers else None
-    return {"target_modules": LINEAR_LAYERS, "layers_to_transform": top}
+    return {"target_modules": list(LINEAR_LAYERS), "layers_to_transform": top}
 
 
 def ours(given: argparse.Namespace, folder: Path, *, padded: bool = False, fused: bool = True) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from tests.container.conftest import MakeRoot
 from tests.container.programs import Program, run
 from tests.container.test_training import card, metrics
+from trainer import adapters, weights
+from trainer.failures import Failure
 
 SHORT = {"epochs": 2, "learning_rate": 0.01}
 
@@ -102,22 +105,112 @@ def broken(adapter: Path, change: dict[str, Any]) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
 
+@pytest.fixture
+def earlier(tuned: Path, tmp_path: Path) -> Path:
+    """A copy of a finished adapter's folder."""
+    return Path(shutil.copytree(tuned / "model", tmp_path / "adapter", ignore=shutil.ignore_patterns("exports")))
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
-        ({"peft_type": "IA3"}, "bad_adapter", "IA3"),
+        ({"peft_type": "IA3"}, "bad_adapter", "peft_type: Input should be 'LORA' (given: 'IA3')"),
+        ({"task_type": "SEQ_CLS"}, "bad_adapter", "task_type: "),
+        ({"r": "8"}, "bad_adapter", "r: Input should be a valid integer (given: '8')"),
+        ({"r": True}, "bad_adapter", "r: Input should be a valid integer (given: True)"),
+        ({"r": -8}, "bad_adapter", "r: "),
         ({"r": 1024}, "unservable", "1024"),
-        ({"r": "eight"}, "bad_adapter", "LORA"),
+        ({"lora_alpha": "16"}, "bad_adapter", "lora_alpha: "),
+        ({"lora_alpha": None}, "bad_adapter", "lora_alpha: "),
+        ({"lora_dropout": 5}, "bad_adapter", "lora_dropout: "),
+        ({"target_modules": {"a": 1}}, "bad_adapter", "target_modules: "),
+        ({"target_modules": ["q_proj"]}, "bad_adapter", "target_modules"),
+        ({"rank_pattern": ["q_proj"]}, "bad_adapter", "rank_pattern: "),
+        ({"rank_pattern": {"q_proj": "x"}}, "bad_adapter", "rank_pattern: "),
+        ({"rank_pattern": {"q_proj": 512}}, "unservable", "rank_pattern is {'q_proj': 512}"),
+        ({"alpha_pattern": {"q_proj": 128}}, "unservable", "alpha_pattern is {'q_proj': 128}"),
+        ({"init_lora_weights": "pissa"}, "unservable", "init_lora_weights is 'pissa'"),
+        ({"init_lora_weights": "olora"}, "unservable", "init_lora_weights is 'olora'"),
+        ({"init_lora_weights": "loftq"}, "unservable", "init_lora_weights is 'loftq'"),
+        ({"bias": "all"}, "unservable", "bias is 'all'"),
+        ({"modules_to_save": ["lm_head"]}, "unservable", "modules_to_save"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "unservable", "layer_replication"),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_cannot_go_on_is_refused_by_its_config(
+    earlier: Path, change: dict[str, Any], code: str, said: str
+) -> None:
+    broken(earlier, change)
+    with pytest.raises(Failure) as caught:
+        adapters.shape(earlier)
+    assert caught.value.code == code
+    assert said in caught.value.message
+
+
+def test_an_adapter_to_be_merged_first_is_refused_with_that_remedy(make_root: MakeRoot, tuned: Path) -> None:
+    root = goes_on_from(tuned / "model", make_root)
+    broken(root / "input" / "data" / "adapter", {"alpha_pattern": {"q_proj": 128}})
+    assert run("trainer.train", "--root", root).exit_code == 1
+    assert failure(root)["code"] == "unservable"
+    assert failure(root)["hint"].startswith("Merge the adapter into its base model first")
+
+
+def put_on(base: Path, adapter: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return adapters.put_on(AutoModelForCausalLM.from_pretrained(base), adapter)
+
+
+def rewrite(adapter: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = adapter / "adapter_model.safetensors"
+    save_file(change(load_file(path)), path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "said"),
+    [
+        ({}, lambda held: {name.replace("layers.1.", "layers.9."): held[name] for name in held}, "layers.9."),
+        ({}, lambda held: {name: held[name] for name in held if "q_proj" not in name}, "q_proj"),
+        ({}, lambda held: {name: held[name] for name in held if "layers.1." not in name}, "layers.1."),
+        ({"layers_to_transform": [0]}, lambda held: held, "layers.1."),
     ],
 )
-def test_an_adapter_that_cannot_go_on_is_refused_by_its_config(
-    make_root: MakeRoot, tuned: Path, change: dict[str, Any], code: str, said: str
+def test_an_adapter_that_fits_the_base_model_in_part_is_refused(
+    tiny: Path, earlier: Path, settings: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]], said: str
 ) -> None:
-    root = goes_on_from(tuned / "model", make_root)
-    broken(root / "input" / "data" / "adapter", change)
-    assert run("trainer.train", "--root", root).exit_code == 1
-    assert failure(root)["code"] == code
-    assert said in failure(root)["message"]
+    broken(earlier, settings)
+    rewrite(earlier, change)
+    with pytest.raises(Failure, match=r"^\d+ weights ") as caught:
+        put_on(tiny, earlier)
+    assert caught.value.code == "bad_adapter"
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize("settings", [{"init_lora_weights": way} for way in (False, "gaussian", "orthogonal", "eva")])
+def test_an_adapter_goes_on_with_its_own_weights_beside_those_of_the_base(
+    tiny: Path, earlier: Path, settings: dict[str, Any]
+) -> None:
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    broken(earlier, settings)
+    adapters.shape(earlier)
+    model = put_on(tiny, earlier)
+    held = load_file(earlier / "adapter_model.safetensors")
+    loaded = get_peft_model_state_dict(model)
+    assert loaded.keys() == held.keys()
+    assert all(loaded[name].equal(held[name]) for name in held)
+    base = load_file(tiny / "model.safetensors")
+    with_names = {name.replace(".base_layer", ""): weight for name, weight in model.base_model.model.named_parameters()}
+    assert all(with_names[name].equal(weight) for name, weight in base.items())
+
+
+def test_an_adapter_of_some_layers_goes_on(tiny: Path, earlier: Path) -> None:
+    broken(earlier, {"layers_to_transform": [1]})
+    rewrite(earlier, lambda held: {name: held[name] for name in held if "layers.1." in name})
+    assert all("layers.1." in name for name, weight in put_on(tiny, earlier).named_parameters() if weight.requires_grad)
 
 
 def test_an_adapter_with_parts_the_server_cannot_load_is_refused(make_root: MakeRoot, tuned: Path) -> None:
@@ -149,23 +242,6 @@ def test_an_adapter_does_not_go_on_as_full_weights(make_root: MakeRoot, tuned: P
     assert failure(root)["code"] == "bad_config"
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "said"),
-    [
-        ({"rank_pattern": {"q_proj": 512}}, "unservable", "512"),
-        ({"target_modules": ["q_proj"]}, "bad_adapter", "target_modules"),
-    ],
-)
-def test_an_adapter_is_refused_for_what_its_config_hides(
-    make_root: MakeRoot, tuned: Path, change: dict[str, Any], code: str, said: str
-) -> None:
-    root = goes_on_from(tuned / "model", make_root)
-    broken(root / "input" / "data" / "adapter", change)
-    assert run("trainer.train", "--root", root).exit_code == 1
-    assert failure(root)["code"] == code
-    assert said in failure(root)["message"]
-
-
 def test_an_adapter_config_that_is_no_object_is_refused(make_root: MakeRoot, tuned: Path) -> None:
     root = goes_on_from(tuned / "model", make_root)
     (root / "input" / "data" / "adapter" / "adapter_config.json").write_text("[]")
@@ -195,14 +271,49 @@ def another_base(root: Path, tmp_path: Path, **config: Any) -> None:
     link.symlink_to(tmp_path / "base")
 
 
-@pytest.mark.parametrize("change", [{"num_hidden_layers": 6}, {"hidden_size": 96, "head_dim": 24}])
-def test_a_base_model_without_all_its_weights_is_refused(
-    make_root: MakeRoot, tmp_path: Path, change: dict[str, int]
+QUANTIZED = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_hidden_layers": 6}, "lacks"),
+        ({"num_hidden_layers": 1}, "leaves out 3 layers of its weights, model.layers.1 among them"),
+        ({"hidden_size": 96, "head_dim": 24}, "does not fit"),
+        ({"vocab_size": 10}, "by the config it would be (10, "),
+        ({"num_attention_heads": "x"}, "num_attention_heads"),
+        ({"max_position_embeddings": None}, "max_position_embeddings"),
+        (QUANTIZED, "cannot be loaded: Loading a GPTQ quantized model"),
+    ],
+)
+def test_a_base_model_whose_config_and_weights_do_not_belong_together_is_refused(
+    make_root: MakeRoot, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     root = make_root()
     another_base(root, tmp_path, **change)
     assert run("trainer.train", "--root", root).exit_code == 2
     assert failure(root)["code"] == "bad_base_model"
+    assert said in failure(root)["message"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "unexpected", "left_out"),
+    [
+        ({}, ["model.layers.7.input_layernorm.weight"], ["model.layers.7"]),
+        ({}, ["model.layers.0.self_attn.rotary_emb.inv_freq", "lm_head.copy"], []),
+        ({}, ["mtp.layers.0.input_layernorm.weight", "vision.layers.9.self_attn.q_proj.weight"], []),
+        ({}, ["model.layers.0.extra.weight", "model.layers.9.strange.weight"], []),
+        ({"num_nextn_predict_layers": 1}, ["model.layers.2.input_layernorm.weight"], []),
+    ],
+)
+def test_weights_that_are_rightly_left_out_are_no_layers(
+    tiny: Path, settings: dict[str, int], unexpected: list[str], left_out: list[str]
+) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tiny, num_hidden_layers=2))
+    model.config.update(settings)
+    assert weights._layers_left_out(model, unexpected) == left_out
 
 
 def test_rows_longer_than_the_model_can_read_are_not_asked_for(make_root: MakeRoot) -> None:

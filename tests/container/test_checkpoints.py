@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.container.conftest import MakeRoot
+from tests.container.conftest import MakeRoot, job_config
 from tests.container.programs import run, start
 from tests.container.test_training import card, metrics
-from trainer import callbacks, checkpoints
+from trainer import callbacks, checkpoints, files, preparation
+from trainer.config import JobConfig
+from trainer.folders import Folders
 
 CONSTANT = {"lr_scheduler": "constant"}
 
@@ -59,12 +62,58 @@ def test_a_run_that_goes_on_takes_the_learning_rate_that_is_asked_of_it_now(cut:
     assert card(cut)["hyperparameters"]["learning_rate"] == 0.001
 
 
-@pytest.mark.parametrize(("name", "value"), [("lora_rank", 4), ("batch_size", 4), ("max_sequence_length", 128)])
+@pytest.mark.parametrize(("name", "value"), [("lora_rank", 4), ("lora_alpha", 64), ("batch_size", 4)])
 def test_a_checkpoint_of_a_run_with_other_settings_is_refused_by_name(cut: Path, name: str, value: int) -> None:
     change(cut, **{name: value})
     assert run("trainer.train", "--root", cut).exit_code == 1
     assert failure(cut)["code"] == "other_run"
     assert name in failure(cut)["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_another_run"),
+    [
+        ({"max_sequence_length": 128}, True),
+        ({"lora_alpha": 64}, True),
+        ({"lora_dropout": 0.1}, True),
+        ({"lora_layers": 1}, True),
+        ({"target_modules": ["q_proj"]}, True),
+        ({"use_rslora": True}, True),
+        ({"use_dora": True}, True),
+        ({"adapter": "qlora"}, True),
+        ({"beta": 0.3}, True),
+        ({"epochs": 9}, False),
+        ({"learning_rate": 0.5}, False),
+        ({"lr_scheduler": "cosine"}, False),
+        ({"warmup_steps": 3}, False),
+        ({"weight_decay": 0.1}, False),
+        ({"max_grad_norm": 2.0}, False),
+        ({"early_stopping_patience": 2}, False),
+        ({"max_truncated_share": 0.5}, False),
+    ],
+)
+def test_a_run_is_another_one_where_its_weights_would_mean_something_else(
+    tmp_path: Path, change: dict[str, Any], is_another_run: bool
+) -> None:
+    before, after = (identity_of(tmp_path, hyperparameters=asked) for asked in ({}, change))
+    assert (before != after) is is_another_run
+
+
+def test_a_run_that_started_from_another_adapter_is_another_one(tmp_path: Path) -> None:
+    weights = Folders(tmp_path).adapter / "adapter_model.safetensors"
+    weights.parent.mkdir(parents=True)
+    found = [identity_of(tmp_path)]
+    for content in (b"one", b"another"):
+        weights.write_bytes(content)
+        found.append(identity_of(tmp_path, start_from={"model": "earlier"}))
+    assert found[0] != found[1] != found[2]
+
+
+def identity_of(root: Path, **changes: Any) -> dict[str, Any]:
+    config = JobConfig.model_validate(job_config(method="dpo", **changes))
+    job: Any = SimpleNamespace(config=config, folders=Folders(root))
+    parts: Any = SimpleNamespace(train=SimpleNamespace(sha256="same", rows=33))
+    return preparation.identity(job, parts)
 
 
 def test_a_checkpoint_of_other_rows_is_refused(cut: Path) -> None:
@@ -95,3 +144,14 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(cut: Path, name:
     assert program.exit_code == 0
     said = [line for line in program.lines if line["message"] == "a damaged checkpoint is passed over"]
     assert [line["files"] for line in said][:1] == [[name]]
+
+
+@pytest.mark.parametrize("change", [{"run": None}, {"run": "mine"}, {"files": []}, {"files": {"weights": {"size": 4}}}])
+def test_a_checkpoint_whose_marker_is_damaged_does_not_count(tmp_path: Path, change: dict[str, Any]) -> None:
+    checkpoint = tmp_path / "checkpoint-5"
+    checkpoint.mkdir()
+    (checkpoint / "weights").write_bytes(b"1234")
+    checkpoints.mark_complete(checkpoint, {})
+    marker = json.loads((checkpoint / checkpoints.MARKER).read_text()) | change
+    files.write_json(checkpoint / checkpoints.MARKER, {name: part for name, part in marker.items() if part is not None})
+    assert checkpoints.newest(tmp_path) is None

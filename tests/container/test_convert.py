@@ -1,13 +1,14 @@
 """The program, as a person starts it and as a job."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.container.exported import adapter
 from tests.container.programs import run
-from trainer import files
+from trainer import failures, files
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,30 @@ def test_a_missing_base_is_ours(root: Path) -> None:
     (root / "input" / "data" / "base").unlink()
     assert run_job(root, "merged") == 2
     assert failure(root)["code"] == "bad_base_model"
+
+
+@pytest.mark.parametrize(
+    ("channel", "file", "code"),
+    [("model", "adapter_model.safetensors", "bad_adapter"), ("base", "model.safetensors", "bad_base_model")],
+)
+def test_a_file_that_was_cut_off_is_said_to_be_one(root: Path, channel: str, file: str, code: str) -> None:
+    link = root / "input" / "data" / channel
+    shutil.copytree(link, root / "copy")
+    link.unlink()
+    (root / "copy").rename(link)
+    with (link / file).open("r+b") as content:
+        content.truncate(1_000)
+    assert run_job(root, "merged") == failures.CODES[code][0]
+    assert failure(root)["code"] == code
+
+
+def test_an_output_that_cannot_be_written_is_named(tiny: Path, lora: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "output"
+    program = run("trainer.convert", "--model", lora, "--base", tiny, "--to", "merged", "--output", output)
+    assert program.exit_code == 1
+    assert program.lines[-1]["code"] == "bad_config"
+    assert str(output) in program.lines[-1]["message"]
 
 
 @pytest.mark.parametrize("kind", ["merged", "pytorch", "gguf-f16"])

@@ -109,6 +109,16 @@ def test_without_folders_it_says_which_are_missing(tmp_path: Path) -> None:
     assert program.lines[-1]["message"] == "--base, --data, --output, --tasks or --root is missing."
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-examples", -5), ("--max-examples", 10**6), ("--max-new-tokens", 0), ("--max-seconds", "nan")],
+)
+def test_a_number_out_of_its_range_is_named(job: Path, option: str, value: object) -> None:
+    assert quick(job, f"{option}={value}").exit_code == 1
+    assert failure(job)["code"] == "bad_config"
+    assert failure(job)["message"].startswith(f"{option} is {value}; it must lie from ")
+
+
 def test_sigterm_ends_it_resumable(job: Path) -> None:
     program = start("trainer.evaluate", "--root", job)
     program.wait_for(lambda: program.lines)

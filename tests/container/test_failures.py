@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,13 +28,20 @@ def failure(root: Path) -> dict[str, str]:
     ("changes", "said"),
     [
         ({"hyperparameters": {"learning_rat": 1}}, "learning_rat: unknown name, did you mean learning_rate?"),
-        ({"hyperparameters": {"batch_size": 0}}, "batch_size: hyperparameters.batchSize is 0; it must lie from 1"),
-        ({"hyperparameters": {"lora_rank": "many"}}, "lora_rank: hyperparameters.loraRank must be an integer"),
-        ({"hyperparameters": {"beta": 0.2}}, "beta: "),
-        ({"hyperparameters": {"adapter": "full", "lora_rank": 8}}, "lora_rank: "),
+        ({"hyperparameters": {"batch_size": 0}}, "hyperparameters: batch_size is 0; it must lie from 1"),
+        ({"hyperparameters": {"lora_rank": "many"}}, "hyperparameters: lora_rank must be an integer"),
+        ({"hyperparameters": {"beta": 0.2}}, "beta means nothing"),
+        ({"hyperparameters": {"adapter": "full", "lora_rank": 8}}, "lora_rank means nothing"),
         ({"method": "magic"}, "method: Input should be 'sft'"),
         ({"limits": {"max_money": 1}}, "limits.max_money: unknown name"),
         ({"base_model": {"id": "x"}}, "base_model.revision: Field required"),
+        ({"start_from": {"model": "x", "foo": 1}}, "start_from.foo: unknown name, known are: model"),
+        ({"names": {"model": "\ud800"}}, "names.model: holds the character U+D800"),
+        ({"names": {"model": "a\nb"}}, "names.model: holds the character U+000A"),
+        ({"base_model": {"id": "\ud800", "revision": "x"}}, "base_model.id: "),
+        ({"evaluation": {"tasks": ["good", "\ud800"]}}, "evaluation.tasks.1: holds the character U+D800"),
+        ({"\ud800x": 1}, "\\ud800x: unknown name"),
+        ({"hyperparameters": {"\ud800x": 1}}, "\\ud800x: unknown name"),
     ],
 )  # fmt: skip
 def test_a_wrong_config_names_the_field(tmp_path: Path, changes: dict[str, object], said: str) -> None:
@@ -43,6 +51,33 @@ def test_a_wrong_config_names_the_field(tmp_path: Path, changes: dict[str, objec
         config.load(path)
     assert caught.value.code == "bad_config"
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hyperparameters": {"epochs": 10**400}},
+        {"hyperparameters": {"x" * 100_000: 1}},
+        {"hyperparameters": {"target_modules": ["x" * 100_000]}},
+        {"x" * 100_000: 1},
+        {"seed": 10**400},
+        {"method": "x" * 100_000},
+    ],
+)
+def test_a_wrong_config_is_not_echoed_in_full(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(job_config(**changes)))
+    with pytest.raises(Failure) as caught:
+        config.load(path)
+    assert len(caught.value.message) < 800
+
+
+def test_a_config_that_is_no_object_or_nested_without_end_is_a_wrong_one(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    for content, said in (("[" * 200_000, "nested too deep"), ("[]", "the whole: Input should be")):
+        path.write_text(content)
+        with pytest.raises(Failure, match=said):
+            config.load(path)
 
 
 def test_every_wrong_field_is_named_at_once(tmp_path: Path) -> None:
@@ -88,20 +123,23 @@ def test_a_full_disk_is_said_to_be_one(make_root: MakeRoot) -> None:
     assert not (root / "model.draft").exists()
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_is_never_saved(make_root: MakeRoot, tmp_path: Path) -> None:
+def poison(root: Path) -> None:
+    """Give the run a base model that computes no numbers."""
     from safetensors.numpy import load_file, save_file
 
-    root = make_root()
     link = root / "input" / "data" / "model"
-    poisoned = tmp_path / "poisoned"
-    poisoned.mkdir()
-    for path in link.iterdir():
-        (poisoned / path.name).write_bytes(path.read_bytes())
+    poisoned = root / "poisoned"
+    shutil.copytree(link, poisoned)
     weights = load_file(poisoned / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
     save_file(weights, poisoned / "model.safetensors", metadata={"format": "pt"})
     link.unlink()
     link.symlink_to(poisoned)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_is_never_saved(make_root: MakeRoot) -> None:
+    root = make_root()
+    poison(root)
     assert run("trainer.train", "--root", root).exit_code == 1
     assert failure(root)["code"] == "nan_loss"
     assert not list((root / "checkpoints").glob("checkpoint-*"))
@@ -114,7 +152,7 @@ def test_a_base_model_that_is_not_there_is_our_fault(make_root: MakeRoot) -> Non
     assert failure(root)["code"] == "bad_base_model"
     traceback = json.loads((root / "checkpoints" / "failure.json").read_text())
     assert traceback["attempt"] == 1
-    assert "load_tokenizer" in traceback["traceback"]
+    assert "read_config" in traceback["traceback"]
 
 
 def test_a_base_model_with_a_broken_chat_template_is_our_fault(
@@ -186,3 +224,27 @@ def test_the_failure_file_stays_small_and_whole_whatever_the_message(tmp_path: P
     said = failure(tmp_path)
     assert said["message"].startswith("Zürich → 東京")
     assert said["hint"] == failures.CODES["internal"][1]
+
+
+@pytest.mark.parametrize("character", ["x", "\ud800", "\x01", '"', "😀", "\u00a0"])
+def test_a_failure_is_reported_whatever_its_characters_and_length(tmp_path: Path, character: str) -> None:
+    for length in (1, 300, 20_000):
+        error = Failure("bad_tasks", character * length, hint=character * length)
+        assert failures.report(error, Folders(tmp_path)) == 1
+        assert failure(tmp_path)["code"] == "bad_tasks"
+        json.loads((tmp_path / "checkpoints" / "failure.json").read_text())["traceback"].encode()
+
+
+def test_an_unexpected_failure_is_reported_whatever_its_characters(tmp_path: Path) -> None:
+    assert failures.report(KeyError("\ud800"), Folders(tmp_path)) == 2
+    assert failure(tmp_path)["code"] == "internal"
+
+
+def test_a_suggestion_starts_from_what_auto_came_to(make_root: MakeRoot) -> None:
+    asked = {"learning_rate": "auto", "epochs": 1}
+    root = make_root(hyperparameters=asked)
+    poison(root)
+    assert run("trainer.train", "--root", root).exit_code == 1
+    details = json.loads((root / "checkpoints" / "failure.json").read_text())
+    assert details["code"] == "nan_loss"
+    assert details["suggestion"] == {"hyperparameters": {"learning_rate": 6e-5, "warmup_steps": 20}}

@@ -29,9 +29,11 @@ def mark_complete(checkpoint: Path, run: Mapping[str, Any]) -> None:
 def is_complete(checkpoint: Path) -> bool:
     """Whether every file is there in its size. Their content is looked at only before it is used."""
     try:
-        listed = _marker(checkpoint)["files"]
-        return all((checkpoint / name).stat().st_size == file["size"] for name, file in listed.items())
-    except (OSError, ValueError, KeyError, TypeError):
+        marker = _marker(checkpoint)
+        listed = marker["files"].items()
+        known = isinstance(marker["run"], dict) and all(isinstance(file["xxh3"], str) for _, file in listed)
+        return known and all((checkpoint / name).stat().st_size == file["size"] for name, file in listed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 

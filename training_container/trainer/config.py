@@ -5,19 +5,33 @@ Its hyperparameters are those of the platform's own table, so that API, document
 
 import difflib
 import json
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from luthier.errors import InvalidRequest
 from luthier.jobs import hyperparameters as table
+from trainer import log
 from trainer.failures import Failure
 
 MethodName = Literal["sft", "dpo", "orpo", "kto"]
 ExportKind = Literal["merged", "pytorch", "gguf-f16", "gguf-q8_0", "onnx", "tensorrt"]
-LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+MAX_EXAMPLES, MAX_NEW_TOKENS = 10_000, 8_192
+# Of a name or a value, in an error.
+MAX_SHOWN = 60
+
+
+def _plain(text: str) -> str:
+    # Half of a surrogate pair cannot be written as UTF-8, and a control character stays unseen where it is read.
+    if strange := [character for character in text if unicodedata.category(character) in ("Cc", "Cs")]:
+        raise ValueError(f"holds the character U+{ord(strange[0]):04X}, which no name may hold")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_plain)]
 
 
 class _Section(BaseModel):
@@ -27,14 +41,14 @@ class _Section(BaseModel):
 class BaseModelRef(_Section):
     """Which base model the snapshot in input/data/model is."""
 
-    id: Annotated[str, Field(min_length=1, max_length=200)]
-    revision: Annotated[str, Field(min_length=1, max_length=100)]
+    id: Annotated[Text, Field(min_length=1, max_length=200)]
+    revision: Annotated[Text, Field(min_length=1, max_length=100)]
 
 
 class StartFrom(_Section):
     """The model whose adapter, in input/data/adapter, this run goes on from."""
 
-    model: Annotated[str, Field(min_length=1, max_length=500)]
+    model: Annotated[Text, Field(min_length=1, max_length=500)]
 
 
 class Evaluation(_Section):
@@ -44,9 +58,9 @@ class Evaluation(_Section):
     """
 
     generate: bool = True
-    max_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
-    max_new_tokens: Annotated[int, Field(ge=1, le=8_192)] = 256
-    tasks: list[str] = []
+    max_examples: Annotated[int, Field(ge=1, le=MAX_EXAMPLES)] = 100
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 256
+    tasks: list[Text] = []
 
 
 class Limits(_Section):
@@ -58,7 +72,7 @@ class Limits(_Section):
 
 
 class Names(_Section):
-    model: str = ""
+    model: Text = ""
 
 
 # The seed stands beside them: it is of the run, not of the method.
@@ -77,11 +91,11 @@ def _hyperparameters(given: Any, info: Any) -> SimpleNamespace:
 
 def _fault(name: str, given: dict[str, Any], method: str) -> str | None:
     if name not in _ROWS:
-        return f"{name}: unknown name{_nearest_of(name, list(_ROWS))}"
+        return _unknown(name, list(_ROWS))
     try:
         _resolved({"adapter": given.get("adapter"), name: given[name]}, method)
     except InvalidRequest as error:
-        return f"{name}: {error.message}"
+        return error.message.rstrip(".").replace(f"hyperparameters.{_ROWS[name].wire}", name, 1)
     return None
 
 
@@ -94,8 +108,8 @@ def _resolved(given: dict[str, Any], method: str) -> dict[str, Any]:
 
 class JobConfig(_Section):
     version: Literal[1]
-    organization_id: str
-    job_id: Annotated[str, Field(min_length=1)]
+    organization_id: Text
+    job_id: Annotated[Text, Field(min_length=1)]
     attempt: Annotated[int, Field(ge=1)] = 1
     method: MethodName = "sft"
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
@@ -118,9 +132,11 @@ class JobConfig(_Section):
 def load(path: Path) -> JobConfig:
     """Read and check the config. Raises Failure(bad_config) that names every field at fault."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except FileNotFoundError:
         raise Failure("bad_config", f"The job config {path} is missing.") from None
+    except RecursionError:
+        raise Failure("bad_config", f"The job config {path} is nested too deep.") from None
     except (ValueError, OSError) as error:
         raise Failure("bad_config", f"The job config {path} is not readable JSON: {error}") from None
     try:
@@ -130,28 +146,36 @@ def load(path: Path) -> JobConfig:
         raise Failure("bad_config", f"The job config is wrong. {problems}") from None
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Pydantic cannot name a field whose name UTF-8 cannot hold.
+    return {log.plain(name): value for name, value in pairs}
+
+
 def _problem(details: Any) -> str:
     place = [str(part) for part in details["loc"]]
-    field = ".".join(place)
     if details["type"] == "extra_forbidden":
-        return f"{field}: unknown name{_nearest(place)}"
+        return ".".join([*place[:-1], _unknown(place[-1], list(_section_at(place[:-1]).model_fields))])
+    field = ".".join(place) or "the whole"
     if details["type"] == "value_error":
         return f"{field}: {details['ctx']['error']}"
-    given = "" if details["type"] == "missing" else f" (given: {details['input']!r:.80})"
+    given = "" if details["type"] == "missing" else f" (given: {_brief(repr(details['input']))})"
     return f"{field}: {details['msg']}{given}"
 
 
-def _nearest(place: list[str]) -> str:
-    return _nearest_of(place[-1], list(_section_at(place[:-1]).model_fields))
-
-
-def _nearest_of(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: list[str]) -> str:
+    name = _brief(name)
     found = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {found[0]}?" if found else f", known are: {', '.join(known)}"
+    return f"{name}: unknown name" + (f", did you mean {found[0]}?" if found else f", known are: {', '.join(known)}")
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _section_at(place: list[str]) -> type[BaseModel]:
     section: type[BaseModel] = JobConfig
     for name in place:
-        section = section.model_fields[name].annotation  # type: ignore[assignment]
+        annotation: Any = section.model_fields[name].annotation
+        # A part that may be left out is a union with None.
+        section = next(part for part in (annotation, *get_args(annotation)) if hasattr(part, "model_fields"))
     return section

@@ -88,7 +88,13 @@ def convert(order: Order) -> None:
     if unknown:
         known = ", ".join(exports.KINDS)
         raise Failure("bad_config", f"CONVERT_FORMATS: {', '.join(unknown)} is unknown; the kinds are {known}.")
-    (order.output / ROWS).unlink(missing_ok=True)
+    try:
+        order.output.mkdir(parents=True, exist_ok=True)
+        (order.output / ROWS).unlink(missing_ok=True)
+    except OSError as error:
+        if failures.classify(error).code != "internal":
+            raise
+        raise Failure("bad_config", f"The output folder {order.output} cannot be written: {error.strerror}.") from error
     rows = [exports.export(kind, order.model, order.base, order.output / kind) for kind in dict.fromkeys(order.kinds)]
     files.write_json(order.output / ROWS, rows)
 

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from trainer import device, failures, files, log
+from trainer.config import MAX_EXAMPLES, MAX_NEW_TOKENS
 from trainer.failures import Failure
 from trainer.folders import Folders
+
+RANGES = (("max_examples", 0, MAX_EXAMPLES), ("max_new_tokens", 1, MAX_NEW_TOKENS), ("max_seconds", 0, math.inf))
 
 
 def main() -> int:
@@ -77,6 +80,7 @@ def evaluate(given: argparse.Namespace) -> None:
     needed = ["model", "base", "data", "output", *(["tasks"] if given.task else [])]
     if absent := [f"--{name}" for name in needed if not getattr(given, name)]:
         raise Failure("bad_config", f"{', '.join(absent)} or --root is missing.", "Name the folders to compare.")
+    _check_ranges(given)
     log.info("evaluating", model=given.model, base=given.base, data=given.data)
     device.prepare_environment()
     log.capture_libraries()
@@ -105,6 +109,15 @@ def evaluate(given: argparse.Namespace) -> None:
     report.write_records(given.output.with_suffix(".jsonl"), records)
     files.write_json(given.output, table)
     log.info(report.sentence(table), evaluation=table)
+
+
+def _check_ranges(given: argparse.Namespace) -> None:
+    for name, least, most in RANGES:
+        value = getattr(given, name)
+        if not least <= value <= most:
+            option = f"--{name.replace('_', '-')}"
+            message = f"{option} is {value!r:.40}; it must lie from {least:,} to {most:,}."
+            raise Failure("bad_config", message, "Give a value inside the range.")
 
 
 def _tokenizer(folder: Path) -> Any:

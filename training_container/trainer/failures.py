@@ -7,7 +7,8 @@ The platform shows `code`, `message` and `hint` on the job itself. SageMaker car
 import errno
 import json
 import traceback
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from trainer import files, log, suggestions
 from trainer.folders import Folders
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from trainer.config import JobConfig
 
 USER, OURS, RESUMABLE = 1, 2, 3
-MAX_FAILURE_BYTES = 1_000
+MAX_FAILURE_BYTES, MAX_HINT_BYTES = 1_000, 500
 MAX_TRACEBACK_CHARACTERS = 20_000
 EVIDENCE_LINES, MAX_EVIDENCE_CHARACTERS = 3, 300
 
@@ -66,10 +67,10 @@ class Failure(Exception):
     """A failure with a code of the table above. `hint` replaces the code's own when the case allows a better one."""
 
     def __init__(self, code: str, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
-        self.hint = hint or CODES[code][1]
+        self.message = log.plain(message)
+        self.hint = log.plain(hint or CODES[code][1])
+        super().__init__(self.message)
 
     @property
     def exit_code(self) -> int:
@@ -111,38 +112,50 @@ def _first_line(error: BaseException) -> str:
 
 
 def report(error: BaseException, folders: Folders, config: "JobConfig | None" = None) -> int:
-    """Log the failure, leave its short form for SageMaker and its details beside the checkpoints; the exit code."""
+    """Log the failure, leave its short form for SageMaker and its details beside the checkpoints; the exit code.
+
+    config: with every "auto" resolved where that was reached, since a suggestion starts from the values. Never raises:
+    a full disk or an odd character must not hide the failure that is being reported.
+    """
     failure = classify(error)
-    details = {
+    with suppress(Exception):
+        files.write_json(folders.failure, _short(failure))
+    with suppress(Exception):
+        files.write_json(folders.traceback, _details(failure, error, config))
+    with suppress(Exception):
+        log.error(failure.message, code=failure.code, hint=failure.hint)
+    return failure.exit_code
+
+
+def _details(failure: Failure, error: BaseException, config: "JobConfig | None") -> dict[str, Any]:
+    told = log.plain("".join(traceback.format_exception(error)))
+    # Where it happened and what was said, as a traceback ends.
+    last = [line.strip()[:MAX_EVIDENCE_CHARACTERS] for line in told.strip().splitlines()[-EVIDENCE_LINES:]]
+    return {
         "attempt": config.attempt if config else 1,
         "code": failure.code,
         "message": failure.message,
         "hint": failure.hint,
-        "evidence": [*log.recent(), *_last_lines(error)],
+        "evidence": [*log.recent(), *last],
         "suggestion": suggestions.change(failure.code, config.hyperparameters) if config else None,
-        "traceback": "".join(traceback.format_exception(error))[-MAX_TRACEBACK_CHARACTERS:],
+        "traceback": told[-MAX_TRACEBACK_CHARACTERS:],
     }
-    for path, content in ((folders.failure, _short(failure)), (folders.traceback, details)):
-        try:
-            files.write_json(path, content)
-        except OSError:
-            continue  # a full disk must not hide the failure that is being reported
-    log.error(failure.message, code=failure.code, hint=failure.hint)
-    return failure.exit_code
-
-
-def _last_lines(error: BaseException) -> list[str]:
-    """Where it happened and what was said, as a traceback ends."""
-    lines = "".join(traceback.format_exception(error)).strip().splitlines()
-    return [line.strip()[:MAX_EVIDENCE_CHARACTERS] for line in lines[-EVIDENCE_LINES:]]
 
 
 def _short(failure: Failure) -> dict[str, str]:
-    """The failure in at most MAX_FAILURE_BYTES bytes of JSON: the message gives way, code and hint stay."""
-    message = failure.message
-    while True:
-        content = {"code": failure.code, "message": message, "hint": failure.hint}
-        excess = len(json.dumps(content, ensure_ascii=False).encode()) + 1 - MAX_FAILURE_BYTES
-        if excess <= 0:
-            return content
-        message = message[: max(0, len(message) - max(excess // 4, 1) - 1)].rstrip() + "…"
+    """The failure in at most MAX_FAILURE_BYTES bytes of JSON, of which the message gets what the hint leaves."""
+    content = {"code": failure.code, "message": "", "hint": _cut(failure.hint, MAX_HINT_BYTES)}
+    room = MAX_FAILURE_BYTES - _size(content) - 1  # the line's end
+    return content | {"message": _cut(failure.message, room)}
+
+
+def _cut(text: str, room: int) -> str:
+    """Text that adds at most `room` bytes of JSON, its end cut off where it is longer."""
+    while (excess := _size(text) - 2 - room) > 0:
+        # No character takes more than six bytes, as its escape.
+        text = text[: -(excess // 6 + 2)].rstrip() + "…"
+    return text
+
+
+def _size(content: Any) -> int:
+    return len(json.dumps(content, ensure_ascii=False).encode())

@@ -11,7 +11,9 @@ from typing import IO, Any
 
 def write_json(path: Path, content: Any) -> None:
     """Replace `path` in one step. Raises OSError, for example when the disk is full."""
-    write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+    # UTF-8 holds no half of a surrogate pair; its escape is JSON's own.
+    text = json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    write_text(path, text + "\n")
 
 
 def write_text(path: Path, content: str) -> None:

@@ -8,8 +8,10 @@ from trainer.folders import Folders
 from trainer.interruption import Interruption
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
+    """`config` is what was asked for until preparation has put a value in place of every "auto"."""
+
     config: JobConfig
     folders: Folders
     budget: Budget

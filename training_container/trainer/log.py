@@ -27,6 +27,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def plain(text: str) -> str:
+    """Text that UTF-8 can hold: half of a surrogate pair becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def info(message: str, **fields: Any) -> None:
     _write("info", message, fields)
 
@@ -67,7 +72,7 @@ def _write(level: str, message: str, fields: dict[str, Any]) -> None:
     if level == "info" and os.environ.get("RANK", "0") != "0":
         # One of several processes speaks for all of them.
         return
-    _recent.append(f"{level}: {message}"[:_MAX_CHARACTERS])
+    _recent.append(plain(f"{level}: {message}"[:_MAX_CHARACTERS]))
     line = {"timestamp": now(), "level": level, "message": message, **fields}
-    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(plain(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
     sys.stdout.flush()

@@ -1,15 +1,21 @@
 """What is known before any weight is loaded: the rows in tokens, the model's shape, every setting with its value."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from luthier.jobs import auto
-from trainer import callbacks, data, device, log, memory, room, watch, weights
+from trainer import adapters, callbacks, data, device, files, log, memory, room, watch, weights
 from trainer.config import JobConfig
 from trainer.evaluation import tasks
 from trainer.failures import Failure
 from trainer.job import Job
+
+# Settings of how the run goes on, which leave the meaning of the weights as it is.
+MAY_CHANGE = (
+    *("epochs", "learning_rate", "lr_scheduler", "warmup_steps", "weight_decay", "max_grad_norm"),
+    *("validation_share", "early_stopping_patience", "max_truncated_share"),
+)
 
 
 @dataclass
@@ -26,18 +32,19 @@ class Parts:
 
 
 def prepare(job: Job) -> tuple[Job, Parts]:
-    """Read the data and the model's config; the job with every "auto" resolved. No weights are loaded yet."""
+    """Read the data and the model's config; the job, its every "auto" resolved. No weights are loaded yet."""
     log.capture_transformers()
     device.avoid_triton()
     machine = device.detect()
     if job.config.start_from:
-        job = replace(job, config=shaped(job.config, weights.shape_of_adapter(job.folders.adapter)))
+        job.config = shaped(job.config, adapters.shape(job.folders.adapter))
     tasks.find(job.config.evaluation.tasks, job.folders.tasks)
+    # First: the tokenizer's loader reads this config too, and breaks on a wrong one.
+    model_config, parameters = weights.read_config(job.folders)
     tokenizer = weights.load_tokenizer(job.folders)
     train, validation = data.load(job.folders, tokenizer, job.config)
-    model_config, parameters = weights.read_config(job.folders)
     check(job.config, model_config, validation)
-    job = replace(job, config=resolved(job.config, parameters, train))
+    job.config = resolved(job.config, parameters, train)
     shape = memory.shape_of(model_config, parameters, job.config.hyperparameters)
     room.check(job, parameters, shape.trained)
     parts = Parts(
@@ -63,11 +70,10 @@ def shaped(config: JobConfig, adapter: dict[str, Any]) -> JobConfig:
 
 def check(config: JobConfig, model_config: Any, validation: data.Examples | None) -> None:
     """Raises Failure(bad_config) for what the base model cannot do."""
-    longest, context = (
-        config.hyperparameters.max_sequence_length,
-        model_config.get_text_config().max_position_embeddings,
-    )
-    if longest > context:
+    longest = config.hyperparameters.max_sequence_length
+    # A recurrent model has no limit of its own.
+    context = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    if context and longest > context:
         message = f"hyperparameters.max_sequence_length is {longest}; the base model takes at most {context} tokens."
         raise Failure("bad_config", message)
     if config.hyperparameters.early_stopping_patience and validation is None:
@@ -94,15 +100,15 @@ def _with(config: JobConfig, changes: dict[str, Any]) -> JobConfig:
 
 
 def identity(job: Job, parts: Parts) -> dict[str, Any]:
-    """What has to stay the same where a run goes on from a checkpoint: which weights, and which rows in which order."""
-    asked = job.config.hyperparameters
-    shape = ("adapter", "lora_rank", "lora_layers", "target_modules", "use_dora")
-    order = ("batch_size", "max_sequence_length")
+    """What has to stay the same where a run goes on from a checkpoint: which weights, what they are trained for, and
+    which rows in which order. A value is what JSON can say."""
+    config, adapter = job.config, job.folders.adapter / "adapter_model.safetensors"
     return {
-        "method": job.config.method,
-        "base_model": f"{job.config.base_model.id}@{job.config.base_model.revision}",
+        "method": config.method,
+        "base_model": f"{config.base_model.id}@{config.base_model.revision}",
+        "start_from": files.xxh3(adapter) if config.start_from else None,
         "training data": parts.train.sha256,
         "training rows": parts.train.rows,
-        "seed": job.config.seed,
-        **{name: getattr(asked, name) for name in (*shape, *order)},
+        "seed": config.seed,
+        **{name: value for name, value in vars(config.hyperparameters).items() if name not in MAY_CHANGE},
     }

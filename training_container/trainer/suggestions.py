@@ -14,7 +14,7 @@ def change(code: str, asked: Any) -> dict[str, Any] | None:
 
 
 def _calmer(asked: Any) -> dict[str, Any]:
-    if asked.learning_rate == "auto":
+    if asked.learning_rate == "auto":  # the run ended before its data was known
         return {}
     slower = max(asked.learning_rate / 5, LEAST_LEARNING_RATE)
     return {"learning_rate": float(f"{slower:.1e}"), "warmup_steps": max(asked.warmup_steps, WARMUP_STEPS)}

@@ -30,19 +30,22 @@ def main() -> int:
     # SageMaker appends the word "train" to whatever the image starts.
     parser.add_argument("command", nargs="?", choices=["train"], help=argparse.SUPPRESS)
     folders = Folders(parser.parse_args().root.resolve())
-    asked = None
+    job = None
     try:
         interruption = Interruption()
         interruption.listen()
         if not distribution.is_worker():
             forget_earlier_run(folders)
         asked = config.load(folders.job_config)
+        job = Job(asked, folders, Budget(asked, folders.clock, started), interruption)
         plan = distribution.plan(folders)
         if not distribution.is_worker() and not plan.is_alone:
             return lead(plan, folders, interruption)
-        run(Job(asked, folders, Budget(asked, folders.clock, started), interruption))
+        run(job)
     except BaseException as error:
-        return failures.report(error, folders, asked) if distribution.is_first() else failures.classify(error).exit_code
+        if not distribution.is_first():
+            return failures.classify(error).exit_code
+        return failures.report(error, folders, job.config if job else None)
     return 0
 
 

@@ -5,26 +5,21 @@ LoRA (https://arxiv.org/abs/2106.09685), with rsLoRA's scale (https://arxiv.org/
 all weights. A run may go on from an earlier adapter, which then decides the adapter's shape.
 """
 
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trainer import distribution, failures, templates
-from trainer.config import LINEAR_LAYERS, JobConfig
+from luthier.jobs.hyperparameters import ALL_LINEAR, LINEAR_LAYERS
+from trainer import adapters, distribution, failures, templates
+from trainer.config import JobConfig
 from trainer.device import Device
 from trainer.failures import Failure
 from trainer.folders import Folders
 from trainer.job import Job
 from trainer.memory import Rung
 
-# vLLM serves adapters up to this rank.
-MOST_RANK = 256
-# What PEFT writes for an adapted linear layer. Whole layers trained beside the adapter, biases, and adapters on the
-# vocabulary are parts that vLLM does not load.
-_WEIGHTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
-_UNSERVED = ("embed_tokens", "lm_head")
+_LAYER = re.compile(r"(?P<stack>\D*?)(?P<number>\d+)\.(?P<weight>.+)")
 
 
 def load_tokenizer(folders: Folders) -> Any:
@@ -36,7 +31,7 @@ def load_tokenizer(folders: Folders) -> Any:
 
 def read_config(folders: Folders) -> tuple[Any, int]:
     """The base model's config and its number of parameters, without loading a weight."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
     from transformers import AutoConfig
 
     try:
@@ -46,8 +41,10 @@ def read_config(folders: Folders) -> tuple[Any, int]:
             with safe_open(path, "pt") as file:
                 names = list(file.keys())
                 count += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise Failure("bad_base_model", f"The base model cannot be read: {error}") from error
+    except Exception as error:
+        if failures.classify(error).code != "internal":
+            raise
+        raise _unusable("read", error) from error
     if not count:
         raise Failure("bad_base_model", "The base model's folder holds no safetensors file.")
     return config, count
@@ -69,18 +66,64 @@ def load_model(job: Job, machine: Device, rung: Rung) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            # They are refused below, by name.
+            ignore_mismatched_sizes=True,
             **arguments,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        if failures.classify(error).code == "oom":
+    except Exception as error:
+        if failures.classify(error).code != "internal":
             raise
-        raise Failure("bad_base_model", f"The base model cannot be loaded: {error}") from error
+        raise _unusable("loaded", error) from error
+    _check_whole(model, told)
+    if rung.four_bit and not machine.gpus:
+        _keep_trainable(model)
+    return adapters.put_on(model, job.folders.adapter) if job.config.start_from else model
+
+
+def _unusable(done: str, error: Exception) -> Failure:
+    """Whatever a library raises on the way: a wrong config breaks it anywhere."""
+    # Some tell of the field in lines of their own.
+    reason = " ".join(str(error).split()) or type(error).__name__
+    hint = "Stage the unquantized model." if isinstance(error, ImportError) else None
+    return Failure("bad_base_model", f"The base model cannot be {done}: {reason}", hint)
+
+
+def _check_whole(model: Any, told: Mapping[str, Any]) -> None:
+    """Raises Failure(bad_base_model) where the config and the weights are not of one model."""
     if missing := sorted(told["missing_keys"]):
         message = f"The base model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
         raise Failure("bad_base_model", message)
-    if rung.four_bit and not machine.gpus:
-        _keep_trainable(model)
-    return _with_adapter(model, job.folders.adapter) if job.config.start_from else model
+    if mismatched := sorted(told["mismatched_keys"]):
+        name, stored, expected = mismatched[0]
+        message = (
+            f"The base model's config.json does not fit {len(mismatched)} of its weights: {name} is "
+            f"{tuple(stored)}, by the config it would be {tuple(expected)}."
+        )
+        raise Failure("bad_base_model", message)
+    if layers := _layers_left_out(model, told["unexpected_keys"]):
+        message = (
+            f"The base model's config.json leaves out {len(layers)} layers of its weights, {layers[0]} among them."
+        )
+        raise Failure("bad_base_model", message)
+
+
+def _layers_left_out(model: Any, unexpected: Iterable[str]) -> list[str]:
+    """Whole layers of the kind that the model has, among the weights that nobody took.
+
+    Others are left out rightly: copies of tied weights, buffers of old, towers for images. So are the layers after the
+    last that predict further tokens (https://arxiv.org/abs/2412.19437), which the config counts apart.
+    """
+    own = [found for name, _ in model.named_parameters() if (found := _LAYER.match(name))]
+    kinds = {(found["stack"], found["weight"]) for found in own}
+    present = {(found["stack"], int(found["number"])) for found in own}
+    settings = model.config.get_text_config()
+    after = settings.num_hidden_layers + (getattr(settings, "num_nextn_predict_layers", None) or 0)
+    left = {
+        (found["stack"], int(found["number"]))
+        for name in unexpected
+        if (found := _LAYER.match(name)) and (found["stack"], found["weight"]) in kinds
+    }
+    return [f"{stack}{number}" for stack, number in sorted(left - present) if number >= after]
 
 
 def _place(machine: Device, rung: Rung) -> Any:
@@ -110,15 +153,6 @@ def _keep_trainable(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _with_adapter(model: Any, folder: Path) -> Any:
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise Failure("bad_adapter", f"The adapter to go on from does not fit the base model: {error}") from error
-
-
 def lora(config: JobConfig, layers_of_model: int) -> Any:
     """The new adapter's LoraConfig; None where all weights are trained or an earlier adapter goes on."""
     from peft import LoraConfig
@@ -130,7 +164,7 @@ def lora(config: JobConfig, layers_of_model: int) -> Any:
     if asked.lora_layers is not None and asked.lora_layers < layers_of_model:
         top = list(range(layers_of_model - asked.lora_layers, layers_of_model))
         # PEFT refuses to pick layers together with "all-linear".
-        modules = LINEAR_LAYERS if modules == "all-linear" else modules
+        modules = list(LINEAR_LAYERS) if modules == ALL_LINEAR else modules
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=asked.lora_rank,
@@ -141,57 +175,6 @@ def lora(config: JobConfig, layers_of_model: int) -> Any:
         use_rslora=asked.use_rslora,
         use_dora=asked.use_dora,
     )
-
-
-def shape_of_adapter(folder: Path) -> dict[str, Any]:
-    """The hyperparameters that an adapter to go on from decides, after a look at it before anything is loaded.
-
-    Raises Failure(bad_adapter) where it cannot be read or trained, Failure(unservable) where no server would take it.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise Failure("bad_adapter", f"The adapter to go on from cannot be read: {error}") from error
-    kind, rank = (settings.get("peft_type"), settings.get("r")) if isinstance(settings, dict) else (None, None)
-    if kind != "LORA" or not isinstance(rank, int):
-        raise Failure("bad_adapter", f"The adapter is of type {kind!r}; only LORA can go on.")
-    largest = max([rank, *(settings.get("rank_pattern") or {}).values()])
-    if largest > MOST_RANK:
-        raise Failure("unservable", f"The adapter's rank is {largest}; the server takes at most {MOST_RANK}.")
-    if strange := sorted(name for name in weights if not _is_servable(name)):
-        raise Failure("unservable", f"The adapter holds {strange[0]}, which the server cannot apply.")
-    if broken := sorted(name for name, weight in weights.items() if not weight.isfinite().all()):
-        raise Failure("bad_adapter", f"The adapter's {broken[0]} holds values that are no numbers.")
-    if unnamed := sorted(_adapted(weights) - _named(settings, weights)):
-        message = f"The adapter holds weights of {', '.join(unnamed)}, which its target_modules leave out."
-        raise Failure("bad_adapter", message)
-    return {
-        "lora_rank": rank,
-        "lora_alpha": settings.get("lora_alpha"),
-        "target_modules": sorted(_adapted(weights)),
-        "lora_layers": None,
-        "use_rslora": bool(settings.get("use_rslora")),
-        "use_dora": bool(settings.get("use_dora")),
-    }
-
-
-def _adapted(weights: Mapping[str, Any]) -> set[str]:
-    """Names of the modules that an adapter's weights belong to: the part before `lora_…`."""
-    return {name.partition(".lora_")[0].rpartition(".")[2] for name in weights}
-
-
-def _named(settings: dict[str, Any], weights: Mapping[str, Any]) -> set[str]:
-    named = settings.get("target_modules")
-    # PEFT keeps a word such as "all-linear", or a pattern, where no list was given.
-    return {name.rpartition(".")[2] for name in named} if isinstance(named, list) else _adapted(weights)
-
-
-def _is_servable(name: str) -> bool:
-    return name.endswith(_WEIGHTS) and not any(f".{part}." in name for part in _UNSERVED)
 
 
 def served_as(config: JobConfig) -> dict[str, str]:

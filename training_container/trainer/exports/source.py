@@ -1,12 +1,11 @@
 """The model that is exported: an adapter over its base snapshot, or a snapshot of its own."""
 
-import json
 import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trainer import log
+from trainer import failures, log
 from trainer.failures import Failure
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -70,21 +69,30 @@ class Source:
         return "float32" if needed * MEMORY_MARGIN < psutil.virtual_memory().available else self.dtype
 
     def load(self, dtype: str) -> Any:
-        """The model in that type, the adapter beside the weights. Raises Failure(bad_base_model)."""
+        """The model in that type, the adapter beside the weights. Raises Failure(bad_base_model, bad_adapter)."""
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM
 
         try:
             model = AutoModelForCausalLM.from_pretrained(self.weights_folder, dtype=dtype, use_safetensors=True)
-            return self._with_adapter(model).eval()
-        except (OSError, ValueError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            if failures.classify(error).code != "internal":
+                raise
             raise Failure("bad_base_model", f"The model cannot be loaded: {error}") from error
+        return self._with_adapter(model).eval()
 
     def _with_adapter(self, model: Any) -> Any:
         if not self.is_adapter:
             return model
         from peft import PeftModel
+        from safetensors import SafetensorError
 
-        return PeftModel.from_pretrained(model, self.folder)
+        try:
+            return PeftModel.from_pretrained(model, self.folder)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+            if failures.classify(error).code != "internal":
+                raise
+            raise Failure("bad_adapter", f"The adapter cannot be loaded on its base model: {error}") from error
 
     def merge(self, model: Any) -> Any:
         """What `load` gave, with the adapter added into its weights in place, in the base's type.

@@ -267,7 +267,7 @@ def _refuse(row: Hyperparameter, value: Any, word: str | None = None) -> Any:
 
 def _out_of_range(row: Hyperparameter, value: Any, maximum: float | None) -> InvalidRequest:
     return InvalidRequest(
-        f"hyperparameters.{row.wire} is {value!r}; it must lie from {row.minimum:g} to {maximum:g}.",
+        f"hyperparameters.{row.wire} is {value!r:.40}; it must lie from {row.minimum:g} to {maximum:g}.",
         param=f"hyperparameters.{row.wire}",
         remedy="Send a value inside the range.",
     )
