@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from luthier.webhooks import connection
 from luthier.webhooks.address import Destinations
 from luthier.webhooks.sender import Outcome, Post, Sender
 from tests.certificates import Authority
 from tests.receivers import OK, Receiver, answering
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LOCAL = "127.0.0.0/8,::1/128"
 
 
@@ -118,6 +120,11 @@ def test_an_answer_that_drips_is_cut_off_in_time(sender: Sender, receiver: Recei
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20_000, "longer than"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnope\r\n", "has no size"),
         (b"", "without an answer"),
+        *((CHUNKED + size + b"\r\n", "has no size") for size in (b"-6", b"+5", b"0x5", b"1_0", b"f" * 10_000, b"")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n", "no number of bytes"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "no number of bytes"),
+        (b"HTTP/1.1 099 OK\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n", "not HTTP"),
     ],
 )
 def test_nonsense_is_an_outcome_that_says_so(answer: bytes, said: str, sender: Sender, receiver: Receiver) -> None:
@@ -129,6 +136,21 @@ def test_an_answer_without_end_is_not_read_to_its_end(sender: Sender, receiver: 
     receiver.answer = lambda received: b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n" + b"z" * 100_000
     outcome = sender.post(post(receiver.url()))
     assert (outcome.status, len(outcome.text)) == (200, 500)
+
+
+def test_an_answer_may_be_announced_often_and_come_in_many_pieces(sender: Sender, receiver: Receiver) -> None:
+    pieces = CHUNKED + b"1\r\nz\r\n" * 5_000
+    for answer, text in ((b"HTTP/1.1 103 Early\r\n\r\n" * 3_000 + OK, "ok"), (pieces, "z" * 100)):
+        receiver.answer = lambda received, answer=answer: answer  # type: ignore[misc]
+        outcome = sender.post(post(receiver.url()))
+        assert (outcome.status, outcome.text) == (200, text)
+
+
+def test_whatever_breaks_the_reading_of_an_answer_is_an_outcome(
+    sender: Sender, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_status", lambda head: 1 / 0)
+    assert "cannot be read" in (sender.post(post(receiver.url())).error or "")
 
 
 def test_nobody_listening_and_no_such_name_are_outcomes(sender: Sender) -> None:
