@@ -13,6 +13,7 @@ import pytest
 from luthier import wiring
 from luthier.errors import Conflict
 from luthier.events.entity import catalogue
+from luthier.webhooks import service
 from luthier.webhooks.queues import Message
 from tests.factories import principal
 from tests.fakes import FakeQueues
@@ -63,6 +64,7 @@ def test_an_endpoint_is_registered_with_a_secret_that_is_shown_once(api: Gateway
     [
         ({}, "url"),
         ({"url": "https://169.254.169.254/latest/meta-data"}, "url"),
+        ({"url": "https://a..b/x"}, "url"),
         ({"url": "https://user:secret@app.example.com/"}, "url"),
         ({"url": PUBLIC, "events": []}, "events"),
         ({"url": PUBLIC, "events": ["training.exploded"]}, "events"),
@@ -73,6 +75,22 @@ def test_a_wrong_endpoint_is_refused_by_the_name_of_the_field(api: Gateway, body
     refused = api.post(WEBHOOKS, body)
     assert refused.status == 400
     assert refused.json()["error"]["details"]["param"] == param
+
+
+@pytest.mark.parametrize("url", ["", "https://a..b/x", f"https://{'a' * 64}.com/"])
+def test_an_address_that_no_name_server_takes_is_refused_wherever_it_is_given(api: Gateway, url: str) -> None:
+    refused = api.post(OPENAI, {"name": "n", "url": url, "event_types": ["*"]})
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "url")
+    job = {"baseModel": "llama-3.1-8b", "dataset": "train.jsonl", "webhookUrl": url}
+    refused = api.post("/v1/fine-tune", job)
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, "webhookUrl")
+
+
+def test_a_test_event_does_not_wait_longer_than_a_person(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "QUICK_SECONDS", 0.2)
+    with Receiver(answer=lambda received: None).running() as receiver:
+        path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"
+        assert api.post(f"{path}/test").json()["error"] == "No answer within 0.2 seconds."
 
 
 def test_an_endpoint_is_changed_disabled_enabled_and_deleted(api: Gateway) -> None:

@@ -1,6 +1,7 @@
 """From an event to a POST: who hears of it, what arrives, and what happens when it does not."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import openai
@@ -284,6 +285,26 @@ def test_a_redirect_to_a_private_address_is_a_failure_that_the_log_shows(world: 
         assert inside.received == []
     (delivery,) = world.deliveries(endpoint)
     assert (delivery.state, delivery.attempts[0]["status_code"]) == ("pending", 307)
+
+
+def test_a_delivery_that_cannot_be_posted_is_tried_given_up_and_harms_no_other(
+    world: World, receiver: Receiver
+) -> None:
+    broken, good = world.endpoint(receiver.url()), world.endpoint(receiver.url())
+    # As a row from before the host was checked, and one whose secret nobody can read.
+    world.store.put(broken, replace(broken, url="https://a..b/x", version=2))
+    odd = world.endpoint(receiver.url())
+    world.store.put(odd, replace(odd, secrets=[{"secret": "whsec_a", "expires_at": None}], version=2))
+    world.publish(fact())
+    world.work()
+    assert [one.state for one in world.deliveries(good)] == ["delivered"]
+    for _ in range(8):
+        world.wait(hours=11)
+    for endpoint in (broken, odd):
+        (delivery,) = world.deliveries(endpoint)
+        assert (delivery.state, delivery.tries) == ("exhausted", 8)
+        assert delivery.reason
+        assert world.fresh(endpoint).failing_since
 
 
 def test_a_disabled_or_deleted_endpoint_gets_nothing_of_what_is_on_its_way(world: World, receiver: Receiver) -> None:

@@ -1,9 +1,13 @@
 """The sender against real servers on this machine: good ones, slow ones, hostile ones."""
 
 import asyncio
+import gc
 import ssl
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,6 +232,62 @@ def test_a_name_server_that_hangs_delays_only_its_own_name(receiver: Receiver) -
     sender.close()
 
 
+def test_names_that_hang_delay_only_their_owner(receiver: Receiver) -> None:
+    over = threading.Event()
+
+    def black_hole(host: str, port: int) -> list[str]:
+        if host.startswith("hole"):
+            over.wait(10)
+        return ["127.0.0.1"]
+
+    sender = Sender(Destinations(LOCAL, black_hole))
+
+    async def both() -> tuple[list[Outcome], Outcome]:
+        holes = [
+            replace(post(f"http://hole{number}.example/", seconds=0.2), owner="org_hostile") for number in range(100)
+        ]
+        first = asyncio.gather(*map(sender.send, holes))
+        good = replace(post(f"http://good.example:{receiver.port}/", seconds=0.2), owner="org_healthy")
+        return await first, await sender.send(good)
+
+    hung, good = sender.run(both())
+    assert all(outcome.timed_out for outcome in hung)
+    assert good.status == 200
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("lookup")]) < 30
+    over.set()
+    late = replace(post(f"http://good.example:{receiver.port}/late"), owner="org_hostile")
+    assert sender.post(late).status == 200
+    sender.close()
+
+
+def test_a_failure_that_nobody_thought_of_is_an_outcome(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(host: str, port: int) -> list[str]:
+        raise UnicodeError("label too long")
+
+    sender = Sender(Destinations(LOCAL, broken))
+    assert sender.post(post("https://broken.example/secret")).error == "The request failed: UnicodeError."
+    assert "secret" not in caplog.text
+    sender.close()
+
+
+def test_a_sender_that_is_collected_while_a_loop_runs_closes_quietly(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    monkeypatch.setattr(sys, "excepthook", lambda *complaint: complaints.append(complaint))
+    senders = [Sender(Destinations(LOCAL))]
+    assert senders[0].post(post(receiver.url())).status == 200
+
+    async def collect() -> None:
+        senders.clear()
+        gc.collect()
+        await asyncio.sleep(0.1)
+
+    asyncio.run(collect())
+    assert complaints == []
+
+
 def test_a_valid_certificate_is_accepted(authority: Authority) -> None:
     with Receiver(tls=authority.server("localhost")).running() as receiver:
         sender = Sender(Destinations(LOCAL), tls=lambda: ssl.create_default_context(cafile=str(authority.file)))
@@ -254,5 +314,6 @@ def test_a_bad_certificate_is_refused_and_nothing_is_sent(
         outcome = sender.post(post(receiver.url()))
         assert outcome.status is None
         assert said in (outcome.error or "")
+        assert not (outcome.error or "").endswith("..")
         assert receiver.received == []
         sender.close()

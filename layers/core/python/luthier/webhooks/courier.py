@@ -99,9 +99,14 @@ class Courier:
 
     async def _attempt(self, errand: _Errand) -> tuple[Attempt, Outcome]:
         now = self._now()
-        post = draw(errand.delivery, errand.endpoint, errand.url, now, errand.message.seconds)
-        outcome = await self._sender.send(post)
-        return attempt_of(post, now, outcome), outcome
+        try:
+            post = draw(errand.delivery, errand.endpoint, errand.url, now, errand.message.seconds)
+            outcome = await self._sender.send(post)
+        except Exception as error:
+            # A try like any other: it is counted, shown and in the end given up, and the batch goes on.
+            logger.exception("A try of delivery %s broke.", errand.delivery.event_id)
+            outcome = Outcome(0, error=f"The request could not be made: {type(error).__name__}.")
+        return attempt_of(errand.url, now, outcome), outcome
 
     def _record(self, errand: _Errand, attempt: Attempt, outcome: Outcome) -> None:
         try:
@@ -183,11 +188,12 @@ def draw(delivery: Delivery, endpoint: Endpoint, url: str, now: Any, seconds: fl
     """The signed request of one attempt."""
     body = payload.body(delivery, clock.iso(now))
     signed = signing.headers(delivery.event_id, delivery.event_type, int(now.timestamp()), body, endpoint.keys(now))
-    return Post(url, {"Content-Type": "application/json", **signed}, body, seconds)
+    sent = {"Content-Type": "application/json", **signed}
+    return Post(url, sent, body, seconds, delivery.organization_id)
 
 
-def attempt_of(post: Post, now: Any, outcome: Outcome) -> Attempt:
-    return Attempt(clock.iso(now), post.url, outcome.milliseconds, outcome.status, outcome.error, outcome.text)
+def attempt_of(url: str, now: Any, outcome: Outcome) -> Attempt:
+    return Attempt(clock.iso(now), url, outcome.milliseconds, outcome.status, outcome.error, outcome.text)
 
 
 def _address(message: Message) -> Address:

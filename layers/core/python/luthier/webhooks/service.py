@@ -26,7 +26,7 @@ from luthier.webhooks.entity import (
     Replayed,
 )
 from luthier.webhooks.fan_out import callbacks, message_of
-from luthier.webhooks.queues import SLOW_SECONDS, DeliveryQueues
+from luthier.webhooks.queues import QUICK_SECONDS, DeliveryQueues
 from luthier.webhooks.sender import Sender
 from luthier.webhooks.store import WebhookStore
 
@@ -139,7 +139,8 @@ class WebhookService:
         return self._claims.once(claim, rotate, lambda made: self.get(principal, made))
 
     def test(self, principal: Principal, endpoint_id: str, event_type: str) -> tuple[Delivery, Attempt]:
-        """Send the catalogue's example of an event at once and answer what came back. It is never repeated."""
+        """Send the catalogue's example of an event at once and answer what came back in the short time that a person
+        waits. It is never repeated."""
         endpoint = self.get(principal, endpoint_id)
         if endpoint.url is None:
             raise _fixed()
@@ -148,8 +149,8 @@ class WebhookService:
         example = catalogue()[event_type].example
         fact = event(event_type, principal.organization_id, clock.iso(now), example)
         drawn = Delivery.of(fact, endpoint.id, clock.iso(now))
-        post = draw(drawn, endpoint, endpoint.url, now, SLOW_SECONDS)
-        attempt = attempt_of(post, now, self._sender.post(post))
+        post = draw(drawn, endpoint, endpoint.url, now, QUICK_SECONDS)
+        attempt = attempt_of(post.url, now, self._sender.post(post))
         tested = drawn.tested(attempt, self._now())
         self._store.announce(tested)
         return tested, attempt
