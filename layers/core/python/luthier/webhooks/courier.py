@@ -6,8 +6,13 @@ sends again: every delivery happens at least once.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -19,11 +24,12 @@ from luthier.webhooks.entity import CALLBACKS, DISABLED, EXHAUSTED, PENDING, SLO
 from luthier.webhooks.fan_out import message_of
 from luthier.webhooks.queues import DeliveryQueues, Message
 from luthier.webhooks.sender import Outcome, Post, Sender
-from luthier.webhooks.store import LONGEST_DELAY, Address, WebhookStore
+from luthier.webhooks.store import LONGEST_DELAY, Address, Overdue, WebhookStore
 
 logger = logging.getLogger(__name__)
-# Sweeping more at once would only fill the queues faster than they empty.
-_SWEPT = 1_000
+# What one sweep sees of the backlog, and how long it sends, of the minute that its function has.
+_SWEPT, _SWEEP_SECONDS = 100_000, 40
+_SWEEPERS, _SWEPT_TOGETHER = 8, 10
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,28 @@ class Courier:
         return self._sender.run(self._deliver(messages, deliveries, endpoints))
 
     def sweep(self) -> int:
-        """Send messages for what is due and has none on its way; how many."""
-        sent, now = 0, self._now()
-        for address, seen in self._store.overdue(now):
-            if sent == _SWEPT:
-                break
-            delivery = self._store.delivery(*address)
-            # First the later moment, then the message: what dies in between comes up again.
-            if delivery and delivery.state == PENDING and self._store.postpone(address, seen, now):
-                self._queues.send([message_of(delivery, slow=False)])
-                sent += 1
-        return sent
+        """Send messages for what is due and has none on its way: organizations in turn, while time allows; how many."""
+        now, end = self._now(), time.monotonic() + _SWEEP_SECONDS
+        overdue = list(in_turn(islice(self._store.overdue(now), _SWEPT)))
+        parts = (overdue[start : start + _SWEPT_TOGETHER] for start in range(0, len(overdue), _SWEPT_TOGETHER))
+        with ThreadPoolExecutor(_SWEEPERS) as threads:
+            return sum(threads.map(lambda part: self._sweep(part, now, end), parts))
+
+    def _sweep(self, part: Iterable[Overdue], now: datetime, end: float) -> int:
+        if time.monotonic() >= end:
+            return 0
+        messages = []
+        for address, seen in part:
+            try:
+                delivery = self._store.delivery(*address)
+                # First the later moment, then the message: what dies in between comes up again.
+                if delivery and delivery.state == PENDING and self._store.postpone(address, seen, now):
+                    messages.append(message_of(delivery, slow=False))
+            except Exception:
+                # One that cannot be read must not hold back the others; it comes up again.
+                logger.exception("Delivery %s was not swept.", "/".join(address))
+        self._queues.send(messages)
+        return len(messages)
 
     async def _deliver(
         self,
@@ -182,6 +199,19 @@ class Courier:
             self._store.save(delivery, delivery.cancelled(self._now(), reason), travelling=False)
         except table.ConditionFailed:
             logger.info("Delivery %s was brought further by another.", delivery.event_id)
+
+
+def in_turn(overdue: Iterable[Overdue]) -> Iterator[Overdue]:
+    """One of each organization, then the next of each: who has many makes nobody wait for more than one."""
+    by_organization: dict[str, deque[Overdue]] = {}
+    for entry in overdue:
+        by_organization.setdefault(entry[0][0], deque()).append(entry)
+    waiting = deque(by_organization.values())
+    while waiting:
+        own = waiting.popleft()
+        yield own.popleft()
+        if own:
+            waiting.append(own)
 
 
 def draw(delivery: Delivery, endpoint: Endpoint, url: str, now: Any, seconds: float) -> Post:

@@ -26,6 +26,8 @@ _PAGE = 100
 
 # (organization, endpoint, event)
 Address = tuple[str, str, str]
+# What the sweeper must look after, and the moment that it stands under.
+Overdue = tuple[Address, str]
 
 
 class WebhookStore:
@@ -155,11 +157,10 @@ class WebhookStore:
         more = {"ExclusiveStartKey": table.encode(start)} if start else {}
         return map(_delivery, self._query(organization_id, prefix, ScanIndexForward=False, page_size=_PAGE, **more))
 
-    def overdue(self, now: datetime) -> Iterator[tuple[Address, str]]:
-        """What the sweeper must look after, over all organizations: its address and the moment it stands under."""
+    def overdue(self, now: datetime) -> Iterator[Overdue]:
+        """What the sweeper must look after, over all organizations, longest overdue first."""
         for item in table.query(
             self._client,
-            page_size=_PAGE,
             TableName=self._table,
             IndexName=table.LIVE.name,
             KeyConditionExpression=f"{table.LIVE.partition_key} = :live AND {table.LIVE.sort_key} <= :now",
