@@ -47,7 +47,8 @@ or, OpenAI's events, with `client.webhooks.unwrap`. An example receiver to start
 - Anything else is tried again: __TRIES__ tries in all, __WAITS__ apart.
   Then `webhook.delivery_exhausted` is reported, and the delivery waits to be replayed. Redirects are not followed.
 - An endpoint whose tries have all failed for five days, and on five days at least, is disabled and reported by
-  `webhook.disabled`.
+  `webhook.disabled`. What happens while it is disabled is logged as `skipped` for 30 days: enable it, and `…/replay`
+  since then brings it.
 - URLs are `https://` and lead to public addresses, which is checked at every connection. An operator can open others:
   `cdk deploy -c webhook_private_networks=10.0.0.0/8`.
 

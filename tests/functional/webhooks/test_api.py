@@ -185,8 +185,10 @@ def test_the_log_is_paged_newest_first(api: Gateway) -> None:
         wiring.fan_out().spread(one)
     first = api.get(f"{path}/deliveries?limit=3").json()
     assert ([one["id"] for one in first["deliveries"]], first["hasMore"]) == ([one.id for one in told[:1:-1]], True)
-    rest = api.get(f"{path}/deliveries?limit=3&after={told[2].id}").json()
+    assert first["lastId"] == told[2].id
+    rest = api.get(f"{path}/deliveries?limit=3&after={first['lastId']}").json()
     assert ([one["id"] for one in rest["deliveries"]], rest["hasMore"]) == ([one.id for one in told[1::-1]], False)
+    assert rest["lastId"] is None
     assert api.get(f"{path}/deliveries?status=lost").status == 400
 
 

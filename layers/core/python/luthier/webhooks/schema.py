@@ -54,7 +54,7 @@ class SendTestEvent(CamelRequest):
 
 class ReplayWebhook(CamelRequest):
     since: str = Field(description="ISO 8601 time; events from then on are sent again.")
-    statuses: list[Literal["delivered", "exhausted", "cancelled"]] = Field(
+    statuses: list[Literal["delivered", "exhausted", "cancelled", "skipped"]] = Field(
         default=[], description="Only deliveries that ended so; all by default."
     )
     after: str | None = Field(
@@ -137,7 +137,7 @@ class WebhookDelivery(CamelAnswer):
     event: str
     test: bool
     event_at: str
-    status: Literal["pending", "delivered", "exhausted", "cancelled"]
+    status: Literal["pending", "delivered", "exhausted", "cancelled", "skipped"]
     reason: str | None
     tries: int
     next_attempt_at: str | None
@@ -188,14 +188,17 @@ class WebhookDeliveryDetail(WebhookDelivery):
 
 
 class WebhookDeliveries(CamelAnswer):
-    """`hasMore`: ask again with `after` set to the last id."""
+    """`hasMore`: ask again with `after` set to `lastId`. A page can be short, or empty, and yet have a next one: one
+    call looks at so many deliveries and no more."""
 
     deliveries: list[WebhookDelivery]
     has_more: bool
+    last_id: str | None
 
     @classmethod
     def of(cls, page: Page) -> Self:
-        return cls(deliveries=[WebhookDelivery.of(one) for one in page.items], has_more=page.has_more)
+        shown = [WebhookDelivery.of(one) for one in page.items]
+        return cls(deliveries=shown, has_more=page.last_id is not None, last_id=page.last_id)
 
 
 class WebhookTested(CamelAnswer):
