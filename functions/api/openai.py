@@ -163,4 +163,4 @@ def send_webhook_endpoint_test(
 
 @app.get("/v1/webhook_event_types", security=READ_WEBHOOKS, summary="List the events that can be subscribed to")
 def list_webhook_event_types() -> webhooks.WebhookEventTypes:
-    return webhooks.WebhookEventTypes(data=list(catalogue()))
+    return webhooks.WebhookEventTypes(data=[kind.name for kind in catalogue().values() if not kind.reserved])

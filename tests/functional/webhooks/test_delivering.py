@@ -1,5 +1,6 @@
 """From an event to a POST: who hears of it, what arrives, and what happens when it does not."""
 
+import hmac
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -345,11 +346,17 @@ def test_during_the_overlap_of_a_rotation_requests_carry_both_signatures(world: 
             return False
         return True
 
+    def plain(secret: str) -> bool:
+        received = receiver.received[-1]
+        return received.headers["x-webhook-signature"] == hmac.digest(secret.encode(), received.body, "sha256").hex()
+
     assert fits(old)
     assert fits(new)
+    assert plain(old)
     world.platform.clock.advance(hours=25)
     assert not fits(old)
     assert fits(new)
+    assert plain(new)
 
 
 def test_a_second_rotation_keeps_the_overlap_that_the_first_one_promised(world: World, receiver: Receiver) -> None:

@@ -102,10 +102,11 @@ class Webhooks(CamelAnswer):
 
 
 class WebhookEvent(CamelAnswer):
-    """One row of the catalogue; `dataSchema` is a JSON Schema of the event's data."""
+    """One row of the catalogue; `dataSchema` is a JSON Schema of the event's data; `reserved`: it is not sent yet."""
 
     name: str
     when: str
+    reserved: bool
     data_schema: dict[str, Any]
     example: dict[str, Any]
 
@@ -115,8 +116,10 @@ class WebhookEvents(CamelAnswer):
 
     @classmethod
     def of(cls, kinds: list[EventType]) -> Self:
-        rows = (WebhookEvent(name=k.name, when=k.when, data_schema=k.data, example=k.example) for k in kinds)
-        return cls(events=list(rows))
+        named = ("name", "when", "reserved", "example")
+        return cls(
+            events=[WebhookEvent(**{name: getattr(k, name) for name in named}, data_schema=k.data) for k in kinds]
+        )
 
 
 class DeliveryAttempt(CamelAnswer):
