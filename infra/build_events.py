@@ -24,7 +24,8 @@ time it took and the next attempt, `…/replay` sends again what was sent since 
 set to the answer's `lastId` until it is `complete`).
 
 The `webhookUrl` of single jobs belongs to the endpoint `callbacks`, which has the log of them all and the secret that
-signs them: `POST /v1/webhooks/callbacks/rotate-secret` shows it. Such a URL hears of
+signs them. `POST /v1/webhooks/callbacks/rotate-secret` makes one and shows it, once; do so before the first job. Such a
+URL hears of
 __CALLBACKS__.
 
 ```

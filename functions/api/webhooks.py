@@ -76,7 +76,7 @@ def rotate_webhook_secret(
     return schema.WebhookWithSecret.revealing(rotated)
 
 
-@app.post(f"{WEBHOOK}/test", security=WRITE, summary="Send a test event")
+@app.post(f"{WEBHOOK}/test", security=WRITE, summary="Send a test event and wait 3 seconds for the answer")
 def send_test_event(webhook_id: str, body: schema.SendTestEvent | None = None) -> schema.WebhookTested:
     event = (body or schema.SendTestEvent()).event
     return schema.WebhookTested.of(*wiring.webhooks().test(app.principal, webhook_id, event))

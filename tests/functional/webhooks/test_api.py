@@ -194,12 +194,48 @@ def test_the_log_is_paged_newest_first(api: Gateway) -> None:
 
 def test_the_secret_of_all_callbacks_is_rotated_like_any_other_and_nothing_else_of_it(api: Gateway) -> None:
     path = f"{WEBHOOKS}/callbacks"
-    assert api.get(path).json()["url"] is None
     first = api.post(f"{path}/rotate-secret", {"overlapHours": 0}).json()
+    assert api.get(path).json()["url"] is None
     second = api.post(f"{path}/rotate-secret").json()
     assert first["secret"] != second["secret"]
     for refused in (api.delete(path), api.send("PATCH", path, {"name": "x"}), api.post(f"{path}/test")):
         assert (refused.status, refused.json()["error"]["code"]) == (422, "NOT_AN_ENDPOINT")
+
+
+def test_reading_the_callbacks_makes_nothing(api: Gateway) -> None:
+    reader = api.caller("webhooks:read")
+    for path in (f"{WEBHOOKS}/callbacks", f"{WEBHOOKS}/callbacks/deliveries", f"{OPENAI}/callbacks"):
+        assert reader.get(path).status == 404
+    assert "rotate-secret" in reader.get(f"{WEBHOOKS}/callbacks").text
+    assert wiring._webhook_store().endpoints("org_a") == []
+
+
+def test_the_first_rotation_of_the_callbacks_leaves_no_secret_that_nobody_has_seen(api: Gateway) -> None:
+    shown = [api.post(f"{WEBHOOKS}/callbacks/rotate-secret").json()["secret"] for _ in range(2)]
+    stored = wiring.webhooks().get(A, "callbacks").secrets
+    assert [entry["secret"] for entry in stored] == shown[::-1]
+
+
+@pytest.mark.parametrize("change", [{}, {"name": "n"}, {"url": PUBLIC, "events": ["*", "*"]}, {"enabled": True}])
+def test_a_change_to_what_is_already_so_changes_nothing(api: Gateway, change: Any) -> None:
+    made = api.post(WEBHOOKS, {"url": PUBLIC, "name": "n"}).json()
+    api.platform.clock.advance(hours=1)
+    changed = api.send("PATCH", f"{WEBHOOKS}/{made['id']}", change).json()
+    assert changed == {name: value for name, value in made.items() if name != "secret"}
+
+
+def test_openais_routes_name_openais_fields(api: Gateway) -> None:
+    made = api.post(OPENAI, {"name": "n", "url": PUBLIC, "event_types": ["*"]}).json()
+    wrong = {"event_types": ["training.exploded"]}
+    for path, body in (
+        (OPENAI, {"name": "n", "url": PUBLIC} | wrong),
+        (f"{OPENAI}/{made['id']}", wrong),
+        (f"{OPENAI}/{made['id']}/test", {"event_type": "training.exploded"}),
+    ):
+        refused = api.post(path, body)
+        assert (refused.status, refused.json()["error"]["param"]) == (400, next(iter(set(body) - {"name", "url"})))
+    refused = api.post(f"{WEBHOOKS}/{made['id']}/test", {"event": "training.exploded"})
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, "event")
 
 
 def test_an_organization_has_at_most_twenty_endpoints(api: Gateway) -> None:

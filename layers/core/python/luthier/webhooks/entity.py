@@ -46,8 +46,8 @@ _OLD_SECRETS = 4
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an organization wants its events. `secrets` are {secret, expires_at}, newest first; `version` counts
-    changes by people, the fields about its health do not."""
+    """Where an organization wants its events. `secrets` are {secret, expires_at, unseen?}, newest first; `version`
+    counts changes by people, the fields about its health do not."""
 
     id: str
     organization_id: str
@@ -100,11 +100,13 @@ class Endpoint:
     def rotated(self, now: datetime, secret: str, overlap: timedelta) -> "Endpoint":
         """This endpoint with a new secret; the one before stays valid for `overlap`, older ones as long as promised.
 
-        Without an overlap every older secret ends at once: so a leaked one is cut off.
+        Without an overlap every older secret ends at once: so a leaked one is cut off. So does one that was never
+        shown: no receiver verifies with it.
         """
         ends = clock.iso(now + overlap)
         promised = [entry for entry in self.secrets[1:] if clock.parse(entry["expires_at"]) > now]
-        old = [self.secrets[0] | {"expires_at": ends}, *promised][:_OLD_SECRETS] if overlap else []
+        known = overlap and not self.secrets[0].get("unseen")
+        old = [self.secrets[0] | {"expires_at": ends}, *promised][:_OLD_SECRETS] if known else []
         return self.changed(clock.iso(now), secrets=[{"secret": secret, "expires_at": None}, *old])
 
     def enabled(self, now: str) -> "Endpoint":

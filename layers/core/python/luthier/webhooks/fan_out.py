@@ -69,8 +69,8 @@ class FanOut:
 
 
 def callbacks(organization_id: str, now: str) -> Endpoint:
-    """What signs the requests to the `webhookUrl` of an organization's jobs."""
-    secret = {"secret": signing.new_secret(), "expires_at": None}
+    """What signs the requests to the `webhookUrl` of an organization's jobs. Nobody has seen its secret yet."""
+    secret = {"secret": signing.new_secret(), "expires_at": None, "unseen": True}
     return Endpoint(CALLBACKS, organization_id, "webhookUrl of jobs", None, [*CALLBACK_EVENTS], [secret], now, now)
 
 
