@@ -21,10 +21,11 @@ event. It is published on the stack's event bus and delivered to webhooks, each 
 `POST /v1/webhooks {"url", "events"}` answers with the secret, once; `POST /v1/webhook_endpoints` does the same for
 OpenAI's clients. `POST /v1/webhooks/{id}/test` sends an example, `…/deliveries` shows each request with its answer, the
 time it took and the next attempt, `…/replay` sends again what was sent since a time (500 at once; go on with `after`
-set to the answer's `lastId` until it is `complete`), `…/rotate-secret` keeps the old secret valid for a day.
+set to the answer's `lastId` until it is `complete`).
 
 The `webhookUrl` of single jobs belongs to the endpoint `callbacks`, which has the log of them all and the secret that
-signs them: `POST /v1/webhooks/callbacks/rotate-secret` shows it. Such a URL hears of
+signs them. `POST /v1/webhooks/callbacks/rotate-secret` makes one and shows it, once; do so before the first job. Such a
+URL hears of
 __CALLBACKS__.
 
 ```
@@ -38,6 +39,11 @@ X-Webhook-Event: training.completed
 __EXAMPLE__
 ```
 
+After `…/rotate-secret` both secrets are valid for the overlap: a day, or none with `{"overlapHours": 0}` where one
+leaked. `webhook-signature` holds a signature by each, so the new secret can be put in place at any moment.
+`X-Webhook-Signature` has room for one: it stays with the old secret until the overlap ends, so let what verifies it
+accept either.
+
 Verify it with `luthier.client.webhooks.verify`, with any [Standard Webhooks](https://www.standardwebhooks.com) library
 or, OpenAI's events, with `client.webhooks.unwrap`. An example receiver to start from:
 `python -m luthier.client.webhook_receiver --secret whsec_…`.
@@ -47,7 +53,8 @@ or, OpenAI's events, with `client.webhooks.unwrap`. An example receiver to start
 - Anything else is tried again: __TRIES__ tries in all, __WAITS__ apart.
   Then `webhook.delivery_exhausted` is reported, and the delivery waits to be replayed. Redirects are not followed.
 - An endpoint whose tries have all failed for five days, and on five days at least, is disabled and reported by
-  `webhook.disabled`.
+  `webhook.disabled`. What happens while it is disabled is logged as `skipped` for 30 days: enable it, and `…/replay`
+  since then brings it.
 - URLs are `https://` and lead to public addresses, which is checked at every connection. An operator can open others:
   `cdk deploy -c webhook_private_networks=10.0.0.0/8`.
 
@@ -68,6 +75,8 @@ with a `RoleArn` that may `events:PutEvents` there), whose policy lets this acco
 month: `aws events start-replay` sends a span of it again, to all rules or to one.
 
 ## Names
+
+Those that are not sent yet can be subscribed to, and arrive from the release on that reports them.
 """
 
 
@@ -77,7 +86,7 @@ def rendered() -> str:
     text = INTRODUCTION.replace("__CALLBACKS__", ", ".join(f"`{name}`" for name in CALLBACK_EVENTS))
     text = text.replace("__EXAMPLE__", json.dumps(_posted(catalogue()["training.completed"])))
     text = text.replace("__TRIES__", str(len(SCHEDULE))).replace("__WAITS__", ", ".join(map(_span, SCHEDULE[1:])))
-    rows = [f"| `{kind.name}` | {kind.when} |" for kind in kinds]
+    rows = [f"| `{kind.name}` | {kind.when}{' *Not sent yet.*' if kind.reserved else ''} |" for kind in kinds]
     table = "\n".join(("| event | when |", "| --- | --- |", *rows))
     examples = "\n\n".join(_described(kind) for kind in kinds)
     return f"{text}\n{table}\n\n## Data and bodies\n\n{examples}\n"

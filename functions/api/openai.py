@@ -1,6 +1,8 @@
 """The openai surface: /v1/files, /v1/models, /v1/chat/completions, /v1/webhook_endpoints, in OpenAI's objects."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
@@ -14,6 +16,7 @@ from functions.api.validation import body_bytes
 from luthier import wiring
 from luthier.datasets import schema as files
 from luthier.datasets.content import CONTENT_TYPE
+from luthier.errors import InvalidRequest
 from luthier.events.entity import catalogue
 from luthier.idempotency import Repetition
 from luthier.inference.schema import ChatRequest
@@ -112,9 +115,10 @@ def create_webhook_endpoint(
     body: webhooks.CreateWebhookEndpoint, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> webhooks.WebhookEndpointWithSecret:
     repetition = Repetition(idempotency_key, retry_count)
-    made = wiring.webhooks().create(
-        app.principal, url=body.url, events=body.event_types, name=body.name, repetition=repetition
-    )
+    with _openais_names():
+        made = wiring.webhooks().create(
+            app.principal, url=body.url, events=body.event_types, name=body.name, repetition=repetition
+        )
     return webhooks.WebhookEndpointWithSecret.revealing(made)
 
 
@@ -130,7 +134,9 @@ def get_webhook_endpoint(webhook_endpoint_id: str) -> webhooks.WebhookEndpoint:
 
 @app.post(ENDPOINT, security=WRITE_WEBHOOKS, summary="Change a webhook endpoint")
 def update_webhook_endpoint(webhook_endpoint_id: str, body: webhooks.UpdateWebhookEndpoint) -> webhooks.WebhookEndpoint:
-    return webhooks.WebhookEndpoint.of(wiring.webhooks().update(app.principal, webhook_endpoint_id, **body.changes()))
+    with _openais_names():
+        changed = wiring.webhooks().update(app.principal, webhook_endpoint_id, **body.changes())
+    return webhooks.WebhookEndpoint.of(changed)
 
 
 @app.delete(ENDPOINT, security=WRITE_WEBHOOKS, summary="Delete a webhook endpoint")
@@ -157,10 +163,21 @@ def rotate_webhook_endpoint_secret(
 def send_webhook_endpoint_test(
     webhook_endpoint_id: str, body: webhooks.SendEndpointTest
 ) -> webhooks.WebhookEndpointTest:
-    tested, attempt = wiring.webhooks().test(app.principal, webhook_endpoint_id, body.event_type)
+    with _openais_names():
+        tested, attempt = wiring.webhooks().test(app.principal, webhook_endpoint_id, body.event_type)
     return webhooks.WebhookEndpointTest.of(tested, attempt)
 
 
 @app.get("/v1/webhook_event_types", security=READ_WEBHOOKS, summary="List the events that can be subscribed to")
 def list_webhook_event_types() -> webhooks.WebhookEventTypes:
-    return webhooks.WebhookEventTypes(data=list(catalogue()))
+    return webhooks.WebhookEventTypes(data=[kind.name for kind in catalogue().values() if not kind.reserved])
+
+
+@contextmanager
+def _openais_names() -> Iterator[None]:
+    """Let a refusal name the field as OpenAI calls it."""
+    try:
+        yield
+    except InvalidRequest as refused:
+        refused.param = {"events": "event_types", "event": "event_type"}.get(refused.param or "", refused.param)
+        raise

@@ -21,9 +21,9 @@ DELIVERY = f"{DELIVERIES}/<delivery_id>"
 READ, WRITE = needs("webhooks:read"), needs("webhooks:write")
 NO_CONTENT: dict[int, Any] = {204: {"description": "No Content"}}
 
-Status = Annotated[str | None, Query(description="pending, delivered, exhausted or cancelled.")]
+Status = Annotated[str | None, Query(description="pending, delivered, exhausted, cancelled or skipped.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Deliveries per page.")]
-After = Annotated[str | None, Query(max_length=LONGEST_NAME, description="The id after which the page starts.")]
+After = Annotated[str | None, Query(max_length=LONGEST_NAME, description="The `lastId` of the page before.")]
 
 app = Surface("webhooks", error_shape)
 handler = app.handle
@@ -76,7 +76,7 @@ def rotate_webhook_secret(
     return schema.WebhookWithSecret.revealing(rotated)
 
 
-@app.post(f"{WEBHOOK}/test", security=WRITE, summary="Send a test event")
+@app.post(f"{WEBHOOK}/test", security=WRITE, summary="Send a test event and wait 3 seconds for the answer")
 def send_test_event(webhook_id: str, body: schema.SendTestEvent | None = None) -> schema.WebhookTested:
     event = (body or schema.SendTestEvent()).event
     return schema.WebhookTested.of(*wiring.webhooks().test(app.principal, webhook_id, event))

@@ -13,6 +13,7 @@ import pytest
 from luthier import wiring
 from luthier.errors import Conflict
 from luthier.events.entity import catalogue
+from luthier.webhooks import service
 from luthier.webhooks.queues import Message
 from tests.factories import principal
 from tests.fakes import FakeQueues
@@ -63,6 +64,7 @@ def test_an_endpoint_is_registered_with_a_secret_that_is_shown_once(api: Gateway
     [
         ({}, "url"),
         ({"url": "https://169.254.169.254/latest/meta-data"}, "url"),
+        ({"url": "https://a..b/x"}, "url"),
         ({"url": "https://user:secret@app.example.com/"}, "url"),
         ({"url": PUBLIC, "events": []}, "events"),
         ({"url": PUBLIC, "events": ["training.exploded"]}, "events"),
@@ -73,6 +75,22 @@ def test_a_wrong_endpoint_is_refused_by_the_name_of_the_field(api: Gateway, body
     refused = api.post(WEBHOOKS, body)
     assert refused.status == 400
     assert refused.json()["error"]["details"]["param"] == param
+
+
+@pytest.mark.parametrize("url", ["", "https://a..b/x", f"https://{'a' * 64}.com/"])
+def test_an_address_that_no_name_server_takes_is_refused_wherever_it_is_given(api: Gateway, url: str) -> None:
+    refused = api.post(OPENAI, {"name": "n", "url": url, "event_types": ["*"]})
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "url")
+    job = {"baseModel": "llama-3.1-8b", "dataset": "train.jsonl", "webhookUrl": url}
+    refused = api.post("/v1/fine-tune", job)
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, "webhookUrl")
+
+
+def test_a_test_event_does_not_wait_longer_than_a_person(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "QUICK_SECONDS", 0.2)
+    with Receiver(answer=lambda received: None).running() as receiver:
+        path = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': receiver.url()}).json()['id']}"
+        assert api.post(f"{path}/test").json()["error"] == "No answer within 0.2 seconds."
 
 
 def test_an_endpoint_is_changed_disabled_enabled_and_deleted(api: Gateway) -> None:
@@ -167,19 +185,57 @@ def test_the_log_is_paged_newest_first(api: Gateway) -> None:
         wiring.fan_out().spread(one)
     first = api.get(f"{path}/deliveries?limit=3").json()
     assert ([one["id"] for one in first["deliveries"]], first["hasMore"]) == ([one.id for one in told[:1:-1]], True)
-    rest = api.get(f"{path}/deliveries?limit=3&after={told[2].id}").json()
+    assert first["lastId"] == told[2].id
+    rest = api.get(f"{path}/deliveries?limit=3&after={first['lastId']}").json()
     assert ([one["id"] for one in rest["deliveries"]], rest["hasMore"]) == ([one.id for one in told[1::-1]], False)
+    assert rest["lastId"] is None
     assert api.get(f"{path}/deliveries?status=lost").status == 400
 
 
 def test_the_secret_of_all_callbacks_is_rotated_like_any_other_and_nothing_else_of_it(api: Gateway) -> None:
     path = f"{WEBHOOKS}/callbacks"
-    assert api.get(path).json()["url"] is None
     first = api.post(f"{path}/rotate-secret", {"overlapHours": 0}).json()
+    assert api.get(path).json()["url"] is None
     second = api.post(f"{path}/rotate-secret").json()
     assert first["secret"] != second["secret"]
     for refused in (api.delete(path), api.send("PATCH", path, {"name": "x"}), api.post(f"{path}/test")):
         assert (refused.status, refused.json()["error"]["code"]) == (422, "NOT_AN_ENDPOINT")
+
+
+def test_reading_the_callbacks_makes_nothing(api: Gateway) -> None:
+    reader = api.caller("webhooks:read")
+    for path in (f"{WEBHOOKS}/callbacks", f"{WEBHOOKS}/callbacks/deliveries", f"{OPENAI}/callbacks"):
+        assert reader.get(path).status == 404
+    assert "rotate-secret" in reader.get(f"{WEBHOOKS}/callbacks").text
+    assert wiring._webhook_store().endpoints("org_a") == []
+
+
+def test_the_first_rotation_of_the_callbacks_leaves_no_secret_that_nobody_has_seen(api: Gateway) -> None:
+    shown = [api.post(f"{WEBHOOKS}/callbacks/rotate-secret").json()["secret"] for _ in range(2)]
+    stored = wiring.webhooks().get(A, "callbacks").secrets
+    assert [entry["secret"] for entry in stored] == shown[::-1]
+
+
+@pytest.mark.parametrize("change", [{}, {"name": "n"}, {"url": PUBLIC, "events": ["*", "*"]}, {"enabled": True}])
+def test_a_change_to_what_is_already_so_changes_nothing(api: Gateway, change: Any) -> None:
+    made = api.post(WEBHOOKS, {"url": PUBLIC, "name": "n"}).json()
+    api.platform.clock.advance(hours=1)
+    changed = api.send("PATCH", f"{WEBHOOKS}/{made['id']}", change).json()
+    assert changed == {name: value for name, value in made.items() if name != "secret"}
+
+
+def test_openais_routes_name_openais_fields(api: Gateway) -> None:
+    made = api.post(OPENAI, {"name": "n", "url": PUBLIC, "event_types": ["*"]}).json()
+    wrong = {"event_types": ["training.exploded"]}
+    for path, body in (
+        (OPENAI, {"name": "n", "url": PUBLIC} | wrong),
+        (f"{OPENAI}/{made['id']}", wrong),
+        (f"{OPENAI}/{made['id']}/test", {"event_type": "training.exploded"}),
+    ):
+        refused = api.post(path, body)
+        assert (refused.status, refused.json()["error"]["param"]) == (400, next(iter(set(body) - {"name", "url"})))
+    refused = api.post(f"{WEBHOOKS}/{made['id']}/test", {"event": "training.exploded"})
+    assert (refused.status, refused.json()["error"]["details"]["param"]) == (400, "event")
 
 
 def test_an_organization_has_at_most_twenty_endpoints(api: Gateway) -> None:
@@ -226,6 +282,7 @@ def test_reading_and_writing_need_their_scopes(api: Gateway) -> None:
 def test_the_events_are_listed_with_examples_that_fit_their_schemas(api: Gateway) -> None:
     events = api.get(f"{WEBHOOKS}/events").json()["events"]
     assert [event["name"] for event in events] == list(catalogue())
+    assert {event["name"] for event in events if event["reserved"]} >= {"batch.completed", "model.archived"}
     for event in events:
         jsonschema.validate(event["example"], event["dataSchema"])
 
@@ -262,7 +319,9 @@ def test_the_openai_client_manages_endpoints(client: openai.OpenAI) -> None:
 
 
 def test_the_openai_client_lists_event_types(client: openai.OpenAI) -> None:
-    assert "fine_tuning.job.succeeded" in client.webhooks.event_types.list().data
+    listed = client.webhooks.event_types.list().data
+    assert "fine_tuning.job.succeeded" in listed
+    assert "batch.completed" not in listed, "nothing sends it yet"
 
 
 def test_the_openai_client_sends_a_test_event(client: openai.OpenAI) -> None:

@@ -1,6 +1,8 @@
 """From an event to a POST: who hears of it, what arrives, and what happens when it does not."""
 
+import hmac
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import openai
@@ -203,7 +205,7 @@ def test_an_endpoint_that_fails_for_five_days_is_disabled_and_says_so(world: Wor
     for _ in range(40):
         world.wait(hours=1)
     assert len(receiver.received) == tried
-    assert {one.state for one in world.deliveries(endpoint)} <= {"cancelled", "exhausted"}
+    assert {one.state for one in world.deliveries(endpoint)} <= {"cancelled", "exhausted", "skipped"}
 
 
 def test_one_success_starts_the_five_days_anew(world: World, receiver: Receiver) -> None:
@@ -286,6 +288,26 @@ def test_a_redirect_to_a_private_address_is_a_failure_that_the_log_shows(world: 
     assert (delivery.state, delivery.attempts[0]["status_code"]) == ("pending", 307)
 
 
+def test_a_delivery_that_cannot_be_posted_is_tried_given_up_and_harms_no_other(
+    world: World, receiver: Receiver
+) -> None:
+    broken, good = world.endpoint(receiver.url()), world.endpoint(receiver.url())
+    # As a row from before the host was checked, and one whose secret nobody can read.
+    world.store.put(broken, replace(broken, url="https://a..b/x", version=2))
+    odd = world.endpoint(receiver.url())
+    world.store.put(odd, replace(odd, secrets=[{"secret": "whsec_a", "expires_at": None}], version=2))
+    world.publish(fact())
+    world.work()
+    assert [one.state for one in world.deliveries(good)] == ["delivered"]
+    for _ in range(8):
+        world.wait(hours=11)
+    for endpoint in (broken, odd):
+        (delivery,) = world.deliveries(endpoint)
+        assert (delivery.state, delivery.tries) == ("exhausted", 8)
+        assert delivery.reason
+        assert world.fresh(endpoint).failing_since
+
+
 def test_a_disabled_or_deleted_endpoint_gets_nothing_of_what_is_on_its_way(world: World, receiver: Receiver) -> None:
     first, second = world.endpoint(receiver.url()), world.endpoint(receiver.url())
     world.publish(fact())
@@ -324,11 +346,17 @@ def test_during_the_overlap_of_a_rotation_requests_carry_both_signatures(world: 
             return False
         return True
 
+    def plain(secret: str) -> bool:
+        received = receiver.received[-1]
+        return received.headers["x-webhook-signature"] == hmac.digest(secret.encode(), received.body, "sha256").hex()
+
     assert fits(old)
     assert fits(new)
+    assert plain(old)
     world.platform.clock.advance(hours=25)
     assert not fits(old)
     assert fits(new)
+    assert plain(new)
 
 
 def test_a_second_rotation_keeps_the_overlap_that_the_first_one_promised(world: World, receiver: Receiver) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from luthier.events.outbox import Publisher, write
+from luthier.webhooks import courier
 from luthier.webhooks.address import Destinations
 from luthier.webhooks.courier import Courier
+from luthier.webhooks.entity import Delivery
 from luthier.webhooks.fan_out import FanOut
 from luthier.webhooks.queues import DeliveryQueues, Message
 from luthier.webhooks.sender import Sender
@@ -165,6 +167,45 @@ def test_a_message_that_was_lost_altogether_is_sent_again_by_the_sweeper(world: 
     assert len(receiver.received) == 1
     world.wait(minutes=60)
     assert len(receiver.received) == 1
+
+
+def test_the_sweeper_takes_organizations_in_turn_and_all_that_time_allows(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy, quiet = (world.endpoint(receiver.url(), who=principal(name)) for name in ("org_noisy", "org_quiet"))
+    many = [fact(organization_id="org_noisy") for _ in range(300)]
+    for one in (*many, fact(organization_id="org_quiet")):
+        endpoint = quiet if one.organization_id == "org_quiet" else noisy
+        world.store.announce(Delivery.of(one, endpoint.id, one.created_at))
+    world.platform.clock.advance(minutes=11)
+    monkeypatch.setattr(courier, "_SWEEP_SECONDS", 0)
+    assert world.courier.sweep() == 0
+    monkeypatch.undo()
+    assert world.courier.sweep() == 301
+    sent = [json.loads(body)["organization_id"] for body in world.queues.take(QUICK, 301)]
+    # Several threads send at once: the second in the row is among the first that each of them sends.
+    assert sent.index("org_quiet") < 80
+
+
+def test_one_delivery_that_cannot_be_swept_holds_back_no_other(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.endpoint(receiver.url())
+    broken, good = fact(), fact()
+    world.publish(broken, good)
+    world.queues.waiting.clear()
+    world.platform.clock.advance(minutes=11)
+    read = world.store.delivery
+
+    def delivery(*address: str) -> Delivery | None:
+        if address[2] == broken.id:
+            raise ValueError(address)
+        return read(*address)
+
+    monkeypatch.setattr(world.store, "delivery", delivery)
+    assert world.courier.sweep() == 1
+    world.work()
+    assert [one.headers["webhook-id"] for one in receiver.received] == [good.id]
 
 
 def test_an_event_that_is_spread_twice_is_delivered_once(world: World, receiver: Receiver) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from luthier.errors import Unprocessable
-from luthier.webhooks import service
+from luthier.webhooks import service, store
 from luthier.webhooks.entity import Endpoint, Replayed
 from tests.factories import principal
 from tests.functional.webhooks.world import World, fact
@@ -64,6 +64,40 @@ def test_a_call_that_finds_little_to_send_ends_before_the_gateway_does(
     monkeypatch.setattr(service, "MOST_LOOKED_AT", 5)
     found = parts(world, endpoint, states=("exhausted",))
     assert ([part.count for part in found], [part.last_id is None for part in found]) == ([0, 0], [False, True])
+
+
+def test_what_happens_while_an_endpoint_is_disabled_is_kept_for_a_replay(world: World, receiver: Receiver) -> None:
+    endpoint = world.endpoint(receiver.url(), "training.completed")
+    world.service.update(A, endpoint.id, enabled=False)
+    missed = fact()
+    world.publish(missed, missed, fact("training.started"))
+    world.wait(hours=1)
+    (skipped,) = world.deliveries(endpoint)
+    assert (skipped.state, skipped.reason, skipped.tries) == ("skipped", "The endpoint is disabled.", 0)
+    assert receiver.received == []
+    world.service.update(A, endpoint.id, enabled=True)
+    world.publish(missed)
+    world.wait(hours=1)
+    assert receiver.received == []
+    assert world.service.replay_since(A, endpoint.id, since=START, states=("skipped",)).count == 1
+    world.work()
+    assert [one.headers["webhook-id"] for one in receiver.received] == [missed.id]
+    assert [one.state for one in world.deliveries(endpoint)] == ["delivered"]
+
+
+def test_a_page_of_the_log_looks_at_so_many_deliveries_and_says_where_it_stopped(
+    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_LOOKED_AT", 3)
+    ids = [one.event_id for one in world.deliveries(endpoint)]
+    ends, after = [], None
+    while True:
+        page = world.service.deliveries(A, endpoint.id, limit=5, after=after, state="exhausted")
+        assert page.items == []
+        ends.append(after := page.last_id)
+        if after is None:
+            break
+    assert ends == [ids[2], ids[5], None]
 
 
 def test_a_test_event_is_marked_as_one_and_sent_once(world: World, receiver: Receiver) -> None:

@@ -13,6 +13,9 @@ LOCAL = Destinations("127.0.0.0/8, ::1/128")
     ("url", "target"),
     [
         ("https://example.com/hook", Target("https", "example.com", 443, "/hook")),
+        ("https://under_score.example.com./", Target("https", "under_score.example.com.", 443, "/")),
+        ("https://" + "a" * 63 + ".com/", Target("https", "a" * 63 + ".com", 443, "/")),
+        ("https://192.0.0.9/", Target("https", "192.0.0.9", 443, "/")),
         ("https://example.com", Target("https", "example.com", 443, "/")),
         ("HTTPS://Example.COM:8443/a?b=c", Target("https", "example.com", 8443, "/a?b=c")),
         ("https://[2606:4700::1111]/", Target("https", "2606:4700::1111", 443, "/")),
@@ -41,6 +44,12 @@ def test_the_host_header_names_the_port_only_where_it_is_unusual() -> None:
         "https://example.com/a b",
         "https://exämple.com/",
         "https://[::1",
+        "https://a..b/x",
+        "https://.com/",
+        "https://example.com../",
+        "https://" + "a" * 64 + ".com/",
+        "https://" + "a.b." * 64 + "com/",
+        "https://%31%32%37.0.0.1/",
         "https://example.com/" + "a" * 2_048,
     ],
 )
@@ -52,7 +61,8 @@ def test_what_can_never_be_called_is_refused_by_name(url: str) -> None:
 
 PRIVATE = [
     "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-    "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
+    "255.255.255.255", "192.0.0.8", "192.0.0.170", "192.0.0.255",
+    "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
     "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
 ]  # fmt: skip
 

@@ -1,18 +1,24 @@
 """The sender against real servers on this machine: good ones, slow ones, hostile ones."""
 
 import asyncio
+import gc
 import ssl
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from luthier.webhooks import connection
 from luthier.webhooks.address import Destinations
 from luthier.webhooks.sender import Outcome, Post, Sender
 from tests.certificates import Authority
 from tests.receivers import OK, Receiver, answering
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LOCAL = "127.0.0.0/8,::1/128"
 
 
@@ -118,6 +124,11 @@ def test_an_answer_that_drips_is_cut_off_in_time(sender: Sender, receiver: Recei
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20_000, "longer than"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnope\r\n", "has no size"),
         (b"", "without an answer"),
+        *((CHUNKED + size + b"\r\n", "has no size") for size in (b"-6", b"+5", b"0x5", b"1_0", b"f" * 10_000, b"")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n", "no number of bytes"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "no number of bytes"),
+        (b"HTTP/1.1 099 OK\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n", "not HTTP"),
     ],
 )
 def test_nonsense_is_an_outcome_that_says_so(answer: bytes, said: str, sender: Sender, receiver: Receiver) -> None:
@@ -129,6 +140,21 @@ def test_an_answer_without_end_is_not_read_to_its_end(sender: Sender, receiver: 
     receiver.answer = lambda received: b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n" + b"z" * 100_000
     outcome = sender.post(post(receiver.url()))
     assert (outcome.status, len(outcome.text)) == (200, 500)
+
+
+def test_an_answer_may_be_announced_often_and_come_in_many_pieces(sender: Sender, receiver: Receiver) -> None:
+    pieces = CHUNKED + b"1\r\nz\r\n" * 5_000
+    for answer, text in ((b"HTTP/1.1 103 Early\r\n\r\n" * 3_000 + OK, "ok"), (pieces, "z" * 100)):
+        receiver.answer = lambda received, answer=answer: answer  # type: ignore[misc]
+        outcome = sender.post(post(receiver.url()))
+        assert (outcome.status, outcome.text) == (200, text)
+
+
+def test_whatever_breaks_the_reading_of_an_answer_is_an_outcome(
+    sender: Sender, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_status", lambda head: 1 / 0)
+    assert "cannot be read" in (sender.post(post(receiver.url())).error or "")
 
 
 def test_nobody_listening_and_no_such_name_are_outcomes(sender: Sender) -> None:
@@ -206,6 +232,62 @@ def test_a_name_server_that_hangs_delays_only_its_own_name(receiver: Receiver) -
     sender.close()
 
 
+def test_names_that_hang_delay_only_their_owner(receiver: Receiver) -> None:
+    over = threading.Event()
+
+    def black_hole(host: str, port: int) -> list[str]:
+        if host.startswith("hole"):
+            over.wait(10)
+        return ["127.0.0.1"]
+
+    sender = Sender(Destinations(LOCAL, black_hole))
+
+    async def both() -> tuple[list[Outcome], Outcome]:
+        holes = [
+            replace(post(f"http://hole{number}.example/", seconds=0.2), owner="org_hostile") for number in range(100)
+        ]
+        first = asyncio.gather(*map(sender.send, holes))
+        good = replace(post(f"http://good.example:{receiver.port}/", seconds=0.2), owner="org_healthy")
+        return await first, await sender.send(good)
+
+    hung, good = sender.run(both())
+    assert all(outcome.timed_out for outcome in hung)
+    assert good.status == 200
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("lookup")]) < 30
+    over.set()
+    late = replace(post(f"http://good.example:{receiver.port}/late"), owner="org_hostile")
+    assert sender.post(late).status == 200
+    sender.close()
+
+
+def test_a_failure_that_nobody_thought_of_is_an_outcome(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(host: str, port: int) -> list[str]:
+        raise UnicodeError("label too long")
+
+    sender = Sender(Destinations(LOCAL, broken))
+    assert sender.post(post("https://broken.example/secret")).error == "The request failed: UnicodeError."
+    assert "secret" not in caplog.text
+    sender.close()
+
+
+def test_a_sender_that_is_collected_while_a_loop_runs_closes_quietly(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    monkeypatch.setattr(sys, "excepthook", lambda *complaint: complaints.append(complaint))
+    senders = [Sender(Destinations(LOCAL))]
+    assert senders[0].post(post(receiver.url())).status == 200
+
+    async def collect() -> None:
+        senders.clear()
+        gc.collect()
+        await asyncio.sleep(0.1)
+
+    asyncio.run(collect())
+    assert complaints == []
+
+
 def test_a_valid_certificate_is_accepted(authority: Authority) -> None:
     with Receiver(tls=authority.server("localhost")).running() as receiver:
         sender = Sender(Destinations(LOCAL), tls=lambda: ssl.create_default_context(cafile=str(authority.file)))
@@ -232,5 +314,6 @@ def test_a_bad_certificate_is_refused_and_nothing_is_sent(
         outcome = sender.post(post(receiver.url()))
         assert outcome.status is None
         assert said in (outcome.error or "")
+        assert not (outcome.error or "").endswith("..")
         assert receiver.received == []
         sender.close()

@@ -1,5 +1,7 @@
 """Signatures, as published verifiers and our own see them."""
 
+import base64
+import hmac
 import json
 from datetime import UTC, datetime
 
@@ -48,6 +50,30 @@ def test_while_two_secrets_are_valid_both_verify() -> None:
         assert Webhook(secret).verify(BODY, headers)
 
 
+def test_while_two_secrets_are_valid_the_plain_header_stays_with_the_one_that_receivers_know() -> None:
+    new, old = signing.new_secret(), signing.new_secret()
+    assert signed(BODY, new, old)["X-Webhook-Signature"] == signed(BODY, old)["X-Webhook-Signature"]
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_****", "whsec_a", " ", "whsec_=="])
+def test_a_secret_that_is_none_verifies_nothing(secret: str) -> None:
+    """With an empty key everybody could sign."""
+    now = int(datetime.now(UTC).timestamp())
+    forged = hmac.digest(b"", b"evt_1.%d.%s" % (now, BODY), "sha256")
+    sent = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": f"v1,{base64.b64encode(forged).decode()}",
+    }
+    with pytest.raises(ValueError, match="secret is empty"):
+        verify(BODY, sent, secret)
+
+
+def test_a_secret_read_from_a_file_with_a_line_break_is_the_secret() -> None:
+    secret = signing.new_secret()
+    assert verify(BODY, signed(BODY, secret), f"{secret}\n")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -76,7 +102,6 @@ def test_a_missing_header_an_old_request_and_another_secret_are_refused() -> Non
 
 def test_the_plain_header_is_the_hex_hmac_of_the_body_under_the_secret_as_written() -> None:
     import hashlib
-    import hmac
 
     secret = signing.new_secret()
     expected = hmac.new(secret.encode(), BODY, hashlib.sha256).hexdigest()

@@ -30,6 +30,8 @@ def verify(
 ) -> dict[str, Any]:
     """The event in a request, once its signature and its age have been checked. Raises SignatureInvalid.
 
+    Raises ValueError for an empty or malformed secret, which would let everybody sign.
+
     body: as it arrived; what a framework has parsed and written again has another signature.
     secret: the endpoint's, from its creation or its last rotation. After a rotation both verify for the overlap.
     """

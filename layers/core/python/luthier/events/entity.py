@@ -11,13 +11,15 @@ from luthier import ids
 
 @dataclass(frozen=True)
 class EventType:
-    """One row of catalogue.json. `data` is a JSON Schema; `follows` names the fact that this is another name of."""
+    """One row of catalogue.json. `data` is a JSON Schema; `follows` names the fact that this is another name of;
+    reserved: nothing reports it yet, and whoever subscribes to it gets it once something does."""
 
     name: str
     when: str
     data: dict[str, Any]
     example: dict[str, Any]
     follows: str | None = None
+    reserved: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Event:
 
 @cache
 def catalogue() -> dict[str, EventType]:
-    """Every event that this platform reports, by name."""
+    """Every event that this platform knows, by name."""
     rows = json.loads(Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8"))
     return {name: EventType(name, **row) for name, row in rows.items()}
 

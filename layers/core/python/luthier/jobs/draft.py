@@ -64,7 +64,7 @@ class JobDrafts:
         hardware = catalog.choose_hardware(base, request.method, request.hardware, adapter=asked["adapter"])
         _require_gpu_for(request.exports, hardware)
         self._gate.check(base)
-        if request.webhook_url:
+        if request.webhook_url is not None:
             self._destinations.target(request.webhook_url, param="webhookUrl")
         train, validation = self._files(principal, request, imports)
         resolved = _resolved(asked, request.method, base, train, validation)

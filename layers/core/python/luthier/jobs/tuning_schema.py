@@ -49,6 +49,7 @@ class FineTune(CamelRequest):
     evaluation: Evaluation | None = None
     webhook_url: str | None = Field(
         default=None,
+        min_length=1,
         max_length=LONGEST_URL,
         description="Public https:// address that hears of this job's events.",
     )

@@ -5,6 +5,7 @@ Nobody resolves it a second time, so a name that changes its mind between check 
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ _KNOWN = 1_000
 _PORTS = {"https": 443, "http": 80}
 # IPv4 addresses in an IPv6 coat that routers take off (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# IETF protocol assignments, of which IANA's registry calls two reachable from everywhere.
+_ASSIGNED = ipaddress.IPv4Network("192.0.0.0/24")
+_REACHABLE = (ipaddress.IPv4Address("192.0.0.9"), ipaddress.IPv4Address("192.0.0.10"))
+# RFC 1035, with the underscore that some names have. The resolver raises for labels that are empty or longer.
+_LABEL, _LONGEST_NAME = re.compile(r"[a-z0-9_-]{1,63}"), 253
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Origin = tuple[str, str, int]
@@ -122,6 +128,12 @@ class Destinations:
             except AddressRefused as refused:
                 refused.param = param
                 raise
+        elif not _is_name(target.host):
+            raise _malformed(
+                param,
+                f"{target.host!r} is no host name",
+                "Its parts between dots have 1 to 63 letters, digits and hyphens each, 253 characters together.",
+            )
 
 
 def origin_of(url: str) -> str:
@@ -142,7 +154,14 @@ def _is_address(host: str) -> bool:
     return True
 
 
+def _is_name(host: str) -> bool:
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
+
+
 def _is_public(number: IpAddress) -> bool:
+    if number in _ASSIGNED:
+        return number in _REACHABLE
     return number.is_global and not (number.is_multicast or number.is_reserved or number.is_unspecified)
 
 
@@ -158,5 +177,5 @@ def _unwrapped(number: Any) -> IpAddress:
 
 def _malformed(param: str, why: str, remedy: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param} is no URL that can be called: {why}.", code="invalid_url", param=param, remedy=remedy
+        f"{param} is no URL that can be called: {why.rstrip('.')}.", code="invalid_url", param=param, remedy=remedy
     )

@@ -12,7 +12,11 @@ _READ_BYTES = 65_536
 _LONGEST_HEAD = 16_384
 _PACKET = 4_096
 _HEAD_END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+# A body in more pieces than this is not read to its end: each piece is looked at again with every packet.
+_MOST_CHUNKS = 100
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*\r", re.IGNORECASE)
+# int() would take signs, underscores and prefixes too, and thousands of digits.
+_DECIMAL, _HEXADECIMAL = re.compile(rb"[0-9]{1,15}"), re.compile(rb"[0-9a-fA-F]{1,15}")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
 _CLOSING = re.compile(rb"\r\nconnection:[^\r]*close", re.IGNORECASE)
 
@@ -87,8 +91,10 @@ class Connection(asyncio.BufferedProtocol):
         elif not self._awaited.done():
             try:
                 answer = read(self._received)
-            except Malformed as fault:
-                self._awaited.set_exception(fault)
+            except Exception as fault:
+                # The bytes are the receiver's: whatever they break is its fault, and nobody else's.
+                known = isinstance(fault, Malformed)
+                self._awaited.set_exception(fault if known else Malformed(f"The answer cannot be read: {fault!r}."))
             else:
                 if answer:
                     self._awaited.set_result(answer)
@@ -113,24 +119,33 @@ async def connect(address: str, port: int, tls: ssl.SSLContext | None = None, na
 
 def read(received: bytearray) -> Answer | None:
     """The answer that begins with these bytes; None while it is not complete. Raises Malformed."""
-    end = received.find(_HEAD_END)
-    if end < 0:
-        if len(received) > _LONGEST_HEAD:
-            raise Malformed(f"The head of the answer is longer than {_LONGEST_HEAD:,} bytes.")
+    head = _head(received)
+    # 1xx announce an answer that is still to come.
+    while head and 100 <= _status(head) < 200:
+        del received[: len(head) + 2]
+        head = _head(received)
+    if head is None:
         return None
-    head = bytes(received[: end + 2])
-    if not head.startswith(b"HTTP/1.") or not head[9:12].isdigit():
-        raise Malformed("The answer is not HTTP/1.1.")
-    status = int(head[9:12])
-    if status < 200:
-        # 1xx announce an answer that is still to come.
-        del received[: end + 4]
-        return read(received)
-    body, last = _body(status, head, received[end + 4 :])
+    status = _status(head)
+    body, last = _body(status, head, received[len(head) + 2 :])
     if body is None:
         return None
     closing = head.startswith(b"HTTP/1.0") or _CLOSING.search(head) is not None
     return Answer(status, body[:SHOWN_BYTES].decode(errors="replace"), last or closing)
+
+
+def _head(received: bytearray) -> bytes | None:
+    """The first head with the line break of its last line; None while it is not complete."""
+    end = received.find(_HEAD_END)
+    if (len(received) if end < 0 else end) > _LONGEST_HEAD:
+        raise Malformed(f"The head of the answer is longer than {_LONGEST_HEAD:,} bytes.")
+    return bytes(received[: end + 2]) if end >= 0 else None
+
+
+def _status(head: bytes) -> int:
+    if not head.startswith(b"HTTP/1.") or not head[9:12].isdigit() or head[9:10] == b"0":
+        raise Malformed("The answer is not HTTP/1.1.")
+    return int(head[9:12])
 
 
 def _body(status: int, head: bytes, rest: bytearray) -> tuple[bytearray | None, bool]:
@@ -139,28 +154,30 @@ def _body(status: int, head: bytes, rest: bytearray) -> tuple[bytearray | None, 
         return bytearray(), False
     if _CHUNKED.search(head):
         return _chunks(rest)
-    length = _LENGTH.search(head)
-    if length is None or int(length[1]) > _READ_BYTES:
+    found = _LENGTH.search(head)
+    if found and not _DECIMAL.fullmatch(found[1]):
+        raise Malformed("The answer's Content-Length is no number of bytes.")
+    if found is None or int(found[1]) > _READ_BYTES:
         # The end of the connection would be its end, or it is very long: its beginning is enough.
         return rest, True
-    return (rest, False) if len(rest) >= int(length[1]) else (None, False)
+    return (rest, False) if len(rest) >= int(found[1]) else (None, False)
 
 
 def _chunks(rest: bytearray) -> tuple[bytearray | None, bool]:
     body, at = bytearray(), 0
-    while len(body) <= _READ_BYTES:
+    for _ in range(_MOST_CHUNKS):
         line = rest.find(b"\r\n", at)
         if line < 0:
-            return None, False
-        try:
-            size = int(rest[at:line].split(b";")[0], 16)
-        except ValueError:
-            raise Malformed("The answer is cut into chunks, and one has no size.") from None
-        at = line + 2 + size + 2
+            return (body, True) if len(rest) > _READ_BYTES else (None, False)
+        size = _HEXADECIMAL.fullmatch(rest[at:line].split(b";")[0].rstrip(b" \t"))
+        if size is None:
+            raise Malformed("The answer is cut into chunks, and one has no size.")
+        length = int(size[0], 16)
+        at = line + 2 + length + 2
         if len(rest) < at:
-            # A chunk that is too long to be waited for ends what is read.
-            return (body + rest[line + 2 :], True) if size > _READ_BYTES else (None, False)
-        if size == 0:
+            # What is too long to be waited for ends what is read.
+            return (body + rest[line + 2 :], True) if max(length, at) > _READ_BYTES else (None, False)
+        if length == 0:
             return body, False
         body += rest[line + 2 : at - 2]
     return body, True

@@ -6,8 +6,13 @@ sends again: every delivery happens at least once.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -19,11 +24,12 @@ from luthier.webhooks.entity import CALLBACKS, DISABLED, EXHAUSTED, PENDING, SLO
 from luthier.webhooks.fan_out import message_of
 from luthier.webhooks.queues import DeliveryQueues, Message
 from luthier.webhooks.sender import Outcome, Post, Sender
-from luthier.webhooks.store import LONGEST_DELAY, Address, WebhookStore
+from luthier.webhooks.store import LONGEST_DELAY, Address, Overdue, WebhookStore
 
 logger = logging.getLogger(__name__)
-# Sweeping more at once would only fill the queues faster than they empty.
-_SWEPT = 1_000
+# What one sweep sees of the backlog, and how long it sends, of the minute that its function has.
+_SWEPT, _SWEEP_SECONDS = 100_000, 40
+_SWEEPERS, _SWEPT_TOGETHER = 8, 10
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,28 @@ class Courier:
         return self._sender.run(self._deliver(messages, deliveries, endpoints))
 
     def sweep(self) -> int:
-        """Send messages for what is due and has none on its way; how many."""
-        sent, now = 0, self._now()
-        for address, seen in self._store.overdue(now):
-            if sent == _SWEPT:
-                break
-            delivery = self._store.delivery(*address)
-            # First the later moment, then the message: what dies in between comes up again.
-            if delivery and delivery.state == PENDING and self._store.postpone(address, seen, now):
-                self._queues.send([message_of(delivery, slow=False)])
-                sent += 1
-        return sent
+        """Send messages for what is due and has none on its way: organizations in turn, while time allows; how many."""
+        now, end = self._now(), time.monotonic() + _SWEEP_SECONDS
+        overdue = list(in_turn(islice(self._store.overdue(now), _SWEPT)))
+        parts = (overdue[start : start + _SWEPT_TOGETHER] for start in range(0, len(overdue), _SWEPT_TOGETHER))
+        with ThreadPoolExecutor(_SWEEPERS) as threads:
+            return sum(threads.map(lambda part: self._sweep(part, now, end), parts))
+
+    def _sweep(self, part: Iterable[Overdue], now: datetime, end: float) -> int:
+        if time.monotonic() >= end:
+            return 0
+        messages = []
+        for address, seen in part:
+            try:
+                delivery = self._store.delivery(*address)
+                # First the later moment, then the message: what dies in between comes up again.
+                if delivery and delivery.state == PENDING and self._store.postpone(address, seen, now):
+                    messages.append(message_of(delivery, slow=False))
+            except Exception:
+                # One that cannot be read must not hold back the others; it comes up again.
+                logger.exception("Delivery %s was not swept.", "/".join(address))
+        self._queues.send(messages)
+        return len(messages)
 
     async def _deliver(
         self,
@@ -99,9 +116,14 @@ class Courier:
 
     async def _attempt(self, errand: _Errand) -> tuple[Attempt, Outcome]:
         now = self._now()
-        post = draw(errand.delivery, errand.endpoint, errand.url, now, errand.message.seconds)
-        outcome = await self._sender.send(post)
-        return attempt_of(post, now, outcome), outcome
+        try:
+            post = draw(errand.delivery, errand.endpoint, errand.url, now, errand.message.seconds)
+            outcome = await self._sender.send(post)
+        except Exception as error:
+            # A try like any other: it is counted, shown and in the end given up, and the batch goes on.
+            logger.exception("A try of delivery %s broke.", errand.delivery.event_id)
+            outcome = Outcome(0, error=f"The request could not be made: {type(error).__name__}.")
+        return attempt_of(errand.url, now, outcome), outcome
 
     def _record(self, errand: _Errand, attempt: Attempt, outcome: Outcome) -> None:
         try:
@@ -179,15 +201,29 @@ class Courier:
             logger.info("Delivery %s was brought further by another.", delivery.event_id)
 
 
+def in_turn(overdue: Iterable[Overdue]) -> Iterator[Overdue]:
+    """One of each organization, then the next of each: who has many makes nobody wait for more than one."""
+    by_organization: dict[str, deque[Overdue]] = {}
+    for entry in overdue:
+        by_organization.setdefault(entry[0][0], deque()).append(entry)
+    waiting = deque(by_organization.values())
+    while waiting:
+        own = waiting.popleft()
+        yield own.popleft()
+        if own:
+            waiting.append(own)
+
+
 def draw(delivery: Delivery, endpoint: Endpoint, url: str, now: Any, seconds: float) -> Post:
     """The signed request of one attempt."""
     body = payload.body(delivery, clock.iso(now))
     signed = signing.headers(delivery.event_id, delivery.event_type, int(now.timestamp()), body, endpoint.keys(now))
-    return Post(url, {"Content-Type": "application/json", **signed}, body, seconds)
+    sent = {"Content-Type": "application/json", **signed}
+    return Post(url, sent, body, seconds, delivery.organization_id)
 
 
-def attempt_of(post: Post, now: Any, outcome: Outcome) -> Attempt:
-    return Attempt(clock.iso(now), post.url, outcome.milliseconds, outcome.status, outcome.error, outcome.text)
+def attempt_of(url: str, now: Any, outcome: Outcome) -> Attempt:
+    return Attempt(clock.iso(now), url, outcome.milliseconds, outcome.status, outcome.error, outcome.text)
 
 
 def _address(message: Message) -> Address:

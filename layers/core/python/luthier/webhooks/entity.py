@@ -3,6 +3,7 @@
 A delivery is one event for one endpoint, named by the event's id, which the receiver sees as `webhook-id`:
 
 pending → delivered | exhausted | cancelled
+skipped: it was for an endpoint that was disabled, and never sent
 replay opens the next round of an ended one: → pending
 """
 
@@ -15,7 +16,8 @@ from luthier.events.entity import Event
 
 ENABLED, DISABLED = "enabled", "disabled"
 PENDING, DELIVERED, EXHAUSTED, CANCELLED = "pending", "delivered", "exhausted", "cancelled"
-STATES = (PENDING, DELIVERED, EXHAUSTED, CANCELLED)
+SKIPPED = "skipped"
+STATES = (PENDING, DELIVERED, EXHAUSTED, CANCELLED, SKIPPED)
 
 # Seconds before each try: eight tries over 27 hours, 35 minutes and 5 seconds.
 SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
@@ -44,8 +46,8 @@ _OLD_SECRETS = 4
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an organization wants its events. `secrets` are {secret, expires_at}, newest first; `version` counts
-    changes by people, the fields about its health do not."""
+    """Where an organization wants its events. `secrets` are {secret, expires_at, unseen?}, newest first; `version`
+    counts changes by people, the fields about its health do not."""
 
     id: str
     organization_id: str
@@ -64,7 +66,7 @@ class Endpoint:
     version: int = 1
 
     def wants(self, event_type: str) -> bool:
-        return self.status == ENABLED and (EVERYTHING in self.events or event_type in self.events)
+        return EVERYTHING in self.events or event_type in self.events
 
     def keys(self, now: datetime) -> list[str]:
         """The secrets that are valid, newest first."""
@@ -98,11 +100,13 @@ class Endpoint:
     def rotated(self, now: datetime, secret: str, overlap: timedelta) -> "Endpoint":
         """This endpoint with a new secret; the one before stays valid for `overlap`, older ones as long as promised.
 
-        Without an overlap every older secret ends at once: so a leaked one is cut off.
+        Without an overlap every older secret ends at once: so a leaked one is cut off. So does one that was never
+        shown: no receiver verifies with it.
         """
         ends = clock.iso(now + overlap)
         promised = [entry for entry in self.secrets[1:] if clock.parse(entry["expires_at"]) > now]
-        old = [self.secrets[0] | {"expires_at": ends}, *promised][:_OLD_SECRETS] if overlap else []
+        known = overlap and not self.secrets[0].get("unseen")
+        old = [self.secrets[0] | {"expires_at": ends}, *promised][:_OLD_SECRETS] if known else []
         return self.changed(clock.iso(now), secrets=[{"secret": secret, "expires_at": None}, *old])
 
     def enabled(self, now: str) -> "Endpoint":
@@ -194,6 +198,10 @@ class Delivery:
     def cancelled(self, now: datetime, reason: str) -> "Delivery":
         return self._ended(CANCELLED, now, reason)
 
+    def skipped(self, now: datetime) -> "Delivery":
+        """This delivery to a disabled endpoint: kept so that it can be replayed."""
+        return self._ended(SKIPPED, now, "The endpoint is disabled.")
+
     def again(self, now: str) -> "Delivery":
         """The next round of an ended delivery."""
         return self._next(state=PENDING, tries=0, next_attempt_at=now, finished_at=None, reason=None)
@@ -210,8 +218,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Page:
+    """`last_id`: after which the next page starts, None when there is nothing left."""
+
     items: list[Delivery]
-    has_more: bool
+    last_id: str | None
 
 
 @dataclass(frozen=True)

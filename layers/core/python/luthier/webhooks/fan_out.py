@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from luthier import clock, table
 from luthier.events.entity import Event
 from luthier.webhooks import signing
-from luthier.webhooks.entity import CALLBACK_EVENTS, CALLBACKS, PENDING, Delivery, Endpoint
+from luthier.webhooks.entity import CALLBACK_EVENTS, CALLBACKS, DISABLED, PENDING, Delivery, Endpoint
 from luthier.webhooks.queues import DeliveryQueues, Message
 from luthier.webhooks.store import WebhookStore
 
@@ -39,16 +39,18 @@ class FanOut:
         drawn = list(self._drawn(event, endpoints))
         if any(delivery.endpoint_id == CALLBACKS for delivery in drawn) and CALLBACKS not in endpoints:
             self._found_callbacks(event.organization_id)
-        announced = [delivery for delivery in drawn if self._announce(delivery)]
+        announced = [delivery for delivery in drawn if self._announce(delivery) and delivery.state == PENDING]
         slow = {id_ for id_, endpoint in endpoints.items() if endpoint.is_slow(self._now())}
         self._queues.send(message_of(delivery, slow=delivery.endpoint_id in slow) for delivery in announced)
         return announced
 
     def _drawn(self, event: Event, endpoints: dict[str, Endpoint]) -> Iterator[Delivery]:
-        now = clock.iso(self._now())
+        moment = self._now()
+        now = clock.iso(moment)
         for endpoint in endpoints.values():
             if endpoint.url and endpoint.wants(event.type):
-                yield Delivery.of(event, endpoint.id, now)
+                delivery = Delivery.of(event, endpoint.id, now)
+                yield delivery.skipped(moment) if endpoint.status == DISABLED else delivery
         if event.type in CALLBACK_EVENTS and (url := self._store.callback_url(event)):
             yield Delivery.of(event, CALLBACKS, now, url)
 
@@ -67,8 +69,8 @@ class FanOut:
 
 
 def callbacks(organization_id: str, now: str) -> Endpoint:
-    """What signs the requests to the `webhookUrl` of an organization's jobs."""
-    secret = {"secret": signing.new_secret(), "expires_at": None}
+    """What signs the requests to the `webhookUrl` of an organization's jobs. Nobody has seen its secret yet."""
+    secret = {"secret": signing.new_secret(), "expires_at": None, "unseen": True}
     return Endpoint(CALLBACKS, organization_id, "webhookUrl of jobs", None, [*CALLBACK_EVENTS], [secret], now, now)
 
 

@@ -54,7 +54,7 @@ class SendTestEvent(CamelRequest):
 
 class ReplayWebhook(CamelRequest):
     since: str = Field(description="ISO 8601 time; events from then on are sent again.")
-    statuses: list[Literal["delivered", "exhausted", "cancelled"]] = Field(
+    statuses: list[Literal["delivered", "exhausted", "cancelled", "skipped"]] = Field(
         default=[], description="Only deliveries that ended so; all by default."
     )
     after: str | None = Field(
@@ -102,10 +102,11 @@ class Webhooks(CamelAnswer):
 
 
 class WebhookEvent(CamelAnswer):
-    """One row of the catalogue; `dataSchema` is a JSON Schema of the event's data."""
+    """One row of the catalogue; `dataSchema` is a JSON Schema of the event's data; `reserved`: it is not sent yet."""
 
     name: str
     when: str
+    reserved: bool
     data_schema: dict[str, Any]
     example: dict[str, Any]
 
@@ -115,8 +116,10 @@ class WebhookEvents(CamelAnswer):
 
     @classmethod
     def of(cls, kinds: list[EventType]) -> Self:
-        rows = (WebhookEvent(name=k.name, when=k.when, data_schema=k.data, example=k.example) for k in kinds)
-        return cls(events=list(rows))
+        named = ("name", "when", "reserved", "example")
+        return cls(
+            events=[WebhookEvent(**{name: getattr(k, name) for name in named}, data_schema=k.data) for k in kinds]
+        )
 
 
 class DeliveryAttempt(CamelAnswer):
@@ -137,7 +140,7 @@ class WebhookDelivery(CamelAnswer):
     event: str
     test: bool
     event_at: str
-    status: Literal["pending", "delivered", "exhausted", "cancelled"]
+    status: Literal["pending", "delivered", "exhausted", "cancelled", "skipped"]
     reason: str | None
     tries: int
     next_attempt_at: str | None
@@ -188,14 +191,17 @@ class WebhookDeliveryDetail(WebhookDelivery):
 
 
 class WebhookDeliveries(CamelAnswer):
-    """`hasMore`: ask again with `after` set to the last id."""
+    """`hasMore`: ask again with `after` set to `lastId`. A page can be short, or empty, and yet have a next one: one
+    call looks at so many deliveries and no more."""
 
     deliveries: list[WebhookDelivery]
     has_more: bool
+    last_id: str | None
 
     @classmethod
     def of(cls, page: Page) -> Self:
-        return cls(deliveries=[WebhookDelivery.of(one) for one in page.items], has_more=page.has_more)
+        shown = [WebhookDelivery.of(one) for one in page.items]
+        return cls(deliveries=shown, has_more=page.last_id is not None, last_id=page.last_id)
 
 
 class WebhookTested(CamelAnswer):

@@ -4,8 +4,10 @@ No redirect is followed. A connection goes to an address that `Destinations` has
 """
 
 import asyncio
+import logging
 import socket
 import ssl
+import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
@@ -15,23 +17,28 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from luthier.errors import InvalidRequest
-from luthier.webhooks.address import Destinations, Origin, Target
+from luthier.webhooks.address import Destinations, Origin, Target, origin_of
 from luthier.webhooks.connection import Answer, Connection, Malformed, Stale, connect
 
+logger = logging.getLogger(__name__)
 _IDLE_SECONDS = 30.0
 _KEPT_PER_RECEIVER, _KEPT = 10, 256
-# A name server that hangs must not stop the lookups of other names.
-_LOOKUPS = 32
+# A lookup that hangs keeps its thread until the system gives up, some 20 s after the post did. Nobody can hold more
+# threads than its share, which is more than an organization has endpoints: others find one free whatever hangs.
+_LOOKUPS, _LOOKUPS_PER_OWNER = 512, 24
 _USER_AGENT = "Luthier-Webhooks/1"
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Post:
+    """`owner`: on whose behalf it is sent; owners do not wait for each other's names."""
+
     url: str
     headers: dict[str, str]
     body: bytes
     seconds: float
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Sender:
         self._make_tls = tls
         self._idle: dict[Origin, list[Connection]] = {}
         self._lookups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+        self._shares: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookup")
         self._runner = asyncio.Runner()
         self._end = weakref.finalize(self, _shut, self._runner, self._idle, self._threads)
@@ -81,6 +89,9 @@ class Sender:
             return Outcome(_since(started), error=refused.message)
         except (OSError, Malformed) as error:
             return Outcome(_since(started), error=_told(error))
+        except Exception as error:
+            logger.exception("A post to %s failed in a way nobody thought of.", origin_of(post.url))
+            return Outcome(_since(started), error=f"The request failed: {type(error).__name__}.")
         return Outcome(_since(started), answer.status, answer.text)
 
     async def _exchange(self, target: Target, post: Post) -> Answer:
@@ -90,7 +101,7 @@ class Sender:
                 return await self._ask(target, kept, request)
             except Stale:
                 pass
-        return await self._ask(target, await self._open(target), request)
+        return await self._ask(target, await self._open(target, post.owner), request)
 
     async def _ask(self, target: Target, connection: Connection, request: bytes) -> Answer:
         try:
@@ -104,10 +115,10 @@ class Sender:
             connection.close()
         return answer
 
-    async def _open(self, target: Target) -> Connection:
+    async def _open(self, target: Target, owner: str) -> Connection:
         """A connection to the first address that takes one."""
         failure: OSError = OSError("The name has no address.")
-        for address in await self._addresses(target):
+        for address in await self._addresses(target, owner):
             try:
                 connection = await connect(address, target.port, self._tls_for(target), target.host)
             except OSError as error:
@@ -117,19 +128,28 @@ class Sender:
             return connection
         raise failure
 
-    async def _addresses(self, target: Target) -> list[str]:
+    async def _addresses(self, target: Target, owner: str) -> list[str]:
         """One lookup per name at a time, whoever asks for it."""
         key = (target.host, target.port)
         if key not in self._lookups:
-            loop = asyncio.get_running_loop()
-            self._lookups[key] = loop.run_in_executor(self._threads, self._destinations.addresses, target)
-            self._lookups[key].add_done_callback(lambda done: self._looked_up(key, done))
+            share = self._shares.setdefault(owner, asyncio.Semaphore(_LOOKUPS_PER_OWNER))
+            await share.acquire()
+            if key in self._lookups:
+                share.release()
+            else:
+                self._look_up(key, target, share)
         return await asyncio.shield(self._lookups[key])
 
-    def _looked_up(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
-        self._lookups.pop(key, None)
-        # Everybody who asked may have run out of time; a failure that nobody hears of is none.
-        _ = done.cancelled() or done.exception()
+    def _look_up(self, key: tuple[str, int], target: Target, share: asyncio.Semaphore) -> None:
+        def ended(done: asyncio.Future[list[str]]) -> None:
+            self._lookups.pop(key, None)
+            share.release()
+            # Everybody who asked may have run out of time; a failure that nobody hears of is none.
+            _ = done.cancelled() or done.exception()
+
+        loop = asyncio.get_running_loop()
+        self._lookups[key] = loop.run_in_executor(self._threads, self._destinations.addresses, target)
+        self._lookups[key].add_done_callback(ended)
 
     def _check(self, target: Target, connection: Connection) -> None:
         """The peer as it is now, whatever was resolved: the last word before anything is sent."""
@@ -180,7 +200,7 @@ def _told(error: Exception) -> str:
     """A failure to connect or to be understood, as a sentence."""
     match error:
         case ssl.SSLCertVerificationError():
-            return f"The certificate is not valid: {error.verify_message}."
+            return f"The certificate is not valid: {error.verify_message.rstrip('.')}."
         case ssl.SSLError():
             return f"TLS failed: {error.reason}."
         case socket.gaierror():
@@ -203,6 +223,13 @@ def _shut(runner: asyncio.Runner, idle: dict[Origin, list[Connection]], threads:
         _close_all(idle)
         await asyncio.sleep(0)
 
-    runner.run(close())
-    runner.close()
+    def end() -> None:
+        runner.run(close())
+        runner.close()
+
     threads.shutdown(wait=False, cancel_futures=True)
+    if asyncio._get_running_loop() is None:
+        end()
+    else:
+        # Collected while another loop runs here: a thread has one loop at a time.
+        threading.Thread(target=end).start()

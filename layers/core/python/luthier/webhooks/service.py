@@ -1,6 +1,7 @@
 """What people do with webhooks: register endpoints, test them, read what was sent, send it again."""
 
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from luthier.webhooks.entity import (
     Replayed,
 )
 from luthier.webhooks.fan_out import callbacks, message_of
-from luthier.webhooks.queues import SLOW_SECONDS, DeliveryQueues
+from luthier.webhooks.queues import QUICK_SECONDS, DeliveryQueues
 from luthier.webhooks.sender import Sender
 from luthier.webhooks.store import WebhookStore
 
@@ -92,7 +93,11 @@ class WebhookService:
     def get(self, principal: Principal, endpoint_id: str) -> Endpoint:
         endpoint = self._store.get(principal.organization_id, endpoint_id)
         if endpoint is None and endpoint_id == CALLBACKS:
-            return self._first_callbacks(principal)
+            raise NotFound(
+                "No webhookUrl has been called yet, and no secret was made.",
+                param="id",
+                remedy=f"POST /v1/webhooks/{CALLBACKS}/rotate-secret makes one and shows it.",
+            )
         if endpoint is None:
             raise NotFound(f"No webhook endpoint {endpoint_id!r}.", param="id", remedy="List the endpoints.")
         return endpoint
@@ -108,7 +113,8 @@ class WebhookService:
         def changed(endpoint: Endpoint, now: datetime) -> Endpoint:
             if endpoint.id == CALLBACKS:
                 raise _fixed()
-            new = endpoint.changed(clock.iso(now), **changes) if changes else endpoint
+            news = {name: value for name, value in changes.items() if getattr(endpoint, name) != value}
+            new = endpoint.changed(clock.iso(now), **news) if news else endpoint
             if enabled is True and new.status == DISABLED:
                 return new.enabled(clock.iso(now))
             if enabled is False and new.status == ENABLED:
@@ -134,22 +140,26 @@ class WebhookService:
         claim = repetition.claim(principal, "webhooks.rotate", facts)
 
         def rotate() -> Endpoint:
+            if endpoint_id == CALLBACKS:
+                self._found_callbacks(principal.organization_id)
             return self._change(principal, endpoint_id, lambda old, now: old.rotated(now, secret, overlap), claim)
 
         return self._claims.once(claim, rotate, lambda made: self.get(principal, made))
 
     def test(self, principal: Principal, endpoint_id: str, event_type: str) -> tuple[Delivery, Attempt]:
-        """Send the catalogue's example of an event at once and answer what came back. It is never repeated."""
+        """Send the catalogue's example of an event at once and answer what came back in the short time that a person
+        waits. It is never repeated."""
         endpoint = self.get(principal, endpoint_id)
         if endpoint.url is None:
             raise _fixed()
-        (event_type,) = _checked([event_type], catalogue())
+        if event_type not in catalogue():
+            raise _unknown(event_type, "event", "Send the name of one; GET /v1/webhook_event_types lists them.")
         now = self._now()
         example = catalogue()[event_type].example
         fact = event(event_type, principal.organization_id, clock.iso(now), example)
         drawn = Delivery.of(fact, endpoint.id, clock.iso(now))
-        post = draw(drawn, endpoint, endpoint.url, now, SLOW_SECONDS)
-        attempt = attempt_of(post, now, self._sender.post(post))
+        post = draw(drawn, endpoint, endpoint.url, now, QUICK_SECONDS)
+        attempt = attempt_of(post.url, now, self._sender.post(post))
         tested = drawn.tested(attempt, self._now())
         self._store.announce(tested)
         return tested, attempt
@@ -230,13 +240,9 @@ class WebhookService:
             )
         return endpoint
 
-    def _first_callbacks(self, principal: Principal) -> Endpoint:
-        endpoint = callbacks(principal.organization_id, clock.iso(self._now()))
-        try:
-            self._store.put(None, endpoint)
-        except table.ConditionFailed:
-            return self.get(principal, CALLBACKS)
-        return endpoint
+    def _found_callbacks(self, organization_id: str) -> None:
+        with suppress(table.ConditionFailed):  # it is there already
+            self._store.put(None, callbacks(organization_id, clock.iso(self._now())))
 
     def _change(self, principal: Principal, endpoint_id: str, verb: Any, claim: Claim | None = None) -> Endpoint:
         """Apply a verb to the endpoint as it stands; when somebody else was faster, look again.
@@ -258,18 +264,16 @@ class WebhookService:
         raise Conflict(f"Several requests changed {endpoint_id} at once.", remedy="Try again.", retry_after=1)
 
 
-def _checked(events: list[str], known: Container[str] | None = None) -> list[str]:
-    """The event types without repetition. Raises InvalidRequest for one that is not known; `*` is, by default."""
-    known = [*catalogue(), EVERYTHING] if known is None else known
+def _checked(events: list[str]) -> list[str]:
+    """The event types without repetition, `*` among them. Raises InvalidRequest for one that is not known."""
     for name in events:
-        if name not in known:
-            raise InvalidRequest(
-                f"Unknown event {name!r}.",
-                code="unknown_event",
-                param="events",
-                remedy="GET /v1/webhook_event_types lists them; `*` stands for all.",
-            )
+        if name != EVERYTHING and name not in catalogue():
+            raise _unknown(name, "events", "GET /v1/webhook_event_types lists them; `*` stands for all.")
     return list(dict.fromkeys(events))
+
+
+def _unknown(name: str, param: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest(f"Unknown event {name!r}.", code="unknown_event", param=param, remedy=remedy)
 
 
 def _moment(since: str) -> datetime:

@@ -1,10 +1,10 @@
 """Signatures of webhooks, for the sender and for receivers: https://www.standardwebhooks.com, and a plain HMAC.
 
 `webhook-signature` holds one `v1,<base64>` for each secret that is valid, over `<id>.<timestamp>.<body>`.
-`X-Webhook-Signature` is the hex HMAC-SHA256 of the raw body, keyed with the newest secret as it is written.
+`X-Webhook-Signature` is the hex HMAC-SHA256 of the raw body, keyed with the secret as it is written. It has room for
+one: while several secrets are valid it goes on with the oldest, which is the one that receivers already know.
 """
 
-import binascii
 import hmac
 import secrets
 from base64 import b64decode, b64encode
@@ -30,19 +30,27 @@ def headers(event_id: str, event_type: str, timestamp: int, body: bytes, keys: S
         "webhook-id": event_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(signatures),
-        "X-Webhook-Signature": hmac.digest(keys[0].encode(), body, "sha256").hex(),
+        "X-Webhook-Signature": hmac.digest(keys[-1].encode(), body, "sha256").hex(),
         "X-Webhook-Event": event_type,
     }
 
 
 def sign(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     """One `v1,<base64>`."""
+    return _signed(_key(secret), event_id, timestamp, body)
+
+
+def _signed(key: bytes, event_id: str, timestamp: int, body: bytes) -> str:
     signed = b"%s.%d.%s" % (event_id.encode(), timestamp, body)
-    return "v1," + b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
+    return "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
 def verify(secret: str, sent: Mapping[str, str], body: bytes, *, now: int, tolerance: int) -> None:
-    """Raise SignatureInvalid unless `body` came with a signature by `secret`, at most `tolerance` seconds ago."""
+    """Raise SignatureInvalid unless `body` came with a signature by `secret`, at most `tolerance` seconds ago.
+
+    Raises ValueError for a secret that is none: a fault of the receiver's settings, whatever was sent.
+    """
+    key = _key(secret)
     found = {name.lower(): value for name, value in sent.items()}
     try:
         event_id, timestamp = found["webhook-id"], int(found["webhook-timestamp"])
@@ -51,7 +59,7 @@ def verify(secret: str, sent: Mapping[str, str], body: bytes, *, now: int, toler
         raise SignatureInvalid("A header is missing or malformed: webhook-id, -timestamp or -signature.") from None
     if abs(now - timestamp) > tolerance:
         raise SignatureInvalid(f"The message is from {timestamp}; it is {now} now. Check the clock, or drop it.")
-    expected = sign(secret, event_id, timestamp, body).encode()
+    expected = _signed(key, event_id, timestamp, body).encode()
     # Every signature is compared, so that the time taken says nothing about which one fits.
     if not sum(hmac.compare_digest(expected, signature.encode()) for signature in signatures):
         raise SignatureInvalid("No signature fits. Check the secret, and that the raw body is verified.")
@@ -60,6 +68,10 @@ def verify(secret: str, sent: Mapping[str, str], body: bytes, *, now: int, toler
 @lru_cache(maxsize=256)
 def _key(secret: str) -> bytes:
     try:
-        return b64decode(secret.removeprefix(PREFIX))
-    except binascii.Error:
-        raise SignatureInvalid(f"The secret is not `{PREFIX}` and base64.") from None
+        # Strictly: what is not base64 would be left out, and anybody can sign with what is left of `whsec_****`.
+        key = b64decode(secret.strip().removeprefix(PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ValueError(f"The secret is empty, or not `{PREFIX}` and base64. Copy it from the endpoint's creation.")
+    return key

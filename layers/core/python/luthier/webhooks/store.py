@@ -23,9 +23,13 @@ LONGEST_DELAY = 900
 # How late a message may come before the sweeper sends another.
 _GRACE = timedelta(minutes=10)
 _PAGE = 100
+# What one page of the log looks at, at most, whatever it is narrowed to.
+MOST_LOOKED_AT = 500
 
 # (organization, endpoint, event)
 Address = tuple[str, str, str]
+# What the sweeper must look after, and the moment that it stands under.
+Overdue = tuple[Address, str]
 
 
 class WebhookStore:
@@ -139,14 +143,16 @@ class WebhookStore:
     def page(
         self, organization_id: str, endpoint_id: str, *, limit: int, after: str | None = None, state: str | None = None
     ) -> Page:
-        """Deliveries to an endpoint, newest event first; `after` is the id of the last one seen."""
+        """Deliveries to an endpoint, newest event first; `after` is the `last_id` of the page before."""
         found: list[Delivery] = []
-        for delivery in self.newest(organization_id, endpoint_id, after=after):
+        last_id = None
+        for looked_at, delivery in enumerate(self.newest(organization_id, endpoint_id, after=after)):
+            if len(found) == limit or looked_at == MOST_LOOKED_AT:
+                return Page(found, last_id)
+            last_id = delivery.event_id
             if state in (None, delivery.state):
                 found.append(delivery)
-            if len(found) > limit:
-                break
-        return Page(found[:limit], len(found) > limit)
+        return Page(found, None)
 
     def newest(self, organization_id: str, endpoint_id: str, *, after: str | None = None) -> Iterator[Delivery]:
         """Every delivery to an endpoint, newest event first, read as far as the caller goes."""
@@ -155,11 +161,10 @@ class WebhookStore:
         more = {"ExclusiveStartKey": table.encode(start)} if start else {}
         return map(_delivery, self._query(organization_id, prefix, ScanIndexForward=False, page_size=_PAGE, **more))
 
-    def overdue(self, now: datetime) -> Iterator[tuple[Address, str]]:
-        """What the sweeper must look after, over all organizations: its address and the moment it stands under."""
+    def overdue(self, now: datetime) -> Iterator[Overdue]:
+        """What the sweeper must look after, over all organizations, longest overdue first."""
         for item in table.query(
             self._client,
-            page_size=_PAGE,
             TableName=self._table,
             IndexName=table.LIVE.name,
             KeyConditionExpression=f"{table.LIVE.partition_key} = :live AND {table.LIVE.sort_key} <= :now",
