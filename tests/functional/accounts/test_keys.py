@@ -83,6 +83,21 @@ def test_a_rotated_key_lives_as_long_as_the_one_before_was_meant_to(
     assert accounts.get_key("org_a", old.id).expires_at == "2026-01-11T00:00:00Z"
 
 
+@pytest.mark.parametrize("overlap_seconds", [0, 2])
+def test_a_rotated_key_is_refused_once_its_overlap_has_passed_although_it_was_trusted(
+    accounts: AccountService, platform: Platform, overlap_seconds: int
+) -> None:
+    secret = issue(accounts)
+    accounts.authenticate(secret)
+    [old], _ = accounts.list_keys("org_a")
+    accounts.rotate_key("org_a", old.id, overlap_seconds=overlap_seconds)
+    if overlap_seconds:
+        accounts.authenticate(secret)
+    platform.clock.advance(seconds=overlap_seconds)
+    with pytest.raises(Unauthenticated):
+        accounts.authenticate(secret)
+
+
 def test_a_use_that_cannot_be_noted_does_not_fail_the_request(
     accounts: AccountService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

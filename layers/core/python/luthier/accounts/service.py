@@ -105,7 +105,10 @@ class AccountService:
     def rotate_key(
         self, organization_id: str, key_id: str, *, overlap_seconds: int, claim: Claim | None = None
     ) -> tuple[ApiKey, str]:
-        """A new key that may do the same; the old one goes on working for `overlap_seconds`."""
+        """A new key that may do the same; the old one goes on working for `overlap_seconds`.
+
+        Other processes refuse it up to TRUST_SECONDS later.
+        """
         for _ in range(_TRIES):
             if claim and self._store.holder(claim, self._now()):
                 raise self._shown_before(claim)
@@ -118,6 +121,7 @@ class AccountService:
                 self._store.replace(old, replace(ending, version=old.version + 1), new, claim)
             except table.ConditionFailed:
                 continue
+            self._trusted.pop(old.digest, None)
             return new, raw
         raise _busy(key_id)
 
