@@ -42,7 +42,7 @@ handler = app.handle
 @app.post(FILES, security=WRITE_FILES, summary="Upload a file", openapi_extensions=files.UPLOAD_BODY)
 def upload_file(idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None) -> files.File:
     form = read_form(app.header("Content-Type") or "", body_bytes(app.current_event))
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     parts = files.upload(form.fields, form.files)
     return files.File.of(wiring.datasets().upload(app.principal, **parts, repetition=repetition))
 
@@ -51,7 +51,7 @@ def upload_file(idempotency_key: IdempotencyKey = None, retry_count: RetryCount 
 def begin_upload(
     body: files.BeginUpload, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> files.UploadBegun:
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     dataset, url, headers = wiring.datasets().begin_upload(app.principal, **body.model_dump(), repetition=repetition)
     return files.UploadBegun.of(dataset, url, headers)
 
@@ -111,7 +111,7 @@ def create_chat_completion(body: ChatRequest) -> dict[str, Any]:
 def create_webhook_endpoint(
     body: webhooks.CreateWebhookEndpoint, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> webhooks.WebhookEndpointWithSecret:
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     made = wiring.webhooks().create(
         app.principal, url=body.url, events=body.event_types, name=body.name, repetition=repetition
     )
@@ -146,7 +146,7 @@ def rotate_webhook_endpoint_secret(
     retry_count: RetryCount = None,
 ) -> webhooks.WebhookEndpointWithSecret:
     overlap = (body or webhooks.RotateWebhookEndpointSecret()).overlap
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     rotated = wiring.webhooks().rotate_secret(
         app.principal, webhook_endpoint_id, overlap=overlap, repetition=repetition
     )

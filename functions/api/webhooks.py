@@ -33,7 +33,7 @@ handler = app.handle
 def create_webhook(
     body: schema.CreateWebhook, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> schema.WebhookWithSecret:
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     made = wiring.webhooks().create(app.principal, **body.model_dump(), repetition=repetition)
     return schema.WebhookWithSecret.revealing(made)
 
@@ -71,7 +71,7 @@ def rotate_webhook_secret(
     idempotency_key: IdempotencyKey = None,
     retry_count: RetryCount = None,
 ) -> schema.WebhookWithSecret:
-    overlap, repetition = (body or schema.RotateSecret()).overlap, Repetition(idempotency_key, retry_count)
+    overlap, repetition = (body or schema.RotateSecret()).overlap, Repetition(idempotency_key, retry_count, app.name)
     rotated = wiring.webhooks().rotate_secret(app.principal, webhook_id, overlap=overlap, repetition=repetition)
     return schema.WebhookWithSecret.revealing(rotated)
 

@@ -41,10 +41,14 @@ def fingerprint(body: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Repetition:
-    """How a client says that a create may be a repetition: by a key, or by counting (`x-stainless-retry-count`)."""
+    """How a client says that a create may be a repetition: by a key, or by counting (`x-stainless-retry-count`).
+
+    surface: where the client asked; the same key on two surfaces is two keys.
+    """
 
     key: str | None = None
     retries: int | None = None
+    surface: str = ""
 
     @property
     def can_repeat(self) -> bool:
@@ -52,6 +56,7 @@ class Repetition:
 
     def claim(self, principal: Principal, route: str, facts: dict[str, Any]) -> "Claim":
         """What this create claims; `facts` are what makes two creates the same."""
+        route = f"{self.surface}.{route}" if self.surface else route
         return Claim(principal, route, fingerprint(facts), self.key, bool(self.retries))
 
 
