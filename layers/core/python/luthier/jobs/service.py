@@ -178,7 +178,7 @@ class JobService:
             if job.status not in required:
                 raise _conflict(job, wanted, required, "Create a new job instead.")
             new = job.next_attempt(now, from_scratch=from_scratch, max_cost=max_cost)
-            budget.require_room(new)
+            budget.require_room(new, job)
             return new, event("training.queued", job.organization_id, now, _facts(new))
 
         job = self._change(principal, job_id, queued)
