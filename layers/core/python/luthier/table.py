@@ -17,6 +17,7 @@
 | measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
 | organization    | <o>         | ORGANIZATION        |                |               |          |                |
 | requests counted| <o>         | RATE#<minute>       |                |               |          |                |
+| wrong keys      | ADDRESS#<ip>| GUESSES#<minute>    |                |               |          |                |
 | credits         | <o>         | CREDITS             |                |               |          |                |
 | ledger entry    | <o>         | LEDGER#<entry>      |                |               |          |                |
 | usage of a day  | <o>         | USAGE#<day>#<kind>#<model> |         |               |          |                |
@@ -144,6 +145,11 @@ ORGANIZATION, CREDITS = "ORGANIZATION", "CREDITS"
 def rate(minute: int) -> str:
     """`minute`: minutes since 1970."""
     return f"RATE#{minute}"
+
+
+def guesses(address: str, minute: int) -> Item:
+    """`minute`: minutes since 1970."""
+    return {"pk": f"ADDRESS#{address}", "sk": f"GUESSES#{minute}"}
 
 
 def ledger(entry_id: str) -> str:

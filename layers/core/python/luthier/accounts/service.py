@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier import clock, idempotency, ids, table
 from luthier.accounts.entity import SCOPES, ApiKey, Limits, Organization, Principal
+from luthier.accounts.guesses import Guesses
 from luthier.accounts.store import KeyStore
 from luthier.errors import Conflict, InvalidRequest, LuthierError, NotFound, Unauthenticated
 from luthier.idempotency import Claim
@@ -38,9 +39,16 @@ _ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class AccountService:
     """limits: the platform's, for keys and organizations that have none of their own."""
 
-    def __init__(self, store: KeyStore, now: clock.Clock = clock.now, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        now: clock.Clock = clock.now,
+        limits: Limits | None = None,
+        guesses: Guesses | None = None,
+    ) -> None:
         self._store = store
         self._now = now
+        self._guesses = guesses
         self._limits = limits or Limits()
         self._trusted: dict[str, tuple[float, ApiKey, Limits]] = {}
 
@@ -154,10 +162,15 @@ class AccountService:
         self.require_organization(organization.id)
         self._store.put_organization(organization)
 
-    def authenticate(self, raw_key: str) -> Principal:
-        """The principal behind a key: two reads, none while the key is trusted."""
-        found = self._recognise(digest(raw_key)) if raw_key else None
+    def authenticate(self, raw_key: str, address: str | None = None) -> Principal:
+        """The principal behind a key: two reads, none while the key is trusted.
+
+        address: where it came from. Raises Unauthenticated, and RateLimited where too many wrong keys came from there.
+        """
+        found = self._recognise(digest(raw_key), address) if raw_key else None
         if found is None or not self._is_valid(found[0]):
+            if self._guesses and raw_key:
+                self._guesses.count(address)
             raise Unauthenticated(
                 "Invalid or missing API key.",
                 remedy="Send a valid key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
@@ -168,10 +181,12 @@ class AccountService:
     def _is_valid(self, key: ApiKey) -> bool:
         return not key.revoked_at and (not key.expires_at or clock.parse(key.expires_at) > self._now())
 
-    def _recognise(self, hashed: str) -> tuple[ApiKey, Limits] | None:
+    def _recognise(self, hashed: str, address: str | None) -> tuple[ApiKey, Limits] | None:
         kept = self._trusted.get(hashed)
         if kept and time.monotonic() - kept[0] < TRUST_SECONDS:
             return kept[1:]
+        if self._guesses:
+            self._guesses.admit(address)
         since, key = time.monotonic(), self._store.find(hashed)
         self._trusted.pop(hashed, None)
         if key is None or not hmac.compare_digest(key.digest, hashed):
