@@ -21,7 +21,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from functions.api.encoding import to_json
-from functions.api.error_shapes import Shape
+from functions.api.error_shapes import Shape, bounded
 from functions.api.validation import RequestValidation, explain, refuse_unknown_names
 from luthier import clock, idempotency, wiring
 from luthier.accounts.entity import Principal
@@ -123,7 +123,7 @@ class Surface(APIGatewayRestResolver):
 
     def refuse(self, exception: Exception) -> Response:
         """Any failure, in this surface's error shape."""
-        error = self._in_own_words(self._known(exception))
+        error = bounded(self._in_own_words(self._known(exception)))
         body = self._shape(error, self.request_id, clock.iso(clock.now()))
         response = Response(error.status, "application/json", to_json(body))
         if retry_after := error.retry_after or _RETRY_SOON.get(error.status):

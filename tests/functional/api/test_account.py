@@ -53,6 +53,23 @@ def test_every_scope_can_be_given_and_no_other(api: Gateway) -> None:
     assert (refused.status, refused.json()["error"]["param"]) == (400, "scopes")
 
 
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"name": "n", "scopes": ["x" * 1_000_000, "admin"]}, "scopes"),
+        ({"name": "n", "scopes": ["admin"], "expires_at": "x" * 1_000_000}, "expires_at"),
+        ({"name": "n", "scopes": ["admin"], "y" * 1_000_000: 1}, "y"),
+    ],
+)
+def test_an_error_repeats_no_more_of_a_value_than_tells_which_it_was(
+    api: Gateway, body: dict[str, Any], param: str
+) -> None:
+    refused = api.post(KEYS, body)
+    error = refused.json()["error"]
+    assert (refused.status, len(refused.text) < 1_500) == (400, True), len(refused.text)
+    assert error["param"].startswith(param)
+
+
 def test_a_create_with_a_used_idempotency_key_says_which_key_it_made(api: Gateway) -> None:
     body, headers = {"name": "CI", "scopes": ["admin"]}, {"Idempotency-Key": "k"}
     first = api.post(KEYS, body, headers=headers).json()

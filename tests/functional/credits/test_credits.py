@@ -1,6 +1,7 @@
 """Credits: held when a job is queued, settled at what it cost, and always what the ledger says."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from luthier import table, wiring
 from luthier.credits.entity import Change, Entry, cents
 from luthier.credits.service import CreditsMoved
-from luthier.errors import InsufficientCredits
+from luthier.errors import InsufficientCredits, InvalidRequest
 from tests.factories import BASE_MODEL, Platform, principal
 from tests.gateway import Gateway
 
@@ -247,7 +248,8 @@ def test_the_ledger_always_sums_to_the_balance(billed: Platform, story: list[tup
         if step == "grant":
             billed.credits.grant("org_a", amount, step)
         elif step == "take back":
-            billed.credits.grant("org_a", -amount, step)
+            with suppress(InvalidRequest):
+                billed.credits.grant("org_a", -amount, step)
         elif step == "tokens":
             billed.usage.meter_inference(WHO, "m", prompt_tokens=amount, completion_tokens=0)
         elif step == "queue":

@@ -11,7 +11,15 @@ from datetime import timedelta
 from typing import Any
 
 from luthier import clock, idempotency, ids, table
-from luthier.accounts.entity import SCOPES, ApiKey, Limits, Organization, Principal
+from luthier.accounts.entity import (
+    LONGEST_KEY_NAME,
+    LONGEST_USER_ID,
+    SCOPES,
+    ApiKey,
+    Limits,
+    Organization,
+    Principal,
+)
 from luthier.accounts.guesses import Guesses
 from luthier.accounts.store import KeyStore
 from luthier.errors import Conflict, InvalidRequest, LuthierError, NotFound, Unauthenticated
@@ -67,6 +75,8 @@ class AccountService:
         """A new key and its secret. The secret is returned here and nowhere else."""
         _check_organization(organization_id)
         _check_scopes(scopes)
+        _check_text("user_id", user_id, LONGEST_USER_ID)
+        _check_text("name", name, LONGEST_KEY_NAME)
         key, raw = self._draw(
             organization_id=organization_id,
             user_id=user_id,
@@ -287,6 +297,15 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
             f"Unknown scopes: {', '.join(unknown)}." if unknown else "A key needs at least one scope.",
             param="scopes",
             remedy=f"Choose from {', '.join(SCOPES)}.",
+        )
+
+
+def _check_text(param: str, text: str, longest: int) -> None:
+    if not 1 <= len(text) <= longest:
+        raise InvalidRequest(
+            f"{param} has {len(text)} characters; it must have 1 to {longest}.",
+            param=param,
+            remedy="Send a name by which people know it.",
         )
 
 
