@@ -55,7 +55,7 @@ def test_a_job_without_a_cap_has_none_in_its_container(platform: Platform) -> No
 
 def test_sagemaker_ends_a_hanging_run_one_checkpoint_interval_after_its_cap(platform: Platform) -> None:
     job = platform.job(A, max_cost=0.2)
-    longest = platform.pipeline.reserve_credits(platform.step(job))["max_runtime_seconds"]
+    longest = platform.pipeline.bound_run(platform.step(job))["max_runtime_seconds"]
     assert 0.2 < longest * PER_SECOND <= 0.2 + 300 * PER_SECOND
 
 

@@ -65,7 +65,7 @@ class TrainingPipeline:
         self._storage.write_config(job, base.id, base.revision, budget.price_per_second(job))
         return {"base_model": job.base_model}
 
-    def reserve_credits(self, step: Step) -> dict[str, Any]:
+    def bound_run(self, step: Step) -> dict[str, Any]:
         """Bound the run: its longest time follows from estimate and cap, so that a hanging run cannot overspend."""
         job = self._current(step)
         per_second = budget.price_per_second(job)
