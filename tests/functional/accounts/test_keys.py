@@ -1,11 +1,12 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from luthier.accounts.service import TRUST_SECONDS, AccountService, digest
 from luthier.accounts.store import KeyStore
-from luthier.errors import Forbidden, InvalidRequest, Unauthenticated
-from tests.factories import Platform
+from luthier.errors import Conflict, Forbidden, InvalidRequest, Unauthenticated
+from tests.factories import Platform, principal
 
 
 @pytest.fixture
@@ -143,3 +144,17 @@ def test_an_organization_whose_name_could_break_a_path_gets_no_key(accounts: Acc
     with pytest.raises(InvalidRequest) as refused:
         issue(accounts, organization_id=name)
     assert refused.value.param == "organization_id"
+
+
+def test_creates_at_once_with_one_idempotency_key_make_one_key(accounts: AccountService) -> None:
+    fields: dict = {"name": "n", "scopes": ["admin"], "user_id": None}
+
+    def create(_: int) -> str:
+        try:
+            return accounts.create_key(principal(), fields, idempotency_key="k")[0].id
+        except Conflict as refused:
+            return refused.details["id"]
+
+    with ThreadPoolExecutor(4) as clients:
+        ids = set(clients.map(create, range(4)))
+    assert ids == {key.id for key in accounts.list_keys("org_a")[0]}

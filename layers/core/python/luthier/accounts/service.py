@@ -8,9 +8,9 @@ import secrets
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from luthier import clock, idempotency, ids, table
+from luthier import clock, ids, table
 from luthier.accounts.entity import (
     LONGEST_KEY_NAME,
     LONGEST_USER_ID,
@@ -22,8 +22,8 @@ from luthier.accounts.entity import (
 )
 from luthier.accounts.guesses import Guesses
 from luthier.accounts.store import KeyStore
-from luthier.errors import Conflict, InvalidRequest, LuthierError, NotFound, Unauthenticated
-from luthier.idempotency import Claim
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
+from luthier.idempotency import Claim, Repetition
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ TRUST_SECONDS = 30
 _TRUSTED_KEYS = 1_000
 # `last_used_at` is at most so much too old; writing it at every use would cost a write per request.
 _USE_NOTED_EVERY = timedelta(minutes=10)
-_TRIES = 5
 
 
 def digest(raw_key: str) -> str:
@@ -55,6 +54,7 @@ class AccountService:
         guesses: Guesses | None = None,
     ) -> None:
         self._store = store
+        self._claims = store.claims(now)
         self._now = now
         self._guesses = guesses
         self._limits = limits or Limits()
@@ -72,7 +72,10 @@ class AccountService:
         concurrent_jobs: int | None = None,
         claim: Claim | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret. The secret is returned here and nowhere else."""
+        """A new key and its secret. The secret is returned here and nowhere else.
+
+        Raises table.ConditionFailed when the claim is taken.
+        """
         _check_organization(organization_id)
         _check_scopes(scopes)
         _check_text("user_id", user_id, LONGEST_USER_ID)
@@ -86,19 +89,20 @@ class AccountService:
             requests_per_minute=requests_per_minute,
             concurrent_jobs=concurrent_jobs,
         )
-        try:
-            self._store.put(key, claim)
-        except table.ConditionFailed as error:
-            raise self._shown_before(claim) from error
+        self._store.put(key, claim)
         return key, raw
 
     def create_key(
         self, principal: Principal, fields: dict[str, Any], *, idempotency_key: str | None = None
     ) -> tuple[ApiKey, str]:
         """`issue_key` in the caller's organization, and in the caller's name where the fields give no other."""
-        claim = _claim(principal, "api_keys.create", fields, idempotency_key)
         facts = fields | {"user_id": fields["user_id"] or principal.user_id, "scopes": tuple(fields["scopes"])}
-        return self.issue_key(organization_id=principal.organization_id, claim=claim, **facts)
+        claim = Repetition(idempotency_key).claim(principal, "api_keys.create", fields)
+        return self._claims.once(
+            claim,
+            lambda: self.issue_key(organization_id=principal.organization_id, claim=claim, **facts),
+            _shown_before,
+        )
 
     def list_keys(
         self, organization_id: str, *, limit: int = 20, after: str | None = None
@@ -117,8 +121,12 @@ class AccountService:
     ) -> tuple[ApiKey, str]:
         """`rotate_key` in the caller's organization."""
         facts = {"id": key_id, "overlap_seconds": overlap_seconds}
-        claim = _claim(principal, "api_keys.rotate", facts, idempotency_key)
-        return self.rotate_key(principal.organization_id, key_id, overlap_seconds=overlap_seconds, claim=claim)
+        claim = Repetition(idempotency_key).claim(principal, "api_keys.rotate", facts)
+        return self._claims.once(
+            claim,
+            lambda: self.rotate_key(principal.organization_id, key_id, overlap_seconds=overlap_seconds, claim=claim),
+            _shown_before,
+        )
 
     def rotate_key(
         self, organization_id: str, key_id: str, *, overlap_seconds: int, claim: Claim | None = None
@@ -127,36 +135,32 @@ class AccountService:
 
         Other processes refuse it up to TRUST_SECONDS later.
         """
-        for _ in range(_TRIES):
-            if claim and self._store.holder(claim, self._now()):
-                raise self._shown_before(claim)
+
+        def rotated() -> tuple[ApiKey, str]:
             old = self.get_key(organization_id, key_id)
             self._require_rotatable(old)
             end = clock.iso(self._now() + timedelta(seconds=overlap_seconds))
             new, raw = self._draw(**{name: getattr(old, name) for name in _INHERITED}, expires_at=self._renewed(old))
             ending = replace(old, expires_at=min(end, old.expires_at or end), replaced_by=new.id)
-            try:
-                self._store.replace(old, replace(ending, version=old.version + 1), new, claim)
-            except table.ConditionFailed:
-                continue
+            self._store.replace(old, replace(ending, version=old.version + 1), new, claim)
             self._trusted.pop(old.digest, None)
             return new, raw
-        raise _busy(key_id)
+
+        return table.until_unchanged(key_id, rotated)
 
     def revoke_key(self, organization_id: str, key_id: str) -> ApiKey:
         """End a key for good. Every process refuses it within TRUST_SECONDS; repeating it changes nothing."""
-        for _ in range(_TRIES):
+
+        def revoked() -> ApiKey:
             old = self.get_key(organization_id, key_id)
             if old.revoked_at:
                 return old
             new = replace(old, revoked_at=clock.iso(self._now()), version=old.version + 1)
-            try:
-                self._store.replace(old, new)
-            except table.ConditionFailed:
-                continue
+            self._store.replace(old, new)
             self._trusted.pop(old.digest, None)
             return new
-        raise _busy(key_id)
+
+        return table.until_unchanged(key_id, revoked)
 
     def require_organization(self, organization_id: str) -> None:
         """Raise NotFound for an organization that never had a key: it begins with its first one."""
@@ -218,20 +222,6 @@ class AccountService:
             # Nobody's request should fail because a statistic could not be written.
             logger.warning("The last use of %s could not be noted.", key.id, exc_info=True)
 
-    def _shown_before(self, claim: Claim | None) -> LuthierError:
-        """Why a used Idempotency-Key is refused where a key is made: its secret cannot be shown twice."""
-        held = self._store.holder(claim, self._now()) if claim else None
-        if held is None:
-            return _busy("the new key")
-        if claim and held["body"] != claim.body:
-            return idempotency.reused()
-        return Conflict(
-            f"This request was answered before: it made key {held['resource_id']}.",
-            code="key_shown_once",
-            details={"id": held["resource_id"]},
-            remedy="If the answer got lost, rotate that key to get a new secret.",
-        )
-
     def _draw(self, **facts: Any) -> tuple[ApiKey, str]:
         raw = KEY_PREFIX + secrets.token_urlsafe(32)
         now = clock.iso(self._now())
@@ -274,8 +264,14 @@ class AccountService:
             )
 
 
-def _claim(principal: Principal, route: str, facts: dict[str, Any], key: str | None) -> Claim | None:
-    return Claim(principal, route, idempotency.fingerprint(facts), key, retry=False) if key else None
+def _shown_before(key_id: str) -> NoReturn:
+    """Refuse to answer a repetition, which could only be answered with a secret that is kept nowhere."""
+    raise Conflict(
+        f"This request was answered before: it made key {key_id}.",
+        code="key_shown_once",
+        details={"id": key_id},
+        remedy="If the answer got lost, rotate that key to get a new secret.",
+    )
 
 
 _INHERITED = ("organization_id", "user_id", "name", "scopes", "requests_per_minute", "concurrent_jobs")
@@ -307,7 +303,3 @@ def _check_text(param: str, text: str, longest: int) -> None:
             param=param,
             remedy="Send a name by which people know it.",
         )
-
-
-def _busy(key_id: str) -> Conflict:
-    return Conflict(f"Several requests changed {key_id} at once.", remedy="Try again.", retry_after=1)

@@ -6,9 +6,7 @@ from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.credits.entity import ADJUSTMENT, GRANT, HOLD, USAGE, Change, Credits, Entry, cents, settling
 from luthier.credits.store import CreditStore
-from luthier.errors import Conflict, InsufficientCredits, InvalidRequest
-
-_TRIES = 10
+from luthier.errors import InsufficientCredits, InvalidRequest
 
 
 class CreditsMoved(table.ConditionFailed):
@@ -92,17 +90,15 @@ class CreditService:
         *,
         require_cover: bool = False,
     ) -> Credits:
-        for _ in range(_TRIES):
+        def changed() -> Credits:
             old = self._store.get(organization_id)
             if require_cover and old.available_cents + change.amount_cents < 0:
                 raise _too_much(old)
             writes = self._store.writes(organization_id, old, (change,), self._moment(), CreditsMoved())
-            try:
-                self._store.save([*joined, *writes])
-            except CreditsMoved:
-                continue
+            self._store.save([*joined, *writes])
             return old.after((change,))
-        raise Conflict("Several requests changed the credits at once.", remedy="Try again.", retry_after=1)
+
+        return table.until_unchanged("the credits", changed, CreditsMoved)
 
     def _moment(self) -> str:
         return clock.iso(self._now())
