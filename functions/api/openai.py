@@ -8,8 +8,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
-from functions.api.headers import IdempotencyKey, RetryCount
 from functions.api.multipart import read_form
+from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
 from functions.api.validation import body_bytes
 from luthier import wiring
 from luthier.datasets import schema as files
@@ -29,10 +29,8 @@ ENDPOINTS = "/v1/webhook_endpoints"
 ENDPOINT = f"{ENDPOINTS}/<webhook_endpoint_id>"
 READ_WEBHOOKS, WRITE_WEBHOOKS = needs("webhooks:read"), needs("webhooks:write")
 
-Limit = Annotated[int, Query(ge=1, le=10_000)]
-After = Annotated[str | None, Query(description="The id after which the page starts.")]
+FilesLimit = Annotated[int, Query(ge=1, le=10_000)]
 Order = Annotated[Literal["asc", "desc"], Query(description="By created_at.")]
-EndpointsLimit = Annotated[int, Query(ge=1, le=100)]
 Purpose = Annotated[str | None, Query()]
 
 app = Surface("openai", error_shape, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/*$)"))
@@ -63,7 +61,7 @@ def complete_upload(file_id: str) -> files.File:
 
 @app.get(FILES, security=READ_FILES, summary="List files")
 def list_files(
-    limit: Limit = 10_000, after: After = None, order: Order = "desc", purpose: Purpose = None
+    limit: FilesLimit = 10_000, after: After = None, order: Order = "desc", purpose: Purpose = None
 ) -> files.FileList:
     page = wiring.datasets().list(app.principal, limit=limit, after=after, order=order, purpose=purpose)
     return files.FileList.of(page.items, page.has_more)
@@ -119,7 +117,7 @@ def create_webhook_endpoint(
 
 
 @app.get(ENDPOINTS, security=READ_WEBHOOKS, summary="List webhook endpoints")
-def list_webhook_endpoints(limit: EndpointsLimit = 20, after: After = None) -> webhooks.WebhookEndpointList:
+def list_webhook_endpoints(limit: Limit = 20, after: After = None) -> webhooks.WebhookEndpointList:
     return webhooks.WebhookEndpointList.of(*wiring.webhooks().page(app.principal, limit=limit, after=after))
 
 
