@@ -295,6 +295,7 @@ def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_sec
     "path", [f"{WEBHOOKS}/{{}}/rotate-secret", f"{WEBHOOKS}/callbacks/rotate-secret", f"{OPENAI}/{{}}/rotate_secret"]
 )
 def test_a_rotation_that_is_sent_again_makes_one_secret(api: Gateway, path: str) -> None:
+    template = path.replace("callbacks", "{}")
     path = path.format(api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"])
     seen = []
     for pair in (
@@ -305,9 +306,9 @@ def test_a_rotation_that_is_sent_again_makes_one_secret(api: Gateway, path: str)
         assert (first.status, first.json()) == (200, second.json())
         seen.append(first.json().get("secret") or first.json()["signing_secret"])
     assert len(set(seen)) == 2
-    other = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}/rotate-secret"
+    other = template.format(api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"])
     refused = api.post(other, headers={"Idempotency-Key": "k"})
-    assert (refused.status, refused.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert (refused.status, refused.json()["error"]["code"].upper()) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 @pytest.mark.parametrize(("path", "field"), [(WEBHOOKS, "event"), (OPENAI, "event_type")])
