@@ -259,7 +259,7 @@ TRAINING_STEPS = (
         env=JOB_STORES,
         timeout=900,
     ),
-    Function("pipeline", "reserve_credits", grants=(TABLE_READ,), env=JOB_STORES),
+    Function("pipeline", "bound_run", grants=(TABLE_READ,), env=JOB_STORES),
     Function("pipeline", "plan_launch", grants=TABLE, env=JOB_STORES),
     Function(
         "pipeline",

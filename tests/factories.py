@@ -43,6 +43,7 @@ from luthier.settings import Settings
 from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
 from luthier.webhooks.address import Destinations
+from tests import tables
 from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time, with_dynamodbs_key_sizes
 
 SETTINGS = Settings(
@@ -121,7 +122,7 @@ class Platform:
         self.s3 = boto3.client("s3")
         self.logs = boto3.client("logs")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
-        table.create(self.dynamodb, SETTINGS.table)
+        tables.create(self.dynamodb, SETTINGS.table)
         for bucket in (SETTINGS.data_bucket, SETTINGS.base_models_bucket, SETTINGS.artifacts_bucket):
             self.s3.create_bucket(Bucket=bucket)
         self._wire(settings)

@@ -9,20 +9,17 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import ANYONE, Surface, needs
 from functions.api.error_shapes import openai as error_shape
-from functions.api.headers import IdempotencyKey
+from functions.api.parameters import After, IdempotencyKey, Limit
 from luthier import wiring
 from luthier.accounts import schema as accounts
 from luthier.audit.schema import AuditPage
 from luthier.credits.schema import CreditBalance, LedgerPage
 from luthier.usage.schema import Usage
-from luthier.wire import LONGEST_NAME
 
 ROOT = "/v1/organization"
 KEYS, KEY = f"{ROOT}/api_keys", f"{ROOT}/api_keys/<key_id>"
 ADMIN, READ_BILLING = needs("admin"), needs("billing:read")
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Rows per page.")]
-After = Annotated[str | None, Query(max_length=LONGEST_NAME, description="The id after which the page starts.")]
 Moment = Annotated[str | None, Query(max_length=40, description="ISO 8601 or Unix seconds; counts by its UTC day.")]
 GroupBy = Annotated[list[Literal["day", "kind", "model"]] | None, Query(description="What rows are told apart by.")]
 

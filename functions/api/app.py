@@ -21,7 +21,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from functions.api.encoding import to_json
-from functions.api.error_shapes import Shape
+from functions.api.error_shapes import Shape, bounded
 from functions.api.validation import RequestValidation, explain, refuse_unknown_names
 from luthier import clock, idempotency, wiring
 from luthier.accounts.entity import Principal
@@ -123,7 +123,7 @@ class Surface(APIGatewayRestResolver):
 
     def refuse(self, exception: Exception) -> Response:
         """Any failure, in this surface's error shape."""
-        error = self._in_own_words(self._known(exception))
+        error = bounded(self._in_own_words(self._known(exception)))
         body = self._shape(error, self.request_id, clock.iso(clock.now()))
         response = Response(error.status, "application/json", to_json(body))
         if retry_after := error.retry_after or _RETRY_SOON.get(error.status):
@@ -229,7 +229,7 @@ def limit_size(app: Surface, following: Next) -> Response:
 def authenticate(app: Surface, following: Next) -> Response:
     """Recognise the key. Only the resolver's own 404 route declares no security."""
     if app.context["_route"].security:
-        app.append_context(principal=wiring.accounts().authenticate(_raw_key(app)))
+        app.append_context(principal=wiring.accounts().authenticate(_raw_key(app), _address(app)))
     return following(app)
 
 
@@ -269,7 +269,7 @@ def record(app: Surface, following: Next) -> Response:
             resource_id=in_path[0] if in_path else _made(response),
             repeated=bool(repeated),
             status=response.status_code,
-            ip=(app.current_event.raw_event["requestContext"].get("identity") or {}).get("sourceIp"),
+            ip=_address(app),
             request_id=app.request_id,
         )
     return response
@@ -291,6 +291,11 @@ def _raw_key(app: Surface) -> str:
     if scheme and not credentials:
         return scheme
     return credentials.strip() if scheme.lower() == "bearer" else app.header("X-API-Key") or ""
+
+
+def _address(app: Surface) -> str | None:
+    """Where the request came from, as API Gateway says; a client cannot write it."""
+    return (app.current_event.raw_event["requestContext"].get("identity") or {}).get("sourceIp")
 
 
 def decode_ids(app: Surface, following: Next) -> Response:

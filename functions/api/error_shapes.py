@@ -22,6 +22,31 @@ from luthier.errors import (
 # (error, request id, ISO 8601 time) → JSON-able body
 Shape = Callable[[LuthierError, str, str], dict[str, Any]]
 
+# An error names a value that it refuses, and a value may be as long as a body.
+_LONGEST_MESSAGE, _LONGEST_PARAM, _LONGEST_DETAIL = 600, 120, 2_000
+
+
+def bounded(error: LuthierError) -> LuthierError:
+    """The error with what it repeats of a request cut in the middle, where that is long."""
+    error.message = _cut(error.message, _LONGEST_MESSAGE)
+    error.param = error.param and _cut(error.param, _LONGEST_PARAM)
+    error.details = _bounded(error.details)
+    return error
+
+
+def _bounded(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _bounded(inner, name) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bounded(inner) for inner in value]
+    longest = {"message": _LONGEST_MESSAGE, "param": _LONGEST_PARAM}.get(key, _LONGEST_DETAIL)
+    return _cut(value, longest) if isinstance(value, str) else value
+
+
+def _cut(text: str, longest: int) -> str:
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]}"
+
 
 def fine_tuning(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
     """`{"error": {"code", "message", "details"}}`; `details` is an object or null."""

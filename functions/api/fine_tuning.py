@@ -1,13 +1,13 @@
 """The fine_tuning surface: /api/v1/fine-tuning/*. Bare camelCase answers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import fine_tuning as error_shape
-from functions.api.headers import IdempotencyKey, RetryCount
+from functions.api.parameters import NO_CONTENT, IdempotencyKey, Limit, RetryCount
 from luthier import wiring
 from luthier.catalog import schema as catalog_schema
 from luthier.catalog import service as catalog
@@ -20,10 +20,8 @@ ROOT = "/api/v1/fine-tuning"
 JOBS = f"{ROOT}/jobs"
 JOB = f"{JOBS}/<job_id>"
 READ, WRITE = needs("fine-tuning:read"), needs("fine-tuning:write")
-NO_CONTENT: dict[int, Any] = {204: {"description": "No Content"}}
 
 Text = Annotated[str | None, Query(max_length=LONGEST_NAME)]
-Limit = Annotated[int, Query(ge=1, le=100, description="Jobs per page.")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Jobs to skip.")]
 Sort = Annotated[str | None, Query(description="<field>:asc or <field>:desc, for example createdAt:desc.")]
 Lines = Annotated[int, Query(ge=1, le=MAX_LINES, description="How many of the last lines to return.")]

@@ -10,8 +10,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
-from functions.api.headers import IdempotencyKey, RetryCount
 from functions.api.multipart import read_form
+from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
 from functions.api.validation import body_bytes
 from luthier import wiring
 from luthier.datasets import schema as files
@@ -32,10 +32,8 @@ ENDPOINTS = "/v1/webhook_endpoints"
 ENDPOINT = f"{ENDPOINTS}/<webhook_endpoint_id>"
 READ_WEBHOOKS, WRITE_WEBHOOKS = needs("webhooks:read"), needs("webhooks:write")
 
-Limit = Annotated[int, Query(ge=1, le=10_000)]
-After = Annotated[str | None, Query(description="The id after which the page starts.")]
+FilesLimit = Annotated[int, Query(ge=1, le=10_000)]
 Order = Annotated[Literal["asc", "desc"], Query(description="By created_at.")]
-EndpointsLimit = Annotated[int, Query(ge=1, le=100)]
 Purpose = Annotated[str | None, Query()]
 
 app = Surface("openai", error_shape, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/*$)"))
@@ -45,7 +43,7 @@ handler = app.handle
 @app.post(FILES, security=WRITE_FILES, summary="Upload a file", openapi_extensions=files.UPLOAD_BODY)
 def upload_file(idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None) -> files.File:
     form = read_form(app.header("Content-Type") or "", body_bytes(app.current_event))
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     parts = files.upload(form.fields, form.files)
     return files.File.of(wiring.datasets().upload(app.principal, **parts, repetition=repetition))
 
@@ -54,7 +52,7 @@ def upload_file(idempotency_key: IdempotencyKey = None, retry_count: RetryCount 
 def begin_upload(
     body: files.BeginUpload, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> files.UploadBegun:
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     dataset, url, headers = wiring.datasets().begin_upload(app.principal, **body.model_dump(), repetition=repetition)
     return files.UploadBegun.of(dataset, url, headers)
 
@@ -66,7 +64,7 @@ def complete_upload(file_id: str) -> files.File:
 
 @app.get(FILES, security=READ_FILES, summary="List files")
 def list_files(
-    limit: Limit = 10_000, after: After = None, order: Order = "desc", purpose: Purpose = None
+    limit: FilesLimit = 10_000, after: After = None, order: Order = "desc", purpose: Purpose = None
 ) -> files.FileList:
     page = wiring.datasets().list(app.principal, limit=limit, after=after, order=order, purpose=purpose)
     return files.FileList.of(page.items, page.has_more)
@@ -114,7 +112,7 @@ def create_chat_completion(body: ChatRequest) -> dict[str, Any]:
 def create_webhook_endpoint(
     body: webhooks.CreateWebhookEndpoint, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> webhooks.WebhookEndpointWithSecret:
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     with _openais_names():
         made = wiring.webhooks().create(
             app.principal, url=body.url, events=body.event_types, name=body.name, repetition=repetition
@@ -123,7 +121,7 @@ def create_webhook_endpoint(
 
 
 @app.get(ENDPOINTS, security=READ_WEBHOOKS, summary="List webhook endpoints")
-def list_webhook_endpoints(limit: EndpointsLimit = 20, after: After = None) -> webhooks.WebhookEndpointList:
+def list_webhook_endpoints(limit: Limit = 20, after: After = None) -> webhooks.WebhookEndpointList:
     return webhooks.WebhookEndpointList.of(*wiring.webhooks().page(app.principal, limit=limit, after=after))
 
 
@@ -152,7 +150,7 @@ def rotate_webhook_endpoint_secret(
     retry_count: RetryCount = None,
 ) -> webhooks.WebhookEndpointWithSecret:
     overlap = (body or webhooks.RotateWebhookEndpointSecret()).overlap
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     rotated = wiring.webhooks().rotate_secret(
         app.principal, webhook_endpoint_id, overlap=overlap, repetition=repetition
     )

@@ -2,7 +2,7 @@
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import tuning as error_shape
-from functions.api.headers import IdempotencyKey, RetryCount
+from functions.api.parameters import IdempotencyKey, RetryCount
 from luthier import wiring
 from luthier.jobs import tuning_schema as schema
 

@@ -1,29 +1,25 @@
 """Webhooks on the tuning surface: /v1/webhooks. Bare camelCase answers, the tuning surface's errors."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import tuning as error_shape
-from functions.api.headers import IdempotencyKey, RetryCount
+from functions.api.parameters import NO_CONTENT, After, IdempotencyKey, Limit, RetryCount
 from luthier import wiring
 from luthier.events.entity import catalogue
 from luthier.idempotency import Repetition
 from luthier.webhooks import schema
-from luthier.wire import LONGEST_NAME
 
 WEBHOOKS = "/v1/webhooks"
 WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
 DELIVERIES = f"{WEBHOOK}/deliveries"
 DELIVERY = f"{DELIVERIES}/<delivery_id>"
 READ, WRITE = needs("webhooks:read"), needs("webhooks:write")
-NO_CONTENT: dict[int, Any] = {204: {"description": "No Content"}}
 
 Status = Annotated[str | None, Query(description="pending, delivered, exhausted, cancelled or skipped.")]
-Limit = Annotated[int, Query(ge=1, le=100, description="Deliveries per page.")]
-After = Annotated[str | None, Query(max_length=LONGEST_NAME, description="The `lastId` of the page before.")]
 
 app = Surface("webhooks", error_shape)
 handler = app.handle
@@ -33,7 +29,7 @@ handler = app.handle
 def create_webhook(
     body: schema.CreateWebhook, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
 ) -> schema.WebhookWithSecret:
-    repetition = Repetition(idempotency_key, retry_count)
+    repetition = Repetition(idempotency_key, retry_count, app.name)
     made = wiring.webhooks().create(app.principal, **body.model_dump(), repetition=repetition)
     return schema.WebhookWithSecret.revealing(made)
 
@@ -71,7 +67,7 @@ def rotate_webhook_secret(
     idempotency_key: IdempotencyKey = None,
     retry_count: RetryCount = None,
 ) -> schema.WebhookWithSecret:
-    overlap, repetition = (body or schema.RotateSecret()).overlap, Repetition(idempotency_key, retry_count)
+    overlap, repetition = (body or schema.RotateSecret()).overlap, Repetition(idempotency_key, retry_count, app.name)
     rotated = wiring.webhooks().rotate_secret(app.principal, webhook_id, overlap=overlap, repetition=repetition)
     return schema.WebhookWithSecret.revealing(rotated)
 

@@ -1,6 +1,7 @@
 """The web ACL in front of the API: it counts requests per address before any of them costs a function.
 
-Keys have limits of their own, which functions count exactly; this one is for whoever has no key, or guesses.
+Keys have limits of their own, which functions count exactly; this one is for whoever has no key. It cannot tell a
+made-up key from a real one, nor see that an answer was 401: functions count wrong keys per address, too.
 """
 
 from aws_cdk import aws_apigateway as apigateway

@@ -1,11 +1,12 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from luthier.accounts.service import TRUST_SECONDS, AccountService, digest
 from luthier.accounts.store import KeyStore
-from luthier.errors import Forbidden, InvalidRequest, Unauthenticated
-from tests.factories import Platform
+from luthier.errors import Conflict, Forbidden, InvalidRequest, Unauthenticated
+from tests.factories import Platform, principal
 
 
 @pytest.fixture
@@ -83,6 +84,21 @@ def test_a_rotated_key_lives_as_long_as_the_one_before_was_meant_to(
     assert accounts.get_key("org_a", old.id).expires_at == "2026-01-11T00:00:00Z"
 
 
+@pytest.mark.parametrize("overlap_seconds", [0, 2])
+def test_a_rotated_key_is_refused_once_its_overlap_has_passed_although_it_was_trusted(
+    accounts: AccountService, platform: Platform, overlap_seconds: int
+) -> None:
+    secret = issue(accounts)
+    accounts.authenticate(secret)
+    [old], _ = accounts.list_keys("org_a")
+    accounts.rotate_key("org_a", old.id, overlap_seconds=overlap_seconds)
+    if overlap_seconds:
+        accounts.authenticate(secret)
+    platform.clock.advance(seconds=overlap_seconds)
+    with pytest.raises(Unauthenticated):
+        accounts.authenticate(secret)
+
+
 def test_a_use_that_cannot_be_noted_does_not_fail_the_request(
     accounts: AccountService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,3 +144,17 @@ def test_an_organization_whose_name_could_break_a_path_gets_no_key(accounts: Acc
     with pytest.raises(InvalidRequest) as refused:
         issue(accounts, organization_id=name)
     assert refused.value.param == "organization_id"
+
+
+def test_creates_at_once_with_one_idempotency_key_make_one_key(accounts: AccountService) -> None:
+    fields: dict = {"name": "n", "scopes": ["admin"], "user_id": None}
+
+    def create(_: int) -> str:
+        try:
+            return accounts.create_key(principal(), fields, idempotency_key="k")[0].id
+        except Conflict as refused:
+            return refused.details["id"]
+
+    with ThreadPoolExecutor(4) as clients:
+        ids = set(clients.map(create, range(4)))
+    assert ids == {key.id for key in accounts.list_keys("org_a")[0]}

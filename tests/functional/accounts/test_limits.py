@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from luthier import wiring
 from luthier.accounts.entity import UNLIMITED, Limits, Organization, Principal
 from luthier.accounts.limits import RateLimiter
 from luthier.errors import RateLimited
+from luthier.settings import Settings
 from tests.factories import Platform, principal
 from tests.gateway import Gateway
 
@@ -66,6 +68,23 @@ def test_whoever_is_over_the_limit_costs_no_more_writes(platform: Platform, monk
 def test_a_table_that_does_not_answer_stops_nobody(platform: Platform) -> None:
     limiter = RateLimiter(platform.dynamodb, "nowhere", platform.clock)
     assert limiter.count(limited(1, 1)) is None
+
+
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])
+def test_more_requests_than_the_table_counts_are_refused(
+    api: Gateway, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    def throttle(*_: Any) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "too hot"}}, "UpdateItem")
+
+    monkeypatch.setattr(RateLimiter, "_add", throttle)
+    refused = api.get(JOBS)
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+
+
+def test_no_limit_lies_above_what_can_be_counted() -> None:
+    with pytest.raises(ValueError, match="key_requests_per_minute is 1000000"):
+        Settings(key_requests_per_minute=1_000_000)
 
 
 def test_every_authenticated_answer_tells_where_the_caller_stands(api: Gateway) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from luthier import wiring
+from luthier import clock, wiring
 from luthier.accounts.entity import SCOPES
 from tests.factories import Platform, principal
 from tests.gateway import Gateway
@@ -51,6 +51,23 @@ def test_every_scope_can_be_given_and_no_other(api: Gateway) -> None:
     assert set(created(api, scopes=list(SCOPES))["scopes"]) == set(SCOPES)
     refused = api.post(KEYS, {"name": "n", "scopes": ["everything"]})
     assert (refused.status, refused.json()["error"]["param"]) == (400, "scopes")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"name": "n", "scopes": ["x" * 1_000_000, "admin"]}, "scopes"),
+        ({"name": "n", "scopes": ["admin"], "expires_at": "x" * 1_000_000}, "expires_at"),
+        ({"name": "n", "scopes": ["admin"], "y" * 1_000_000: 1}, "y"),
+    ],
+)
+def test_an_error_repeats_no_more_of_a_value_than_tells_which_it_was(
+    api: Gateway, body: dict[str, Any], param: str
+) -> None:
+    refused = api.post(KEYS, body)
+    error = refused.json()["error"]
+    assert (refused.status, len(refused.text) < 1_500) == (400, True), len(refused.text)
+    assert error["param"].startswith(param)
 
 
 def test_a_create_with_a_used_idempotency_key_says_which_key_it_made(api: Gateway) -> None:
@@ -219,6 +236,47 @@ def test_a_wrong_question_about_usage_names_its_fault(api: Gateway, query: str) 
     refused = api.get(f"{ROOT}/usage?{query}")
     assert refused.status == 400
     assert refused.json()["error"]["param"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "end_time=0001-01-05T00:00:00Z",
+        "start_time=0001-01-01&end_time=0001-01-02",
+        "start_time=9999-12-30&end_time=9999-12-31",
+    ],
+)
+def test_usage_at_the_ends_of_the_calendar_is_none(api: Gateway, query: str) -> None:
+    answer = api.get(f"{ROOT}/usage?{query}")
+    assert (answer.status, answer.json()["data"]) == (200, []), answer.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "end_time=0001-01-01",
+        "end_time=9999-12-31T12:00:00Z",
+        "start_time=0001-01-01T00:00:00%2B14:00",
+        "end_time=99999999999999999999",
+        "start_time=2025-01-02&end_time=2025-01-02",
+    ],
+)
+def test_a_time_that_ends_no_span_of_usage_is_refused(api: Gateway, query: str) -> None:
+    refused = api.get(f"{ROOT}/usage?{query}")
+    assert (refused.status, refused.json()["error"]["param"]) == (400, query.partition("=")[0]), refused.text
+
+
+def test_the_day_that_an_end_time_falls_into_counts_whole(api: Gateway) -> None:
+    wiring.usage().meter_inference(principal(), "m", prompt_tokens=1, completion_tokens=1)
+    now = clock.now()
+    today, seconds = clock.iso(now)[:10], int(now.timestamp())
+    for query in (
+        f"start_time={today}T00:00:00Z&end_time={clock.iso(now)}",
+        f"start_time={seconds}&end_time={seconds}",
+    ):
+        answer = api.get(f"{ROOT}/usage?{query}").json()
+        assert [row["day"] for row in answer["data"]] == [today]
+        assert (answer["start_time"], answer["end_time"] > clock.iso(now)) == (f"{today}T00:00:00Z", True)
 
 
 def test_another_organization_sees_nothing(api: Gateway) -> None:

@@ -39,7 +39,7 @@ def us(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setenv("LUTHIER_DATASET_BUCKETS", "bucket")
     for scope in ("KEY", "ORGANIZATION"):
         for limit in ("REQUESTS_PER_MINUTE", "CONCURRENT_JOBS"):
-            monkeypatch.setenv(f"LUTHIER_{scope}_{limit}", "100000")
+            monkeypatch.setenv(f"LUTHIER_{scope}_{limit}", "30000")
     api.platform.s3.create_bucket(Bucket="bucket")
     return api
 

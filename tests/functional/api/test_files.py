@@ -177,3 +177,9 @@ def test_an_announced_upload_that_is_sent_again_keeps_its_id(api: Gateway) -> No
     first, second = (api.post("/v1/files/presigned", body, headers=headers).json() for _ in range(2))
     assert first["file"] == second["file"]
     assert second["upload"]["url"].startswith("https://")
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/webhook_endpoints", "/v1/organization/api_keys"])
+def test_a_page_starts_after_no_id_that_is_too_long_to_be_one(api: Gateway, path: str) -> None:
+    refused = api.get(f"{path}?after={'x' * 241}")
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "after")

@@ -54,7 +54,7 @@ def us(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     for name in ("WEBHOOK_QUEUE_URL", "SLOW_WEBHOOK_QUEUE_URL", "WEBHOOK_DEAD_LETTERS_URL"):
         monkeypatch.setenv(f"LUTHIER_{name}", "queue")
     for limit in ("KEY_REQUESTS_PER_MINUTE", "ORGANIZATION_REQUESTS_PER_MINUTE"):
-        monkeypatch.setenv(f"LUTHIER_{limit}", "1000000")
+        monkeypatch.setenv(f"LUTHIER_{limit}", "30000")
     return [furnished(api, organization) for organization in (THEIRS, OURS)][-1]
 
 

@@ -29,6 +29,14 @@ def test_credits_can_be_taken_back(platform: Platform) -> None:
     assert json.loads(run("show", "--json").stdout)["balance_cents"] == 300
 
 
+def test_no_more_credits_can_be_taken_back_than_there_are(platform: Platform) -> None:
+    run("grant", "--cents", "500")
+    refused = run("grant", "--cents", "-501")
+    assert refused.exit_code == 2
+    assert "500 cents" in refused.output
+    assert json.loads(run("show", "--json").stdout)["balance_cents"] == 500
+
+
 @pytest.mark.parametrize("words", [["grant", "--cents", "500"], ["show"]])
 def test_an_organization_that_nobody_has_a_key_of_does_not_exist(platform: Platform, words: list[str]) -> None:
     for command in (["credits", *words], ["organizations", "limit"]):

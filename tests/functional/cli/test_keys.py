@@ -42,6 +42,18 @@ def test_a_limit_that_nobody_could_mean_is_refused(platform: Platform) -> None:
     assert run("credits", "grant", "--cents", "1" * 50).exit_code == 2
 
 
+def test_a_key_without_a_name_or_for_nobody_is_refused(platform: Platform) -> None:
+    for words in (("--user", ""), ("--name", ""), ("--user", "u" * 241)):
+        printed = run("keys", "create", *words)
+        assert (printed.exit_code, words[0][2:] in printed.stderr) == (2, True), printed.output
+
+
+def test_an_organization_without_keys_is_said_to_be_none(platform: Platform) -> None:
+    printed = run("keys", "list")
+    assert printed.exit_code == 2
+    assert "No organization 'acme'" in printed.stderr
+
+
 def test_json_output_holds_id_key_and_scopes(platform: Platform) -> None:
     assert set(issued()) == {"id", "key", "scopes"}
 

@@ -1,6 +1,7 @@
 """Credits: held when a job is queued, settled at what it cost, and always what the ledger says."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from luthier import wiring
-from luthier.credits.entity import Entry, cents
-from luthier.errors import InsufficientCredits
+from luthier import table, wiring
+from luthier.credits.entity import Change, Entry, cents
+from luthier.credits.service import CreditsMoved
+from luthier.errors import InsufficientCredits, InvalidRequest
 from tests.factories import BASE_MODEL, Platform, principal
 from tests.gateway import Gateway
 
@@ -246,7 +248,8 @@ def test_the_ledger_always_sums_to_the_balance(billed: Platform, story: list[tup
         if step == "grant":
             billed.credits.grant("org_a", amount, step)
         elif step == "take back":
-            billed.credits.grant("org_a", -amount, step)
+            with suppress(InvalidRequest):
+                billed.credits.grant("org_a", -amount, step)
         elif step == "tokens":
             billed.usage.meter_inference(WHO, "m", prompt_tokens=amount, completion_tokens=0)
         elif step == "queue":
@@ -261,3 +264,35 @@ def test_the_ledger_always_sums_to_the_balance(billed: Platform, story: list[tup
             billed.training_job(job, "Stopped" if step == "stop" else "Failed", BillableTimeInSeconds=amount)
             billed.pipeline.settle(billed.step(job))
         assert_balanced(billed)
+
+
+@pytest.mark.parametrize("first", ["hold", "spend"])
+def test_no_threshold_is_skipped_by_changes_that_did_not_see_each_other(billed: Platform, first: str) -> None:
+    billed.credits.grant("org_a", 100, "welcome")
+    late = billed.credits.hold("org_a", 30, "late")
+    if first == "hold":
+        table.transact(billed.dynamodb, billed.credits.hold("org_a", 30, "early"))
+    else:
+        billed.credits.spend("org_a", 30, "early")
+    with pytest.raises(CreditsMoved):
+        table.transact(billed.dynamodb, late)
+    table.transact(billed.dynamodb, billed.credits.hold("org_a", 30, "late"))
+    assert billed.credits.get(WHO).available_cents == 40
+    assert billed.events().count("usage.threshold_reached") == 1
+
+
+def test_holds_above_the_next_threshold_do_not_get_into_each_others_way(billed: Platform) -> None:
+    billed.credits.grant("org_a", 100, "welcome")
+    for writes in [billed.credits.hold("org_a", 10, name) for name in "abcd"]:
+        table.transact(billed.dynamodb, writes)
+    assert billed.credits.get(WHO).held_cents == 40
+
+
+def test_a_grant_counts_from_what_is_available_when_it_is_written(billed: Platform) -> None:
+    billed.credits.grant("org_a", 100, "welcome")
+    store, before = billed.credits._store, billed.credits.get(WHO)
+    change = (Change("grant", 100, 0, "more"),)
+    grant = store.writes("org_a", before, change, "2026-01-01T00:00:00Z", CreditsMoved())
+    table.transact(billed.dynamodb, billed.credits.hold("org_a", 10, "meanwhile"))
+    with pytest.raises(CreditsMoved):
+        table.transact(billed.dynamodb, grant)

@@ -10,12 +10,12 @@ import boto3
 import requests
 from botocore.config import Config
 
-from luthier import table
 from luthier.accounts.entity import Principal
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService, PresignedUpload
 from luthier.datasets.store import DatasetStore
 from luthier.settings import Settings
+from tests import tables
 from tests.factories import SETTINGS, principal
 
 REGION = "us-east-1"
@@ -86,7 +86,7 @@ class Cloud:
         """A fresh table, a fresh bucket and the service over them."""
         number = next(self._worlds)
         settings = replace(SETTINGS, table=f"luthier-{number}", data_bucket=f"luthier-data-{number}")
-        table.create(self._dynamodb, settings.table)
+        tables.create(self._dynamodb, settings.table)
         self._s3.create_bucket(Bucket=settings.data_bucket)
         store = DatasetStore(self._dynamodb, settings.table)
         service = DatasetService(store, self._s3, settings, lambda: NOW)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from luthier.errors import Conflict, InvalidRequest
+from luthier.jobs import budget
 from luthier.jobs.entity import Job
 from tests.factories import BASE_MODEL, MODEL_URI, Platform, metrics_line, principal
 from tests.gateway import Gateway, api
@@ -54,7 +55,7 @@ def test_a_job_without_a_cap_has_none_in_its_container(platform: Platform) -> No
 
 def test_sagemaker_ends_a_hanging_run_one_checkpoint_interval_after_its_cap(platform: Platform) -> None:
     job = platform.job(A, max_cost=0.2)
-    longest = platform.pipeline.reserve_credits(platform.step(job))["max_runtime_seconds"]
+    longest = platform.pipeline.bound_run(platform.step(job))["max_runtime_seconds"]
     assert 0.2 < longest * PER_SECOND <= 0.2 + 300 * PER_SECOND
 
 
@@ -88,15 +89,39 @@ def test_the_cap_ending_of_an_earlier_attempt_does_not_pause_the_next(platform: 
     assert platform.pipeline.assess_training(platform.step(again), None) == "completed"
 
 
-@pytest.mark.parametrize("max_cost", [None, 0.1, 0.195])
-def test_a_cap_that_is_not_raised_far_enough_is_refused_with_the_least_that_helps(
-    platform: Platform, max_cost: float | None
+@pytest.mark.parametrize("verb", ["resume", "restart"])
+@pytest.mark.parametrize(("billed", "max_cost", "least"), [(3000, None, 0.21), (3000, 0.1, 0.21), (20, 0.2, 0.21)])
+def test_a_job_at_its_cap_goes_on_only_with_a_higher_one_and_says_which(
+    platform: Platform, verb: str, billed: int, max_cost: float | None, least: float
 ) -> None:
-    paused = at_its_cap(platform, platform.launched(A, max_cost=0.2))
+    paused = at_its_cap(platform, platform.launched(A, max_cost=0.2), billed=billed)
     with pytest.raises(InvalidRequest) as refused:
-        platform.jobs.resume(A, paused.id, max_cost=max_cost)
+        getattr(platform.jobs, verb)(A, paused.id, max_cost=max_cost)
     assert (refused.value.code, refused.value.param) == ("max_cost_too_low", "maxCost")
-    assert platform.jobs.resume(A, paused.id, max_cost=refused.value.details["least"]).status == "queued"
+    assert refused.value.details["least"] == least
+    assert refused.value.sentence().endswith(" Send at least 0.21.")
+    assert getattr(platform.jobs, verb)(A, paused.id, max_cost=least).status == "queued"
+
+
+def test_the_least_cap_is_the_first_cent_that_leaves_a_step(platform: Platform) -> None:
+    paused = at_its_cap(platform, platform.launched(A, max_cost=0.03), billed=270)
+    assert paused.cost["accrued"] == pytest.approx(0.0173, abs=1e-4)
+    with pytest.raises(InvalidRequest) as refused:
+        platform.jobs.resume(A, paused.id)
+    assert refused.value.details["least"] == 0.04
+
+
+def test_a_job_that_was_paused_by_hand_keeps_its_cap(platform: Platform) -> None:
+    job = platform.launched(A, max_cost=0.2)
+    platform.jobs.pause(A, job.id)
+    platform.training_job(job, "Stopped", BillableTimeInSeconds=60)
+    platform.pipeline.settle(platform.step(job))
+    assert platform.jobs.resume(A, job.id).cost["cap"] == 0.2
+
+
+@pytest.mark.parametrize(("spent", "start", "least"), [(0.0, 0.0116, 0.02), (0.0173, 0.0116, 0.03), (0.0, 0.02, 0.03)])
+def test_the_least_cap_is_the_next_cent(spent: float, start: float, least: float) -> None:
+    assert budget.next_cent(spent + start) == least
 
 
 def test_a_cap_below_the_price_of_a_start_is_refused_before_anything_is_written(platform: Platform) -> None:

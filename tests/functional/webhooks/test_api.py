@@ -354,6 +354,7 @@ def test_a_create_that_is_sent_again_makes_one_endpoint_and_reveals_the_same_sec
     "path", [f"{WEBHOOKS}/{{}}/rotate-secret", f"{WEBHOOKS}/callbacks/rotate-secret", f"{OPENAI}/{{}}/rotate_secret"]
 )
 def test_a_rotation_that_is_sent_again_makes_one_secret(api: Gateway, path: str) -> None:
+    template = path.replace("callbacks", "{}")
     path = path.format(api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"])
     seen = []
     for pair in (
@@ -364,12 +365,25 @@ def test_a_rotation_that_is_sent_again_makes_one_secret(api: Gateway, path: str)
         assert (first.status, first.json()) == (200, second.json())
         seen.append(first.json().get("secret") or first.json()["signing_secret"])
     assert len(set(seen)) == 2
-    other = f"{WEBHOOKS}/{api.post(WEBHOOKS, {'url': PUBLIC}).json()['id']}/rotate-secret"
+    other = template.format(api.post(WEBHOOKS, {"url": PUBLIC}).json()["id"])
     refused = api.post(other, headers={"Idempotency-Key": "k"})
-    assert (refused.status, refused.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert (refused.status, refused.json()["error"]["code"].upper()) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 @pytest.mark.parametrize(("path", "field"), [(WEBHOOKS, "event"), (OPENAI, "event_type")])
 def test_a_test_event_has_one_type(api: Gateway, path: str, field: str) -> None:
     endpoint = api.post(WEBHOOKS, {"url": PUBLIC, "events": ["*"]}).json()
     assert api.post(f"{path}/{endpoint['id']}/test", {field: "*"}).status == 400
+
+
+def test_one_idempotency_key_on_two_surfaces_is_two_keys(api: Gateway) -> None:
+    headers = {"Idempotency-Key": "same"}
+    ours = api.post(WEBHOOKS, {"url": PUBLIC, "events": ["training.completed"]}, headers=headers).json()
+    asked = {"url": PUBLIC, "event_types": ["training.completed"], "name": ""}
+    theirs = api.post(OPENAI, asked, headers=headers)
+    assert theirs.status == 200, theirs.text
+    assert (theirs.json()["id"] == ours["id"], len(api.get(WEBHOOKS).json()["webhooks"])) == (False, 2)
+    first = api.post(f"{WEBHOOKS}/{ours['id']}/rotate-secret", {"overlapHours": 0}, headers=headers).json()
+    second = api.post(f"{OPENAI}/{ours['id']}/rotate_secret", headers=headers)
+    assert second.status == 200, second.text
+    assert first["secret"] not in second.text

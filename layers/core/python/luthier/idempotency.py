@@ -41,10 +41,14 @@ def fingerprint(body: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Repetition:
-    """How a client says that a create may be a repetition: by a key, or by counting (`x-stainless-retry-count`)."""
+    """How a client says that a create may be a repetition: by a key, or by counting (`x-stainless-retry-count`).
+
+    surface: where the client asked; the same key on two surfaces is two keys.
+    """
 
     key: str | None = None
     retries: int | None = None
+    surface: str = ""
 
     @property
     def can_repeat(self) -> bool:
@@ -52,6 +56,7 @@ class Repetition:
 
     def claim(self, principal: Principal, route: str, facts: dict[str, Any]) -> "Claim":
         """What this create claims; `facts` are what makes two creates the same."""
+        route = f"{self.surface}.{route}" if self.surface else route
         return Claim(principal, route, fingerprint(facts), self.key, bool(self.retries))
 
 
@@ -178,11 +183,12 @@ class Claims:
         return True
 
     def _made(self, claim: Claim) -> str | None:
-        held = holder(self._client, self._table, claim)
+        answer = self._client.get_item(TableName=self._table, Key=table.encode(claim.item_key), ConsistentRead=True)
+        held = table.decode(answer["Item"]) if "Item" in answer else None
         if held is None or held["ttl"] < self._now().timestamp():
             return None
         if held["body"] != claim.body:
-            raise reused()
+            raise _reused()
         return held.get("resource_id")
 
     def _release(self, claim: Claim) -> None:
@@ -222,16 +228,10 @@ def _in_progress() -> Conflict:
     )
 
 
-def reused() -> Unprocessable:
+def _reused() -> Unprocessable:
     """A key that stands for another body already."""
     return Unprocessable(
         "This Idempotency-Key was used with another body.",
         code="idempotency_key_reused",
         remedy="Send a new key with a new request.",
     )
-
-
-def holder(client: Any, table_name: str, claim: Claim) -> table.Item | None:
-    """The claim as it stands: `body` and `resource_id` of the create that was made first."""
-    answer = client.get_item(TableName=table_name, Key=table.encode(claim.item_key), ConsistentRead=True)
-    return table.decode(answer["Item"]) if "Item" in answer else None

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from luthier.accounts.entity import MOST_REQUESTS_PER_MINUTE
+
 
 def _setting(sentence: str, default: str | int | float = "", *, chosen: bool = False) -> Any:
     """chosen: an operator may choose it at deploy time, as CDK context of the same name."""
@@ -57,6 +59,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.billing not in ("on", "off"):
             raise ValueError(f"billing is {self.billing!r}; choose on or off.")
+        for name in ("key_requests_per_minute", "organization_requests_per_minute"):
+            if not 1 <= getattr(self, name) <= MOST_REQUESTS_PER_MINUTE:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose 1 to {MOST_REQUESTS_PER_MINUTE}.")
         readers_of_buckets(self.dataset_buckets)
 
     @staticmethod

@@ -17,6 +17,7 @@
 | measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
 | organization    | <o>         | ORGANIZATION        |                |               |          |                |
 | requests counted| <o>         | RATE#<minute>       |                |               |          |                |
+| wrong keys      | ADDRESS#<ip>| GUESSES#<minute>    |                |               |          |                |
 | credits         | <o>         | CREDITS             |                |               |          |                |
 | ledger entry    | <o>         | LEDGER#<entry>      |                |               |          |                |
 | usage of a day  | <o>         | USAGE#<day>#<kind>#<model> |         |               |          |                |
@@ -32,12 +33,16 @@ gsi1 to gsi3 project `SLIM`, the attributes of a list row, so that a filtered pa
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
+
+from luthier.errors import Conflict
 
 Item = dict[str, Any]
+Done = TypeVar("Done")
 
 # What a list row shows. Slim on purpose: searches and sorts read it for every item of an organization.
 SLIM = (
@@ -144,6 +149,11 @@ ORGANIZATION, CREDITS = "ORGANIZATION", "CREDITS"
 def rate(minute: int) -> str:
     """`minute`: minutes since 1970."""
     return f"RATE#{minute}"
+
+
+def guesses(address: str, minute: int) -> Item:
+    """`minute`: minutes since 1970."""
+    return {"pk": f"ADDRESS#{address}", "sk": f"GUESSES#{minute}"}
 
 
 def ledger(entry_id: str) -> str:
@@ -259,31 +269,6 @@ def live_items(client: Any, name: str, noun: str) -> Iterator[tuple[str, str]]:
         yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
 
 
-def create(client: Any, name: str) -> None:
-    """Make the table as the stack makes it, for tests that run without the stack."""
-    keys = ["pk", "sk", *(k for index in INDEXES for k in (index.partition_key, index.sort_key))]
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": index.name,
-                "KeySchema": [
-                    {"AttributeName": index.partition_key, "KeyType": "HASH"},
-                    {"AttributeName": index.sort_key, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projected)}
-                if index.projected
-                else {"ProjectionType": "KEYS_ONLY"},
-            }
-            for index in INDEXES
-        ],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
-    )
-
-
 class ConditionFailed(Exception):
     """A write of a transaction met a state it did not expect; `position` is its place in the transaction."""
 
@@ -323,3 +308,18 @@ def transact(client: Any, writes: Sequence[Write], *, tries: int = 10) -> None:
             if "TransactionConflict" not in codes or attempt == tries:
                 raise
         time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))
+
+
+# Whoever loses a race reads again; more rounds than that mean that something changes all the time.
+_TRIES = 8
+
+
+def until_unchanged(what: str, attempt: Callable[[], Done], faster: type[ConditionFailed] = ConditionFailed) -> Done:
+    """What `attempt` answers, which reads and then writes what it saw unchanged; where somebody was faster, once more.
+
+    faster: what such a write raises. Raises Conflict, which names `what`, when somebody always is.
+    """
+    for _ in range(_TRIES):
+        with suppress(faster):
+            return attempt()
+    raise Conflict(f"Several requests changed {what} at once.", remedy="Try again.", retry_after=1)

@@ -86,10 +86,12 @@ def _client(service: str) -> Any:
 
 @cache
 def accounts() -> "AccountService":
+    from luthier.accounts.guesses import Guesses
     from luthier.accounts.service import AccountService
     from luthier.accounts.store import KeyStore
 
-    return AccountService(KeyStore(client("dynamodb"), settings().table), limits=_limits())
+    dynamodb, name = client("dynamodb"), settings().table
+    return AccountService(KeyStore(dynamodb, name), limits=_limits(), guesses=Guesses(dynamodb, name))
 
 
 def _limits() -> "Limits":

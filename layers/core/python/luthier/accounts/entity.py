@@ -29,8 +29,10 @@ class Limits:
     organization_concurrent_jobs: int = 50
 
 
-# What a key or an organization may be given instead.
-MOST_REQUESTS_PER_MINUTE, MOST_CONCURRENT_JOBS = 1_000_000, 10_000
+# What a key or an organization may be given instead. The requests of an organization are counted in one item, which
+# DynamoDB writes at most 1,000 times a second: half of that, for no client spreads its requests evenly.
+MOST_REQUESTS_PER_MINUTE, MOST_CONCURRENT_JOBS = 30_000, 10_000
+LONGEST_KEY_NAME, LONGEST_USER_ID = 200, 240
 LONGEST_OVERLAP_SECONDS = 30 * 24 * 3600
 _NO_END = 2**53
 UNLIMITED = Limits(_NO_END, _NO_END, _NO_END, _NO_END)

@@ -18,6 +18,7 @@ _MINUTE = 60
 # Read by nobody once its minute is over; TTL deletes within days.
 _KEPT_SECONDS = 3600
 _REMEMBERED = 1_000
+_THROTTLED = ("ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class RateLimiter:
         self._exceeded: dict[str, Window] = {}
 
     def count(self, principal: Principal) -> Window | None:
-        """Count one request of a caller; None where the table does not answer, which must not fail a request."""
+        """Count one request of a caller; None where the table does not answer, which must not fail a request.
+
+        Raises RateLimited where more requests arrive than the table can count: whoever floods it is over every limit.
+        """
         now = int(self._now().timestamp())
         for name in (principal.key_id, principal.organization_id):
             known = self._exceeded.get(name)
@@ -66,7 +70,14 @@ class RateLimiter:
                 return _window(known.of, known.limit, known.count, now)
         try:
             counts = self._add(principal, now)
-        except Exception:
+        except Exception as error:
+            if _is_throttled(error):
+                raise RateLimited(
+                    "This organization sends more requests at once than can be counted.",
+                    details={"of": "organization", "window_seconds": _MINUTE},
+                    remedy="Wait a second, and spread the requests.",
+                    retry_after=1,
+                ) from error
             logger.warning("Requests of %s could not be counted.", principal.organization_id, exc_info=True)
             return None
         limits = principal.limits
@@ -94,6 +105,10 @@ class RateLimiter:
                 if len(self._exceeded) >= _REMEMBERED:
                     self._exceeded.clear()
                 self._exceeded[name] = window
+
+
+def _is_throttled(error: Exception) -> bool:
+    return getattr(error, "response", {}).get("Error", {}).get("Code") in _THROTTLED
 
 
 def _key_counter(principal: Principal) -> str:

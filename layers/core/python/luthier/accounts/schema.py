@@ -4,15 +4,22 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from luthier.accounts.entity import LONGEST_OVERLAP_SECONDS, MOST_CONCURRENT_JOBS, MOST_REQUESTS_PER_MINUTE, ApiKey
-from luthier.wire import LONGEST_NAME, Answer, Request
+from luthier.accounts.entity import (
+    LONGEST_KEY_NAME,
+    LONGEST_OVERLAP_SECONDS,
+    LONGEST_USER_ID,
+    MOST_CONCURRENT_JOBS,
+    MOST_REQUESTS_PER_MINUTE,
+    ApiKey,
+)
+from luthier.wire import Answer, Request
 
 
 class CreateKey(Request):
-    name: str = Field(min_length=1, max_length=200, description="What the key is for.")
+    name: str = Field(min_length=1, max_length=LONGEST_KEY_NAME, description="What the key is for.")
     scopes: list[str] = Field(min_length=1, description="What the key may do, for example fine-tuning:read.")
     user_id: str | None = Field(
-        default=None, min_length=1, max_length=LONGEST_NAME, description="Whom it acts for; by default the caller's."
+        default=None, min_length=1, max_length=LONGEST_USER_ID, description="Whom it acts for; by default the caller's."
     )
     expires_at: str | None = Field(default=None, description="ISO 8601; without it the key works until it is revoked.")
     requests_per_minute: int | None = Field(

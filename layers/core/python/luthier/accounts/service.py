@@ -8,13 +8,22 @@ import secrets
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from luthier import clock, idempotency, ids, table
-from luthier.accounts.entity import SCOPES, ApiKey, Limits, Organization, Principal
+from luthier import clock, ids, table
+from luthier.accounts.entity import (
+    LONGEST_KEY_NAME,
+    LONGEST_USER_ID,
+    SCOPES,
+    ApiKey,
+    Limits,
+    Organization,
+    Principal,
+)
+from luthier.accounts.guesses import Guesses
 from luthier.accounts.store import KeyStore
-from luthier.errors import Conflict, InvalidRequest, LuthierError, NotFound, Unauthenticated
-from luthier.idempotency import Claim
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
+from luthier.idempotency import Claim, Repetition
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +33,6 @@ TRUST_SECONDS = 30
 _TRUSTED_KEYS = 1_000
 # `last_used_at` is at most so much too old; writing it at every use would cost a write per request.
 _USE_NOTED_EVERY = timedelta(minutes=10)
-_TRIES = 5
 
 
 def digest(raw_key: str) -> str:
@@ -38,9 +46,17 @@ _ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class AccountService:
     """limits: the platform's, for keys and organizations that have none of their own."""
 
-    def __init__(self, store: KeyStore, now: clock.Clock = clock.now, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        now: clock.Clock = clock.now,
+        limits: Limits | None = None,
+        guesses: Guesses | None = None,
+    ) -> None:
         self._store = store
+        self._claims = store.claims(now)
         self._now = now
+        self._guesses = guesses
         self._limits = limits or Limits()
         self._trusted: dict[str, tuple[float, ApiKey, Limits]] = {}
 
@@ -56,9 +72,14 @@ class AccountService:
         concurrent_jobs: int | None = None,
         claim: Claim | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret. The secret is returned here and nowhere else."""
+        """A new key and its secret. The secret is returned here and nowhere else.
+
+        Raises table.ConditionFailed when the claim is taken.
+        """
         _check_organization(organization_id)
         _check_scopes(scopes)
+        _check_text("user_id", user_id, LONGEST_USER_ID)
+        _check_text("name", name, LONGEST_KEY_NAME)
         key, raw = self._draw(
             organization_id=organization_id,
             user_id=user_id,
@@ -68,19 +89,20 @@ class AccountService:
             requests_per_minute=requests_per_minute,
             concurrent_jobs=concurrent_jobs,
         )
-        try:
-            self._store.put(key, claim)
-        except table.ConditionFailed as error:
-            raise self._shown_before(claim) from error
+        self._store.put(key, claim)
         return key, raw
 
     def create_key(
         self, principal: Principal, fields: dict[str, Any], *, idempotency_key: str | None = None
     ) -> tuple[ApiKey, str]:
         """`issue_key` in the caller's organization, and in the caller's name where the fields give no other."""
-        claim = _claim(principal, "api_keys.create", fields, idempotency_key)
         facts = fields | {"user_id": fields["user_id"] or principal.user_id, "scopes": tuple(fields["scopes"])}
-        return self.issue_key(organization_id=principal.organization_id, claim=claim, **facts)
+        claim = Repetition(idempotency_key).claim(principal, "api_keys.create", fields)
+        return self._claims.once(
+            claim,
+            lambda: self.issue_key(organization_id=principal.organization_id, claim=claim, **facts),
+            _shown_before,
+        )
 
     def list_keys(
         self, organization_id: str, *, limit: int = 20, after: str | None = None
@@ -99,42 +121,46 @@ class AccountService:
     ) -> tuple[ApiKey, str]:
         """`rotate_key` in the caller's organization."""
         facts = {"id": key_id, "overlap_seconds": overlap_seconds}
-        claim = _claim(principal, "api_keys.rotate", facts, idempotency_key)
-        return self.rotate_key(principal.organization_id, key_id, overlap_seconds=overlap_seconds, claim=claim)
+        claim = Repetition(idempotency_key).claim(principal, "api_keys.rotate", facts)
+        return self._claims.once(
+            claim,
+            lambda: self.rotate_key(principal.organization_id, key_id, overlap_seconds=overlap_seconds, claim=claim),
+            _shown_before,
+        )
 
     def rotate_key(
         self, organization_id: str, key_id: str, *, overlap_seconds: int, claim: Claim | None = None
     ) -> tuple[ApiKey, str]:
-        """A new key that may do the same; the old one goes on working for `overlap_seconds`."""
-        for _ in range(_TRIES):
-            if claim and self._store.holder(claim, self._now()):
-                raise self._shown_before(claim)
+        """A new key that may do the same; the old one goes on working for `overlap_seconds`.
+
+        Other processes refuse it up to TRUST_SECONDS later.
+        """
+
+        def rotated() -> tuple[ApiKey, str]:
             old = self.get_key(organization_id, key_id)
             self._require_rotatable(old)
             end = clock.iso(self._now() + timedelta(seconds=overlap_seconds))
             new, raw = self._draw(**{name: getattr(old, name) for name in _INHERITED}, expires_at=self._renewed(old))
             ending = replace(old, expires_at=min(end, old.expires_at or end), replaced_by=new.id)
-            try:
-                self._store.replace(old, replace(ending, version=old.version + 1), new, claim)
-            except table.ConditionFailed:
-                continue
+            self._store.replace(old, replace(ending, version=old.version + 1), new, claim)
+            self._trusted.pop(old.digest, None)
             return new, raw
-        raise _busy(key_id)
+
+        return table.until_unchanged(key_id, rotated)
 
     def revoke_key(self, organization_id: str, key_id: str) -> ApiKey:
         """End a key for good. Every process refuses it within TRUST_SECONDS; repeating it changes nothing."""
-        for _ in range(_TRIES):
+
+        def revoked() -> ApiKey:
             old = self.get_key(organization_id, key_id)
             if old.revoked_at:
                 return old
             new = replace(old, revoked_at=clock.iso(self._now()), version=old.version + 1)
-            try:
-                self._store.replace(old, new)
-            except table.ConditionFailed:
-                continue
+            self._store.replace(old, new)
             self._trusted.pop(old.digest, None)
             return new
-        raise _busy(key_id)
+
+        return table.until_unchanged(key_id, revoked)
 
     def require_organization(self, organization_id: str) -> None:
         """Raise NotFound for an organization that never had a key: it begins with its first one."""
@@ -150,10 +176,15 @@ class AccountService:
         self.require_organization(organization.id)
         self._store.put_organization(organization)
 
-    def authenticate(self, raw_key: str) -> Principal:
-        """The principal behind a key: two reads, none while the key is trusted."""
-        found = self._recognise(digest(raw_key)) if raw_key else None
+    def authenticate(self, raw_key: str, address: str | None = None) -> Principal:
+        """The principal behind a key: two reads, none while the key is trusted.
+
+        address: where it came from. Raises Unauthenticated, and RateLimited where too many wrong keys came from there.
+        """
+        found = self._recognise(digest(raw_key), address) if raw_key else None
         if found is None or not self._is_valid(found[0]):
+            if self._guesses and raw_key:
+                self._guesses.count(address)
             raise Unauthenticated(
                 "Invalid or missing API key.",
                 remedy="Send a valid key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
@@ -164,10 +195,12 @@ class AccountService:
     def _is_valid(self, key: ApiKey) -> bool:
         return not key.revoked_at and (not key.expires_at or clock.parse(key.expires_at) > self._now())
 
-    def _recognise(self, hashed: str) -> tuple[ApiKey, Limits] | None:
+    def _recognise(self, hashed: str, address: str | None) -> tuple[ApiKey, Limits] | None:
         kept = self._trusted.get(hashed)
         if kept and time.monotonic() - kept[0] < TRUST_SECONDS:
             return kept[1:]
+        if self._guesses:
+            self._guesses.admit(address)
         since, key = time.monotonic(), self._store.find(hashed)
         self._trusted.pop(hashed, None)
         if key is None or not hmac.compare_digest(key.digest, hashed):
@@ -188,20 +221,6 @@ class AccountService:
         except Exception:
             # Nobody's request should fail because a statistic could not be written.
             logger.warning("The last use of %s could not be noted.", key.id, exc_info=True)
-
-    def _shown_before(self, claim: Claim | None) -> LuthierError:
-        """Why a used Idempotency-Key is refused where a key is made: its secret cannot be shown twice."""
-        held = self._store.holder(claim, self._now()) if claim else None
-        if held is None:
-            return _busy("the new key")
-        if claim and held["body"] != claim.body:
-            return idempotency.reused()
-        return Conflict(
-            f"This request was answered before: it made key {held['resource_id']}.",
-            code="key_shown_once",
-            details={"id": held["resource_id"]},
-            remedy="If the answer got lost, rotate that key to get a new secret.",
-        )
 
     def _draw(self, **facts: Any) -> tuple[ApiKey, str]:
         raw = KEY_PREFIX + secrets.token_urlsafe(32)
@@ -245,8 +264,14 @@ class AccountService:
             )
 
 
-def _claim(principal: Principal, route: str, facts: dict[str, Any], key: str | None) -> Claim | None:
-    return Claim(principal, route, idempotency.fingerprint(facts), key, retry=False) if key else None
+def _shown_before(key_id: str) -> NoReturn:
+    """Refuse to answer a repetition, which could only be answered with a secret that is kept nowhere."""
+    raise Conflict(
+        f"This request was answered before: it made key {key_id}.",
+        code="key_shown_once",
+        details={"id": key_id},
+        remedy="If the answer got lost, rotate that key to get a new secret.",
+    )
 
 
 _INHERITED = ("organization_id", "user_id", "name", "scopes", "requests_per_minute", "concurrent_jobs")
@@ -271,5 +296,10 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
         )
 
 
-def _busy(key_id: str) -> Conflict:
-    return Conflict(f"Several requests changed {key_id} at once.", remedy="Try again.", retry_after=1)
+def _check_text(param: str, text: str, longest: int) -> None:
+    if not 1 <= len(text) <= longest:
+        raise InvalidRequest(
+            f"{param} has {len(text)} characters; it must have 1 to {longest}.",
+            param=param,
+            remedy="Send a name by which people know it.",
+        )

@@ -1,12 +1,11 @@
 """API keys and organizations in DynamoDB."""
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
-from luthier import clock, idempotency, table
+from luthier import clock, table
 from luthier.accounts.entity import ApiKey, Organization
-from luthier.idempotency import Claim
+from luthier.idempotency import Claim, Claims
 
 
 class KeyStore:
@@ -14,17 +13,15 @@ class KeyStore:
         self._client = client
         self._table = table_name
 
+    def claims(self, now: clock.Clock) -> Claims:
+        return Claims(self._client, self._table, now)
+
     def put(self, key: ApiKey, claim: Claim | None = None) -> None:
         """Write the key under its digest and, in the same transaction, in its organization's list.
 
         Raises table.ConditionFailed when the claim is taken: this create was made before.
         """
         table.transact(self._client, self._creation(key, claim))
-
-    def holder(self, claim: Claim, now: datetime) -> table.Item | None:
-        """What took the claim first and still holds it: `body` and `resource_id`."""
-        held = idempotency.holder(self._client, self._table, claim)
-        return held if held and held["ttl"] >= now.timestamp() else None
 
     def replace(self, old: ApiKey, new: ApiKey, successor: ApiKey | None = None, claim: Claim | None = None) -> None:
         """Write `new` in place of `old`, and its successor with it. Raises table.ConditionFailed."""

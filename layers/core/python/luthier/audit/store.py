@@ -1,4 +1,8 @@
-"""The audit log in DynamoDB. Rows are written once; nothing here changes or removes one."""
+"""The audit log in DynamoDB. Rows are written once; nothing here changes or removes one.
+
+IAM does not enforce that: its condition on the keys of a request (dynamodb:LeadingKeys) sees partition keys only, and
+the rows share their organization's with everything else that functions have to change.
+"""
 
 from dataclasses import asdict
 from typing import Any

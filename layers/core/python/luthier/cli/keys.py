@@ -53,6 +53,7 @@ def list_keys(org: Organization, table: Table = TABLE, as_json: AsJson = False) 
     Example: luthier keys list --org acme
     """
     with operating(table) as operator:
+        operator.accounts.require_organization(org)
         keys, _ = operator.accounts.list_keys(org, limit=100)
     for key in keys:
         if as_json:

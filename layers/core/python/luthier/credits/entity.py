@@ -59,6 +59,13 @@ class Credits:
         """The lowest threshold reached since the last grant; only after a warning."""
         return int(self.granted_cents * _THRESHOLDS[self.warnings - 1])
 
+    @property
+    def next_threshold_cents(self) -> int | None:
+        """The highest threshold that is not reached; None where there is none left to reach."""
+        if self.granted_cents <= 0 or self.warnings == len(_THRESHOLDS):
+            return None
+        return int(self.granted_cents * _THRESHOLDS[self.warnings])
+
     def after(self, changes: tuple[Change, ...]) -> "Credits":
         """These credits once the changes are made."""
         new = replace(

@@ -25,7 +25,10 @@ class CreditBalance(Answer):
 
 
 class LedgerEntry(Answer):
-    """All `amount_cents` sum to the balance, all `held_cents` to what is held."""
+    """All `amount_cents` sum to the balance, all `held_cents` to what is held.
+
+    Each attempt of a job is rounded up to a whole cent; `usage` shows the fractions.
+    """
 
     id: str
     kind: Literal["grant", "adjustment", "hold", "release", "settle", "usage"]

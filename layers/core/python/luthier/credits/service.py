@@ -6,9 +6,7 @@ from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.credits.entity import ADJUSTMENT, GRANT, HOLD, USAGE, Change, Credits, Entry, cents, settling
 from luthier.credits.store import CreditStore
-from luthier.errors import Conflict, InsufficientCredits
-
-_TRIES = 10
+from luthier.errors import InsufficientCredits, InvalidRequest
 
 
 class CreditsMoved(table.ConditionFailed):
@@ -37,9 +35,13 @@ class CreditService:
         return self._store.ledger(principal.organization_id, limit=limit, after=after)
 
     def grant(self, organization_id: str, amount_cents: int, reference: str) -> Credits:
-        """Add credits, or take some back with a negative amount. The credits afterwards."""
+        """Add credits, or take some back with a negative amount. The credits afterwards.
+
+        Raises InvalidRequest where more is taken back than is available.
+        """
         kind = GRANT if amount_cents > 0 else ADJUSTMENT
-        return self._change(organization_id, Change(kind, amount_cents, 0, reference))
+        change = Change(kind, amount_cents, 0, reference)
+        return self._change(organization_id, change, require_cover=amount_cents < 0)
 
     def spend(
         self, organization_id: str, amount_cents: int, reference: str, joined: Sequence[table.Write] = ()
@@ -80,19 +82,36 @@ class CreditService:
         if self.billing and (credits := self._store.get(organization_id)).available_cents <= 0:
             raise _insufficient(credits, 1)
 
-    def _change(self, organization_id: str, change: Change, joined: Sequence[table.Write] = ()) -> Credits:
-        for _ in range(_TRIES):
+    def _change(
+        self,
+        organization_id: str,
+        change: Change,
+        joined: Sequence[table.Write] = (),
+        *,
+        require_cover: bool = False,
+    ) -> Credits:
+        def changed() -> Credits:
             old = self._store.get(organization_id)
+            if require_cover and old.available_cents + change.amount_cents < 0:
+                raise _too_much(old)
             writes = self._store.writes(organization_id, old, (change,), self._moment(), CreditsMoved())
-            try:
-                self._store.save([*joined, *writes])
-            except CreditsMoved:
-                continue
+            self._store.save([*joined, *writes])
             return old.after((change,))
-        raise Conflict("Several requests changed the credits at once.", remedy="Try again.", retry_after=1)
+
+        return table.until_unchanged("the credits", changed, CreditsMoved)
 
     def _moment(self) -> str:
         return clock.iso(self._now())
+
+
+def _too_much(credits: Credits) -> InvalidRequest:
+    most = max(0, credits.available_cents)
+    return InvalidRequest(
+        f"Only {most} cents can be taken back: the balance is {credits.balance_cents}, "
+        f"and {credits.held_cents} are held for jobs.",
+        param="cents",
+        remedy="Take back less, or wait until the jobs have ended.",
+    )
 
 
 def _insufficient(credits: Credits, needed: int) -> InsufficientCredits:

@@ -36,8 +36,8 @@ class CreditStore:
     ) -> list[table.Write]:
         """The writes that make the changes; `refusal` is raised when the credits are not what `old` says any more.
 
-        Holds do not touch the balance and only ask for enough to be available, so jobs that are created at once do
-        not get into each other's way.
+        Holds do not touch the balance. Above the next threshold they only ask for enough to be available, so jobs that
+        are created at once do not get into each other's way.
         """
         new = old.after(changes)
         update = table.Guarded({"Update": self._update(organization_id, old, new)}, refusal)
@@ -57,10 +57,18 @@ class CreditStore:
             ":granted": new.granted_cents,
             ":warnings": new.warnings,
             ":seen": old.balance_cents,
+            ":seen_granted": old.granted_cents,
             ":seen_warnings": old.warnings,
         }
-        known = "balance_cents = :seen AND warnings = :seen_warnings"
-        conditions = [known if old != Credits() else f"(attribute_not_exists(pk) OR {known})"]
+        known = "balance_cents = :seen AND granted_cents = :seen_granted AND warnings = :seen_warnings"
+        if (new.granted_cents, new.warnings) != (old.granted_cents, old.warnings):
+            # What is written follows from what was available. Holds change that, and nothing else that was seen.
+            known += " AND available_cents = :seen_available"
+            values[":seen_available"] = old.available_cents
+        elif values[":available"] < 0 and (threshold := new.next_threshold_cents) is not None:
+            known += " AND available_cents > :least"
+            values[":least"] = threshold - values[":available"]
+        conditions = [known if old != Credits() else f"(attribute_not_exists(pk) OR ({known}))"]
         if held > 0:
             conditions.append("available_cents >= :held")
         return {

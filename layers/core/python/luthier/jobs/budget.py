@@ -4,6 +4,7 @@ The container ends its run with a checkpoint before the step that would break th
 it one checkpoint interval later.
 """
 
+import math
 from datetime import datetime
 
 from luthier import clock
@@ -16,21 +17,38 @@ from luthier.jobs.entity import Job
 _GRACE_SECONDS = 300 - 120
 
 
-def require_room(job: Job) -> None:
-    """Raise InvalidRequest when the cap would be used up before the first step of the next attempt."""
-    startup = _startup_cost(job)
-    if job.budget_left is None or job.budget_left > startup:
+def require_room(job: Job, before: Job | None = None) -> None:
+    """Raise InvalidRequest when the cap would be used up before the first step of the next attempt.
+
+    before: the job at rest that this is the next attempt of. Where its cap has ended it, only a higher one helps.
+    """
+    if job.budget_left is None:
         return
-    spent = job.cost["accrued"]
-    least, currency = round(spent + startup + 0.01, 2), job.cost["currency"]
+    cap, spent, currency = job.cost["cap"], job.cost["accrued"], job.cost["currency"]
+    needed = spent + _startup_cost(job)
+    reached = before.cost["cap"] if before and _ended_by_cap(before) else 0.0
+    if cap > needed and cap > reached:
+        return
+    least = next_cent(max(needed, reached))
+    fault = "is used up before the first step"
+    if cap > needed:
+        fault = f"is not above the {reached} {currency} that ended the last attempt"
     raise InvalidRequest(
-        f"maxCost: {job.cost['cap']} {currency} is used up before the first step"
-        f"{f'; {spent} {currency} are spent already' if spent else ''}.",
+        f"maxCost: {cap} {currency} {fault}{f'; {spent} {currency} are spent' if spent else ''}.",
         code="max_cost_too_low",
         param="maxCost",
         details={"accrued": spent, "least": least, "currency": currency},
-        remedy=f"Send at least {least}, or no cap.",
+        remedy=f"Send at least {least}." if before else f"Send at least {least}, or no cap.",
     )
+
+
+def next_cent(amount: float) -> float:
+    """The lowest amount in whole cents above this one; what is below a millionth of a cent is the computer's."""
+    return (math.floor(round(amount * 100, 6)) + 1) / 100
+
+
+def _ended_by_cap(job: Job) -> bool:
+    return job.ended == "max_cost" or (job.status_reason or {}).get("code") == "budget_reached"
 
 
 def container_cap(job: Job) -> float | None:

@@ -21,7 +21,6 @@ from luthier.jobs.store import JobStore
 from luthier.models.service import ModelService
 from luthier.usage.service import UsageService
 
-_TRIES = 8
 # A run may take this many times its estimate, and at least two hours; SageMaker's own limit is five days.
 _ESTIMATE_FACTOR = 5
 _LEAST_SECONDS, _MOST_SECONDS = 2 * 3600, 5 * 24 * 3600
@@ -65,7 +64,7 @@ class TrainingPipeline:
         self._storage.write_config(job, base.id, base.revision, budget.price_per_second(job))
         return {"base_model": job.base_model}
 
-    def reserve_credits(self, step: Step) -> dict[str, Any]:
+    def bound_run(self, step: Step) -> dict[str, Any]:
         """Bound the run: its longest time follows from estimate and cap, so that a hanging run cannot overspend."""
         job = self._current(step)
         per_second = budget.price_per_second(job)
@@ -114,18 +113,17 @@ class TrainingPipeline:
 
     def settle(self, step: Step, *, error: dict[str, Any] | None = None) -> Job:
         """End the attempt: status, reason, cost and what can be resumed. The last word, from any path."""
-        for _ in range(_TRIES):
+
+        def settled() -> Job:
             job = self._get(step)
             if job.attempt != step.attempt or not job.is_live:
                 return job
             described = self._runs.training_job(job.training_job_name)
             new, fact = self._settled(job, described, error)
-            try:
-                self._store.save(job, new, fact, joined=self._payment(job, described))
-            except table.ConditionFailed:
-                continue
+            self._store.save(job, new, fact, joined=self._payment(job, described))
             return new
-        raise Conflict(f"Job {step.job_id} keeps changing.", retry_after=1)
+
+        return table.until_unchanged(step.job_id, settled)
 
     def _payment(self, job: Job, described: dict[str, Any] | None) -> list[table.Write]:
         """What the end of the attempt does to the organization's credits and usage."""
@@ -194,17 +192,14 @@ class TrainingPipeline:
         return job
 
     def _change(self, step: Step, change: Callable[[Job, str], Job]) -> Job:
-        for _ in range(_TRIES):
+        def changed() -> Job:
             old = self._current(step)
             new = change(old, clock.iso(self._now()))
-            if new is old:
-                return old
-            try:
+            if new is not old:
                 self._store.save(old, new)
-            except table.ConditionFailed:
-                continue
             return new
-        raise Conflict(f"Job {step.job_id} keeps changing.", retry_after=1)
+
+        return table.until_unchanged(step.job_id, changed)
 
 
 def _billed(job: Job, described: dict[str, Any] | None) -> float:

@@ -23,7 +23,6 @@ from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import Counts, JobStore
 
 logger = logging.getLogger(__name__)
-_TRIES = 5
 _AT_REST = (*entity.TERMINAL, entity.PAUSED)
 _RESTARTABLE = (entity.STOPPED, entity.FAILED, entity.PAUSED)
 
@@ -105,16 +104,15 @@ class JobService:
 
     def delete(self, principal: Principal, job_id: str) -> None:
         """Remove an ended job with its rows, logs of progress and checkpoints. Its model stays."""
-        for _ in range(_TRIES):
+
+        def deleted() -> Job:
             job = self.get(principal, job_id)
             if job.is_live:
                 raise _conflict(job, "deleted", _AT_REST, "Stop it first, and wait until it is stopped.")
-            try:
-                self._store.delete(job)
-            except table.ConditionFailed:
-                continue
-            return self._storage.remove(job)
-        raise _busy(job_id)
+            self._store.delete(job)
+            return job
+
+        self._storage.remove(table.until_unchanged(job_id, deleted))
 
     def stop(self, principal: Principal, job_id: str) -> Job:
         """End a live job. Training saves a checkpoint first; stopping a stopped job changes nothing."""
@@ -178,7 +176,7 @@ class JobService:
             if job.status not in required:
                 raise _conflict(job, wanted, required, "Create a new job instead.")
             new = job.next_attempt(now, from_scratch=from_scratch, max_cost=max_cost)
-            budget.require_room(new)
+            budget.require_room(new, job)
             return new, event("training.queued", job.organization_id, now, _facts(new))
 
         job = self._change(principal, job_id, queued)
@@ -199,13 +197,10 @@ class JobService:
         """The new job. Raises table.ConditionFailed when an equal create has made it meanwhile."""
         with self._drafts.drawn(principal, request) as draft:
             job = self._queued_by(principal, draft.job)
-            for _ in range(_TRIES):
-                try:
-                    self._write_new(principal, job, claim, draft.writes)
-                except CreditsMoved:
-                    continue
-                return job
-            raise _busy("the organization's credits")
+            table.until_unchanged(
+                "the credits", lambda: self._write_new(principal, job, claim, draft.writes), CreditsMoved
+            )
+            return job
 
     def _write_new(
         self, principal: Principal, job: Job, claim: idempotency.Claim, joined: Sequence[table.Write]
@@ -230,7 +225,8 @@ class JobService:
 
     def _change(self, principal: Principal, job_id: str, verb: Callable[[Job, str], tuple[Job, Event | None]]) -> Job:
         """Apply a verb to the job as it stands; when somebody else was faster, look again."""
-        for _ in range(_TRIES):
+
+        def changed() -> Job:
             old = self.get(principal, job_id)
             new, fact = verb(old, clock.iso(self._now()))
             if new is old:
@@ -239,12 +235,10 @@ class JobService:
             if new.is_live and not old.is_live:
                 new = self._queued_by(principal, new)
                 hold = self._credits.hold(new.organization_id, new.held_cents, new.id)
-            try:
-                self._store.save(old, new, fact, limits=principal.limits, joined=hold)
-            except table.ConditionFailed:
-                continue
+            self._store.save(old, new, fact, limits=principal.limits, joined=hold)
             return new
-        raise _busy(job_id)
+
+        return table.until_unchanged(job_id, changed)
 
 
 def _check_moment(since: str | None) -> None:
@@ -267,7 +261,3 @@ def _conflict(job: Job, wanted: str, required: tuple[str, ...], remedy: str, wai
         remedy=remedy,
         retry_after=wait,
     )
-
-
-def _busy(what: str) -> Conflict:
-    return Conflict(f"Several requests changed {what} at once.", remedy="Try again.", retry_after=1)

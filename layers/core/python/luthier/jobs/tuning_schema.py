@@ -27,9 +27,9 @@ from luthier.jobs.schema import (
     StatusReason,
     resolved,
 )
+from luthier.webhooks.address import LONGEST_URL
 from luthier.wire import CamelAnswer, CamelRequest
 
-LONGEST_URL = 2_048
 Status = Literal["queued", "running", "paused", "completed", "failed", "stopped"]
 Method = Literal["sft", "dpo", "orpo", "kto"]
 

@@ -16,7 +16,6 @@ from luthier.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
-_TRIES = 5
 # A queued job may be seconds away from its StartExecution; only an older one was forgotten.
 _GRACE = timedelta(seconds=30)
 # SageMaker's secondary status → our phase. Others ("Interrupted", "MaxRuntimeExceeded", …) end a run.
@@ -102,22 +101,22 @@ class JobWatcher:
 
     def _update(self, job: Job, **changes: Any) -> Job:
         """Note what the container does. A job that it works on is running, whatever event was lost."""
-        for _ in range(_TRIES):
-            fact: Event | None
+
+        def updated() -> Job:
+            fresh = self._store.get(job.organization_id, job.id) or job
             now = clock.iso(self._now())
-            waiting = job.status in (entity.QUEUED, entity.PREPARING)
+            waiting = fresh.status in (entity.QUEUED, entity.PREPARING)
+            fact: Event | None
             if waiting and changes.get("phase") not in (None, "starting"):
-                new, fact = self._started(job, now, changes)
-            elif job.is_live:
-                new, fact = self._noted(job, now, changes)
+                new, fact = self._started(fresh, now, changes)
+            elif fresh.is_live:
+                new, fact = self._noted(fresh, now, changes)
             else:
-                return job
-            try:
-                self._store.save(job, new, fact)
-                return new
-            except table.ConditionFailed:
-                job = self._store.get(job.organization_id, job.id) or job
-        return job
+                return fresh
+            self._store.save(fresh, new, fact)
+            return new
+
+        return table.until_unchanged(job.id, updated)
 
     def _noted(self, job: Job, now: str, changes: dict[str, Any]) -> tuple[Job, Event | None]:
         new = job.note(now, **changes)

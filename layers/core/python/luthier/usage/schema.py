@@ -36,7 +36,7 @@ class UsageRow(Answer):
 
 
 class Usage(Answer):
-    """Whole UTC days, from the day of `start_time` to before the day of `end_time`."""
+    """Whole UTC days, from that of `start_time` to that of `end_time`, which counts unless the time is its midnight."""
 
     start_time: str
     end_time: str

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, date, time, timedelta
 
 from luthier import clock, table
 from luthier.accounts.entity import Principal
@@ -14,7 +14,8 @@ from luthier.usage.store import UsageStore
 logger = logging.getLogger(__name__)
 
 MOST_DAYS = 366
-_DEFAULT_DAYS = 30
+_DAY = timedelta(days=1)
+_DEFAULT_SPAN = 30 * _DAY
 
 
 class UsageService:
@@ -54,17 +55,21 @@ class UsageService:
         return self._store.addition(organization_id, Row(self._today(), TRAINING, base_model, use))
 
     def summary(self, principal: Principal, *, start: str | None, end: str | None, by: Sequence[str] | None) -> Summary:
-        """What was used between two timestamps, by whole days: the last 30 without them."""
-        last = self._day(end, "end_time") if end else clock.iso(self._now() + timedelta(days=1))[:10]
-        first = self._day(start, "start_time") if start else _days_before(last, _DEFAULT_DAYS)
-        if not first < last or _days_before(last, MOST_DAYS) > first:
+        """What was used between two timestamps, by whole UTC days: the last 30 without them.
+
+        The day that `end` falls into counts whole. Raises InvalidRequest.
+        """
+        last = self._day(end, "end_time", up=True) if end else self._now().date() + _DAY
+        first = self._day(start, "start_time") if start else last - min(_DEFAULT_SPAN, last - date.min)
+        if not _DAY <= last - first <= MOST_DAYS * _DAY:
             raise InvalidRequest(
                 f"From {first} to {last} is no span of 1 to {MOST_DAYS} days.",
-                param="start_time",
+                param="start_time" if start else "end_time",
                 remedy="Choose an end_time after the start_time, and ask for longer spans year by year.",
             )
         names = tuple(by or ("day",))
-        return Summary(first, last, names, grouped(self._store.rows(principal.organization_id, first, last), names))
+        days = first.isoformat(), last.isoformat()
+        return Summary(*days, names, grouped(self._store.rows(principal.organization_id, *days), names))
 
     def _debit(self, organization_id: str, row: Row, due: int, debited: int) -> None:
         note = self._store.debit(organization_id, row, seen=debited, debited=due)
@@ -77,16 +82,12 @@ class UsageService:
     def _today(self) -> str:
         return clock.iso(self._now())[:10]
 
-    def _day(self, text: str, param: str) -> str:
-        """The UTC day of a timestamp: ISO 8601, or Unix seconds as OpenAI's clients send them."""
+    def _day(self, text: str, param: str, *, up: bool = False) -> date:
+        """The UTC day of a timestamp (ISO 8601, or Unix seconds as OpenAI's clients send them); `up`: or the next."""
         try:
-            moment = clock.parse(text) if not text.isdigit() else clock.of_epoch(int(text))
-            return clock.iso(moment)[:10]
+            moment = (clock.of_epoch(int(text)) if text.isdigit() else clock.parse(text)).astimezone(UTC)
+            return moment.date() + _DAY if up and moment.time() > time.min else moment.date()
         except (ValueError, OverflowError, OSError) as error:
             raise InvalidRequest(
                 f"{param} is {text!r}, which is no timestamp.", param=param, remedy="Send 2025-02-01T00:00:00Z."
             ) from error
-
-
-def _days_before(day: str, days: int) -> str:
-    return clock.iso(clock.parse(day) - timedelta(days=days))[:10]

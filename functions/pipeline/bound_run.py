@@ -1,4 +1,4 @@
-"""ReserveCredits: bound what the run may take."""
+"""BoundRun: bound how long the run may take."""
 
 from functions.pipeline.step import Payload, step
 from luthier import wiring
@@ -7,4 +7,4 @@ from luthier.jobs.entity import Step
 
 @step
 def handler(event: Payload) -> Payload:
-    return wiring.training_pipeline().reserve_credits(Step.of(event))
+    return wiring.training_pipeline().bound_run(Step.of(event))
