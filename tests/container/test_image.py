@@ -85,18 +85,5 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-_DATASET_MODULES = ("findings", "formats", "lines", "repair", "report", "row_hashes", "rows")
-
-
-def test_the_program_imports_only_what_the_image_has() -> None:
-    """Of luthier, only what is pure: the rest of the package needs what the functions have."""
-    sources = "\n".join(path.read_text() for path in (CONTAINER / "trainer").rglob("*.py"))
-    assert set(re.findall(r"^\s*(?:from|import) (luthier[\w.]*)", sources, re.M)) == {
-        *(f"luthier.datasets.{name}" for name in _DATASET_MODULES),
-        "luthier.errors",
-        "luthier.jobs",
-    }
-
-
 def test_the_image_does_not_carry_the_demo() -> None:
     assert not list(Path(CONTAINER / "trainer").rglob("*.jsonl"))

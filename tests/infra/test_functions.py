@@ -11,7 +11,7 @@ from tests.infra.template import Template
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a folder holds beside its functions.
 HELPERS = {
-    "api": {"app", "build_openapi", "encoding", "error_shapes", "headers", "multipart", "validation"},
+    "api": {"app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"},
     "pipeline": {"step"},
     "events": set(),
 }

@@ -26,7 +26,8 @@ def test_the_build_context_holds_the_dockerfile_the_pins_the_trainer_and_the_mod
     files = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
     trainer = {str(path.relative_to(ROOT)) for path in TRAINER.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     shared = {f"layers/core/python/luthier/{module}" for module in LUTHIER}
-    assert files - trainer - shared == {"training_container/Dockerfile", "training_container/requirements.txt"}
+    pins = {f"training_container/requirements{part}.txt" for part in ("", "-eval", "-gpu")}
+    assert files - trainer - shared == {"training_container/Dockerfile", *pins}
     assert trainer | shared <= files
 
 
@@ -42,8 +43,9 @@ def test_every_module_of_luthier_that_the_trainer_reaches_is_in_the_image() -> N
 
 
 def test_the_dockerfile_copies_only_what_is_in_the_context(context: Path) -> None:
-    lines = (context / "training_container" / "Dockerfile").read_text().splitlines()
-    sources = [line.split()[1] for line in lines if line.startswith("COPY ")]
+    lines = (context / "training_container" / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    sources = [source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]]
+    assert len(sources) > 3
     assert [source for source in sources if not (context / source).exists()] == []
 
 
