@@ -23,6 +23,7 @@ KEPT_SECONDS = 7 * 24 * 3600
 # Longer than the stream tries.
 LATE = timedelta(minutes=15)
 _BATCH = 10  # PutEvents takes at most ten entries
+_TOGETHER = 100  # and a transaction at most a hundred
 _SWEPT = 1_000
 
 
@@ -55,9 +56,7 @@ class Publisher:
         """Publish new stream images; the positions of those that the bus did not take whole."""
         events = [read(image) for image in images]
         failed = self._put(events)
-        for position, event in enumerate(events):
-            if position not in failed:
-                self._mark(event)
+        self._let_go([event for position, event in enumerate(events) if position not in failed])
         return sorted(failed)
 
     def sweep(self) -> int:
@@ -81,19 +80,36 @@ class Publisher:
             failed |= {position for (position, _), result in results if result.get("ErrorCode")}
         return failed
 
-    def _mark(self, event: Event) -> None:
-        """Let a published event go. What dies before that publishes it again."""
+    def _let_go(self, events: list[Event]) -> None:
+        """Take published events out of the index, many in one call. What dies before that publishes them again."""
+        released = {event.id: self._release(event) for event in events}
+        waiting = list(released.values())
+        for start in range(0, len(waiting), _TOGETHER):
+            part = waiting[start : start + _TOGETHER]
+            try:
+                self._dynamodb.transact_write_items(TransactItems=part)
+            except self._dynamodb.exceptions.TransactionCanceledException:
+                # One of them was published a second time, long after the first, or the sweeper has it in hand.
+                for update in part:
+                    self._let_one_go(update["Update"])
+
+    def _let_one_go(self, update: dict[str, Any]) -> None:
         try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=table.encode(table.key(event.organization_id, table.event(event.id))),
-                UpdateExpression=f"SET #ttl = :ttl REMOVE {table.LIVE.partition_key}, {table.LIVE.sort_key}",
-                ConditionExpression="attribute_exists(pk)",
-                ExpressionAttributeNames={"#ttl": "ttl"},
-                ExpressionAttributeValues=table.encode({":ttl": int(self._now().timestamp()) + KEPT_SECONDS}),
-            )
+            self._dynamodb.update_item(**update)
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # published a second time, long after the first
+            return
+
+    def _release(self, event: Event) -> dict[str, Any]:
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": table.encode(table.key(event.organization_id, table.event(event.id))),
+                "UpdateExpression": f"SET #ttl = :ttl REMOVE {table.LIVE.partition_key}, {table.LIVE.sort_key}",
+                "ConditionExpression": "attribute_exists(pk)",
+                "ExpressionAttributeNames": {"#ttl": "ttl"},
+                "ExpressionAttributeValues": table.encode({":ttl": int(self._now().timestamp()) + KEPT_SECONDS}),
+            }
+        }
 
     def _late(self, moment: datetime) -> Iterator[dict[str, Any]]:
         """Unpublished events of all organizations that were written before a moment."""
