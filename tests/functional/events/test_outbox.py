@@ -129,6 +129,19 @@ def test_an_event_that_was_published_is_not_swept_and_waits_a_week(platform: Pla
     assert {int(image["ttl"]["N"]) for image in images(platform)} == {week}
 
 
+def test_an_event_that_expired_meanwhile_stays_gone_and_keeps_no_other_in_the_index(platform: Platform) -> None:
+    gone, there = (platform.job(who) for who in (principal("org_a"), principal("org_b")))
+    seen = images(platform)
+    expired = next(image for image in seen if gone.id in str(image))
+    place = {name: expired[name] for name in ("pk", "sk")}
+    platform.dynamodb.delete_item(TableName="luthier", Key=place)
+    assert publisher(platform, Bus()).publish(seen) == []
+    left = images(platform)
+    assert place["sk"] not in [image["sk"] for image in left]
+    assert there.id in str(left)
+    assert all("ttl" in image for image in left)
+
+
 def test_an_event_that_cannot_be_published_holds_back_no_other_and_does_not_expire(platform: Platform) -> None:
     bus = Bus()
     bad, good = (platform.job(who) for who in (principal("org_a"), principal("org_b")))
