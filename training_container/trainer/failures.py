@@ -55,6 +55,10 @@ CODES = {
     "export_unsupported": (USER, "Choose another kind of export for this model."),
     "export_skipped": (USER, "Ask for the export on its own, or give the run more time or a higher cap."),
     "export_failed": (OURS, "The model itself is unharmed. Export another kind, and report the numbers of this one."),
+    "proof_skipped": (
+        USER,
+        "The model itself is whole. Its deployments cannot be compared with the run's own answers.",
+    ),
     "internal": (OURS, "Restart the job. If it fails again, report the traceback in checkpoints/failure.json."),
 }
 
