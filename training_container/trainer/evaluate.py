@@ -114,7 +114,7 @@ def _check_paths(given: argparse.Namespace) -> None:
     if absent:
         hint = "Name the folders to compare, and what to judge them by: rows, task files, or both."
         raise Failure("bad_config", f"{', '.join(absent)} or --root is missing.", hint)
-    if not (given.data and given.data.exists() or given.tasks and given.tasks.exists()):
+    if not any(path and path.exists() for path in (given.data, given.tasks)):
         message = (
             f"There is nothing to judge by: neither {given.data or 'rows'} nor {given.tasks or 'task files'} exist."
         )

@@ -39,7 +39,7 @@ def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any], answers: 
         files.write_json(draft / proof.FILE, answers)
         card["files"] = files.listing(draft)
         _write_card(job, card, [], draft)
-        _move(draft, folder)
+        move_in(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return True
@@ -98,7 +98,7 @@ def _export(kind: str, job: Job, done: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _move(draft: Path, folder: Path) -> None:
-    # SageMaker mounts the folder, so it cannot be renamed over; the card is what makes its content count.
+    # SageMaker mounts the folder, so it cannot be renamed over.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     for path in sorted(draft.iterdir(), key=lambda path: path.name == CARD):

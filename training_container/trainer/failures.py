@@ -39,6 +39,10 @@ CODES = {
         "Start from a LoRA adapter of the same base model, as safetensors with its adapter_config.json.",
     ),
     "unservable": (USER, "Train with rank up to 256 on the linear layers of the blocks, or export merged weights."),
+    "bad_import": (
+        USER,
+        "Give a folder with a PEFT adapter, or with merged weights as safetensors and their config.json.",
+    ),
     "bad_tasks": (USER, "Correct the task files in the tasks channel, or leave their names out."),
     "bad_base_model": (OURS, "Stage the base model again."),
     "disk_full": (OURS, "Give the job a larger volume and restart it: it continues from the last checkpoint."),
