@@ -97,7 +97,8 @@ def _export(kind: str, job: Job, done: list[dict[str, Any]]) -> dict[str, Any]:
         return {"kind": kind, "error": {"code": failure.code, "message": failure.message, "hint": failure.hint}}
 
 
-def _move(draft: Path, folder: Path) -> None:
+def move_in(draft: Path, folder: Path) -> None:
+    """Put a finished draft into the model folder, the card last: it is what makes the rest count."""
     # SageMaker mounts the folder, so it cannot be renamed over.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)

@@ -61,3 +61,9 @@ def run(state: Any, adapter: Any, *, four_bit: bool, seconds: float) -> dict[str
         "training_time": round(seconds, 1),
         "best_loss": min(losses, default=None),
     }
+
+
+def elsewhere(strategy: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The card's `training` of a model that was trained elsewhere: what its files tell, and None for the rest."""
+    unknown = ("epochs", "final_learning_rate", "total_steps", "training_time", "best_loss")
+    return {"strategy": strategy, "parameters": parameters, **dict.fromkeys(unknown)}

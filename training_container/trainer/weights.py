@@ -46,12 +46,12 @@ def read_config(folders: Folders) -> tuple[Any, int]:
     return config, count
 
 
-def parameters(folder: Path) -> int:
+def parameters(folder: Path, pattern: str = "*.safetensors") -> int:
     """The numbers in a folder's safetensors files, read from their headers. Raises OSError, SafetensorError."""
     from safetensors import safe_open
 
     count = 0
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob(pattern)):
         with safe_open(path, "pt") as file:
             names = list(file.keys())
             count += sum(math.prod(file.get_slice(name).get_shape()) for name in names)

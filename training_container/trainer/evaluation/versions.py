@@ -122,12 +122,12 @@ def of_folders(tuned: Path | None, base: Path) -> Versions:
         if folder and not any((folder / name).exists() for name in names):
             raise Failure("bad_config", f"There is no model in {folder}: it has no {' or '.join(names)}.")
     if tuned is None:
-        model = _load(base)
+        model = load(base)
         return Versions(None, partial(_judged, model), alternate=True, settings=model.config.get_text_config())
     if (tuned / "adapter_config.json").exists():
         from peft import PeftModel
 
-        return of_adapter(PeftModel.from_pretrained(_load(base), tuned))
+        return of_adapter(PeftModel.from_pretrained(load(base), tuned))
     from transformers import AutoConfig
 
     settings = AutoConfig.from_pretrained(tuned).get_text_config()
@@ -161,14 +161,15 @@ def _with_weights_of(folder: Path, model: Any) -> Iterator[Any]:
 def _loaded(folder: Path) -> Iterator[Any]:
     import torch
 
-    model = _load(folder).eval()
+    model = load(folder).eval()
     yield model
     del model
     gc.collect()
     torch.cuda.empty_cache()
 
 
-def _load(folder: Path) -> Any:
+def load(folder: Path) -> Any:
+    """The model in a folder, on the GPUs if there are any. Raises Failure(bad_base_model)."""
     machine = device.detect()
     # Spread over the GPUs where there are several: one process judges.
     place = {"device_map": "auto"} if machine.gpus else {}
