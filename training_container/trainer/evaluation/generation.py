@@ -61,10 +61,7 @@ def evaluate_generation(
         "too_long": len(asked) - len(fitting),
         "complete": len(judged) == len(fitting),
         **{name: _metrics(found, [example.reference for example in judged]) for name, found in texts.items()},
-        "records": [
-            _record(example, {name: found[place] for name, found in texts.items()})
-            for place, example in enumerate(judged)
-        ],
+        "records": _records(judged, texts),
     }
 
 
@@ -113,6 +110,12 @@ def _metrics(answers: Sequence[str], references: Sequence[str]) -> dict[str, flo
 
 def _scores(answer: str, reference: str) -> dict[str, float]:
     return {"exact_match": text_metrics.exact_match(answer, reference), "f1": text_metrics.f1(answer, reference)}
+
+
+def _records(judged: Sequence[Example], texts: dict[str, list[str]]) -> list[dict[str, Any]]:
+    return [
+        _record(example, {name: found[place] for name, found in texts.items()}) for place, example in enumerate(judged)
+    ]
 
 
 def _record(example: Example, answers: dict[str, str]) -> dict[str, Any]:
