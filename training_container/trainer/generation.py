@@ -114,13 +114,14 @@ class Generator:
         cut = min((text.find(stop) for stop in prompt.request.stop if stop in text), default=None)
         reason = "length" if end is None and cut is None else "stop"
         tokens = len(ids) if end is None else end + 1
-        told = choices if choices and prompt.request.top_logprobs is not None else None
+        asked = prompt.request.top_logprobs
+        told = choices if asked is not None else None
         return Answer(
             text[:cut],
             reason,
             len(prompt.ids),
             tokens,
-            told and [self._told(choice, prompt.request.top_logprobs or 0) for choice in told[: len(ids[:end])]],
+            None if told is None else [self._told(choice, asked or 0) for choice in told[: len(ids[:end])]],
         )
 
     def _told(self, choice: Choice, most: int) -> TokenChoice:

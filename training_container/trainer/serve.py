@@ -60,14 +60,14 @@ class Service:
     def adapters(self) -> list[dict[str, str]]:
         return [{"name": name, "src": source} for name, source in self._generator.adapters.sources.items()]
 
-    def add_adapter(self, body: Any) -> None:
-        """Put an adapter beside the others. Raises chat.BadRequest."""
+    def add_adapter(self, body: Any) -> dict[str, Any]:
+        """Put an adapter beside the others; the answer is empty. Raises chat.BadRequest."""
         name, source = _adapter(body)
         store = self._generator.adapters
         with self._adding:
             if name in store:
                 if store.sources[name] == source:
-                    return
+                    return {}
                 raise chat.BadRequest(f"There is another adapter {name!r}.", "name", "adapter_exists", status=409)
             try:
                 folder = store.unpacked(Path(source), name)
@@ -76,14 +76,16 @@ class Service:
             except Failure as failure:
                 log.error(f"the adapter {name} is refused: {failure.message}", code=failure.code)
                 raise chat.BadRequest(f"{failure.message} {failure.hint or ''}".rstrip(), "src", failure.code) from None
+        return {}
 
-    def remove_adapter(self, name: str) -> None:
-        """Take an adapter away; requests that wait for it are refused. Raises chat.BadRequest."""
+    def remove_adapter(self, name: str) -> dict[str, Any]:
+        """Take an adapter away; requests that wait for it are refused. The answer is empty. Raises chat.BadRequest."""
         store = self._generator.adapters
         with self._adding:
             if name not in store:
                 raise chat.BadRequest(f"There is no adapter {name!r}.", "name", "adapter_not_found", status=404)
             self._batcher.between(lambda: store.remove(name)).result()
+        return {}
 
 
 def _adapter(body: Any) -> tuple[str, str]:
@@ -114,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         if body is None:
             return None
         if self.path == "/adapters":
-            return self._answer(lambda: self.service.add_adapter(json.loads(body)) or {})
+            return self._answer(lambda: self.service.add_adapter(json.loads(body)))
         if self.path != "/invocations":
             return self._unknown()
         adapter = self.headers.get(ADAPTER_HEADER) or None
@@ -124,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.removeprefix("/adapters/")
         if name == self.path:
             return self._unknown()
-        self._answer(lambda: self.service.remove_adapter(unquote(name)) or {})
+        self._answer(lambda: self.service.remove_adapter(unquote(name)))
 
     def _answer(self, work: Callable[[], dict[str, Any]]) -> None:
         if not self.service.ready:
