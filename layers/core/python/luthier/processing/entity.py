@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 EVALUATE, PACKAGE, ADOPT = "evaluate", "package", "adopt"
@@ -14,9 +14,10 @@ LIVE = (QUEUED, RUNNING)
 class Processing:
     """What `kind` does to one `subject` (a model's or base model's id) by one `spec`; a retry is a new attempt of it.
 
-    spec: JSON that says all of what is wanted, so that an equal wish is the same processing; status_reason: `{code,
-    message, hint}`; launch: counts the SageMaker jobs of an attempt, so that no job name is used twice; seconds, cost:
-    billed over all attempts, cost in the catalogue's currency; `writes` counts writes.
+    spec: JSON that says all of what is wanted, so that an equal wish is the same processing; context: JSON that does
+    not distinguish wishes, as where to find what the spec knows by its hash; status_reason: `{code, message, hint}`;
+    launch: counts the SageMaker jobs of an attempt, so that no job name is used twice; seconds, cost: billed over all
+    attempts, cost in the catalogue's currency; `writes` counts writes.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Processing:
     owner: str
     created_at: str
     updated_at: str
+    context: dict[str, Any] = field(default_factory=dict)
     status: str = QUEUED
     status_reason: dict[str, Any] | None = None
     attempt: int = 1
@@ -46,7 +48,8 @@ class Processing:
     @property
     def about(self) -> str | None:
         """What to tell a person about it: the benchmark, the format, or the name of the new model."""
-        return next((self.spec[name] for name in ("benchmark", "format", "name") if name in self.spec), None)
+        known = self.context | self.spec
+        return next((known[name] for name in ("benchmark", "format", "name") if name in known), None)
 
     @property
     def execution_name(self) -> str:
@@ -67,11 +70,11 @@ class Processing:
             "base_model": self.base_model,
         }
 
-    def again(self, now: str) -> "Processing":
+    def again(self, now: str, context: dict[str, Any]) -> "Processing":
         """The next attempt of a failed processing."""
         return self._next(
             now, status=QUEUED, status_reason=None, attempt=self.attempt + 1, launch=0, training_job_name=None,
-            finished_at=None,
+            finished_at=None, context=context,
         )  # fmt: skip
 
     def next_launch(self, now: str) -> "Processing":

@@ -19,11 +19,19 @@ class ProcessingService:
         self._now = now
 
     def ensure(
-        self, organization_id: str, kind: str, subject: str, base_model: str, spec: dict[str, Any], owner: str
+        self,
+        organization_id: str,
+        kind: str,
+        subject: str,
+        base_model: str,
+        spec: dict[str, Any],
+        owner: str,
+        context: dict[str, Any] | None = None,
     ) -> Processing:
         """The processing of this wish, started unless it is there; a failed one is started again.
 
-        kind: a key of KINDS; subject: a model's or base model's id; spec: JSON of all that distinguishes the wish.
+        kind: a key of KINDS; subject: a model's or base model's id; spec: JSON of all that distinguishes the wish;
+        context: JSON that the kind needs besides, which makes no other wish.
         """
         processing_id = id_of(organization_id, kind, subject, spec)
 
@@ -32,11 +40,11 @@ class ProcessingService:
             if current and current.status != FAILED:
                 return current
             now = clock.iso(self._now())
-            new = (
-                current.again(now)
-                if current
-                else Processing(processing_id, organization_id, kind, subject, base_model, spec, owner, now, now)
-            )
+            if current:
+                new = current.again(now, context or {})
+            else:
+                place = (processing_id, organization_id, kind, subject)
+                new = Processing(*place, base_model, spec, owner, now, now, context=context or {})
             self._store.save(current, new)
             return new
 
