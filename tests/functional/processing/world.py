@@ -9,7 +9,7 @@ from luthier.processing.entity import Processing
 from tests.factories import CARD, MODEL_URI, SETTINGS, Platform, rows
 
 # What the trainer's evaluator leaves of an eval set, and of lm-eval's task files.
-TABLE = {
+TABLE: dict[str, Any] = {
     "examples": 50,
     "tokens": 900,
     "answered": 50,
@@ -18,9 +18,9 @@ TABLE = {
     "base": {"loss": 2.5, "perplexity": 12.18, "token_accuracy": 0.5, "exact_match": 0.02, "f1": 0.1, "bleu": 3.0},
     "tuned": {"loss": 0.5, "perplexity": 1.65, "token_accuracy": 0.9, "exact_match": 0.852, "f1": 0.9, "bleu": 78.0},
 }
-SCORE = {"metric": "acc_norm", "samples": 100, "base": {"value": 0.5, "stderr": 0.05}}
+SCORE: dict[str, Any] = {"metric": "acc_norm", "samples": 100, "base": {"value": 0.5, "stderr": 0.05}}
 SCORE |= {"tuned": {"value": 0.768, "stderr": 0.04}}
-TASKS_TABLE = {
+TASKS_TABLE: dict[str, Any] = {
     "examples": 0,
     "complete": True,
     "base": {"tasks": {"hellaswag": {"acc_norm": 0.5, "acc": 0.4}}},

@@ -43,9 +43,7 @@ ERRORS = (
         "The model holds no adapter of the base model as it is now, or the wishes contradict its shape.",
         "Leave the named field out, or train from the base model.",
     ),
-    ErrorCode(
-        400, "unknown_benchmark", "No file and no benchmark has this name.", "Choose a listed one."
-    ),
+    ErrorCode(400, "unknown_benchmark", "No file and no benchmark has this name.", "Choose a listed one."),
     ErrorCode(400, "unknown_metric", "Models are not compared by a metric of this name.", "Choose a listed one."),
     ErrorCode(400, "unsupported_method", "The base model cannot be trained this way.", "Choose a listed method."),
     ErrorCode(400, "unknown_hyperparameter", "No hyperparameter has this name.", "Check its spelling."),

@@ -57,7 +57,7 @@ class ComparisonService:
         scores = [_benchmark_column(one.name, found) for one in asked]
         return Comparison(
             models=[_row(judged, columns, scores, known[judged.id], models) for judged in models],
-            best={column.name: column.best for column in (*scores, *columns)},
+            best=_best([*columns, *scores]),
             recommendations=recommend(
                 [*columns, *scores], {model: measured.held_out for model, measured in known.items()}
             ),
@@ -76,6 +76,14 @@ class ComparisonService:
                 )
             found[judged.id] = judged
         return list(found.values())
+
+
+def _best(columns: list[Column]) -> dict[str, str | None]:
+    best: dict[str, str | None] = {}
+    for column in columns:
+        # A metric goes before a benchmark that is called as it is.
+        best.setdefault(column.name, column.best)
+    return best
 
 
 def _row(

@@ -35,7 +35,7 @@ def reason(described: dict[str, Any] | None, error: dict[str, Any] | None) -> di
     """`{code, message, hint}` of a job that did not complete; None where nothing says why."""
     status = (described or {}).get("TrainingJobStatus")
     if status == "Failed":
-        return _in_words(outcome.reason_in((described or {}).get("FailureReason", ""), "processing_failed"))
+        return _in_words(outcome.reason_in((described or {}).get("FailureReason", ""), code="processing_failed"))
     if status == "Stopped":
         return _stopped(described or {})
     return _in_words(outcome.reason_of(error)) if error else None
