@@ -11,9 +11,11 @@ from luthier.deployments import schema
 
 MODEL = "/v2/training/models/<model_id>"
 
-# Every path whose id may hold slashes ends with one of these.
-_AFTER_ID = r"(/(deploy|evaluate|evaluations(/[^/]+)?))?/*$"
-app = Surface("training_models", error_shape, slashed_ids=re.compile(rf"(?<=^/v2/training/models/).+?(?={_AFTER_ID})"))
+# What follows on a model's id, which may hold slashes. The id of an evaluation has none, but a client may send some.
+_AFTER_ID = r"(/(deploy|evaluate|evaluations(/.+?)?))?/*$"
+_IDS = re.compile(rf"(?<=^/v2/training/models/).+?(?={_AFTER_ID})|(?<=/evaluations/).+?(?=/*$)")
+
+app = Surface("training_models", error_shape, slashed_ids=_IDS)
 handler = app.handle
 
 

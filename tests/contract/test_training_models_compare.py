@@ -215,6 +215,19 @@ def test_another_organizations_model_is_not_there(api: Gateway) -> None:
     assert compare(api.caller("admin", organization_id="org_b"), model).status == 404
 
 
+def test_an_archived_model_is_compared_by_what_was_measured_of_it_before(api: Gateway) -> None:
+    world.eval_set(api.platform, A)
+    before, after = world.model(api.platform, A), world.model(api.platform, A)
+    finish_all(api, compare(api, before.id, benchmarks=["custom_eval_suite"]).json()["comparison"]["pending"])
+    for model in (before, after):
+        world.archive(api.platform, model)
+    row = compare(api, before.id, benchmarks=["custom_eval_suite"]).json()["comparison"]["models"][0]
+    assert row["benchmarks"] == {"custom_eval_suite": 85.2}
+    refused = compare(api, BASE_MODEL, after.id, benchmarks=["custom_eval_suite"])
+    assert (refused.status, refused.json()["error"]) == (409, "STATE_CONFLICT")
+    assert len([started for started in api.platform.states.started if "processing" in started["stateMachineArn"]]) == 1
+
+
 def test_nothing_is_started_where_any_part_of_the_wish_is_wrong(api: Gateway) -> None:
     world.eval_set(api.platform, A)
     compare(api, BASE_MODEL, benchmarks=["custom_eval_suite"], metrics=["speed"])

@@ -123,6 +123,13 @@ def test_an_eval_set_with_bad_lines_is_refused_by_its_lines(api: Gateway) -> Non
     assert refused.json()["details"]["field"] == "benchmarks[0]"
 
 
+def test_an_eval_set_that_the_evaluator_would_not_find_is_refused(api: Gateway) -> None:
+    file_id = world.eval_set(api.platform, A, filename="suite.txt")
+    refused = evaluate(api, BASE_MODEL, file_id)
+    assert (refused.status, refused.json()["details"]["field"]) == (400, "benchmarks[0]")
+    assert "ends with .jsonl" in refused.json()["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -155,13 +162,7 @@ def test_a_model_that_is_not_there_is_refused_as_the_page_shapes_it(api: Gateway
 def test_an_archived_model_is_not_evaluated(api: Gateway) -> None:
     world.eval_set(api.platform, A)
     model = world.model(api.platform, A)
-    api.platform.dynamodb.update_item(
-        TableName="luthier",
-        Key={"pk": {"S": "ORG#org_a"}, "sk": {"S": f"MODEL#{model.id}"}},
-        UpdateExpression="SET #s = :archived",
-        ExpressionAttributeNames={"#s": "status"},
-        ExpressionAttributeValues={":archived": {"S": "archived"}},
-    )
+    world.archive(api.platform, model)
     refused = evaluate(api, model.id, "custom_eval_suite")
     assert refused.status == 409
     assert refused.json()["details"]["current_state"] == "archived"

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from luthier import table
 from luthier.accounts.entity import Principal
 from luthier.models.entity import Model
 from luthier.processing.entity import Processing
@@ -50,6 +51,16 @@ def task_folder(platform: Platform, name: str = "hellaswag", text: str = "task: 
     bucket = SETTINGS.base_models_bucket
     platform.s3.put_object(Bucket=bucket, Key=f"benchmarks/{name}/{name}.yaml", Body=text.encode())
     platform.s3.put_object(Bucket=bucket, Key=f"benchmarks/{name}/rows.jsonl", Body=b"{}\n")
+
+
+def archive(platform: Platform, model: Model) -> None:
+    platform.dynamodb.update_item(
+        TableName=SETTINGS.table,
+        Key=table.encode(table.key(model.organization_id, table.model(model.id))),
+        UpdateExpression="SET #status = :archived",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues=table.encode({":archived": "archived"}),
+    )
 
 
 def fresh(platform: Platform, made: Processing) -> Processing:

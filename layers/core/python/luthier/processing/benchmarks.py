@@ -74,6 +74,12 @@ class Benchmarks:
             raise refusals.not_ready(dataset, param)
         if dataset.status == ERROR or not dataset.sha256:
             raise refusals.bad_lines(dataset, param)
+        if not dataset.filename.endswith(".jsonl"):
+            raise InvalidRequest(
+                f"{param}: {dataset.filename} is not called as an eval set must be: NAME.jsonl.",
+                param=param,
+                remedy="Upload it again under a name that ends with .jsonl.",
+            )
         folder = dataset.s3_key.rpartition("/")[0]
         return Benchmark(name, ROWS, dataset.sha256, f"s3://{self._settings.data_bucket}/{folder}/")
 

@@ -44,13 +44,14 @@ class ComparisonService:
         """Models side by side. What was measured before answers at once; missing evaluations are started.
 
         names: ids, public names or base models; metrics: None for all that any of them has. Raises NotFound for a
-        model, InvalidRequest for a name that is given twice, an unknown metric or an unknown benchmark.
+        model, InvalidRequest for a name that is given twice, an unknown metric or an unknown benchmark, Conflict for a
+        benchmark of an archived model that was not measured before.
         """
         wanted = None if metrics is None else measures.named(metrics)
         models = self._found(principal.organization_id, names)
         asked = self._evaluations.benchmarks(principal.organization_id, benchmarks)
         known = {judged.id: _measured(judged, models) for judged in models}
-        found = [self._evaluations.measured(principal, judged, one) for one in asked for judged in models]
+        found = self._evaluations.measured(principal, models, asked)
         columns = [_metric_column(metric, known) for metric in wanted or METRICS.values()]
         if wanted is None:
             columns = [column for column in columns if column.values]

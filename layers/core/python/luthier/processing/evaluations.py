@@ -49,15 +49,26 @@ class EvaluationService:
         require_present(judged)
         return [self._ensured(principal, judged, benchmark, max_examples) for benchmark in found]
 
-    def measured(self, principal: Principal, judged: Judged, benchmark: Benchmark) -> Evaluation:
-        """The evaluation of a model on one benchmark, started unless there is one; one that failed stays so.
+    def measured(self, principal: Principal, models: list[Judged], benchmarks: list[Benchmark]) -> list[Evaluation]:
+        """The evaluation of every model on every benchmark; missing ones are started, those that failed stay so.
 
-        Whoever asks again and again for a comparison must not start again and again what cannot succeed.
+        Whoever asks again and again for a comparison must not start again and again what cannot succeed. Raises
+        Conflict, and starts nothing, where one is missing of a model that is archived.
         """
-        known = self._processings.peek(principal.organization_id, EVALUATE, judged.id, benchmark.spec(None))
-        if known and known.status == FAILED:
-            return Evaluation(judged, benchmark.name, known)
-        return self._ensured(principal, judged, benchmark, None)
+        wanted = [(judged, benchmark) for benchmark in benchmarks for judged in models]
+        known = [self._known(principal, *wish) for wish in wanted]
+        for (judged, _), processing in zip(wanted, known, strict=True):
+            if processing is None:
+                require_present(judged)
+        return [
+            Evaluation(judged, benchmark.name, processing)
+            if processing and processing.status == FAILED
+            else self._ensured(principal, judged, benchmark, None)
+            for (judged, benchmark), processing in zip(wanted, known, strict=True)
+        ]
+
+    def _known(self, principal: Principal, judged: Judged, benchmark: Benchmark) -> Processing | None:
+        return self._processings.peek(principal.organization_id, EVALUATE, judged.id, benchmark.spec(None))
 
     def benchmarks(self, organization_id: str, names: list[str]) -> list[Benchmark]:
         """The benchmark of each name, each once. Raises InvalidRequest."""
