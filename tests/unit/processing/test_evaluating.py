@@ -31,7 +31,7 @@ def test_a_share_has_a_standard_error() -> None:
 
 def tasks(**values: float | None) -> dict[str, Any]:
     return {
-        task: {"metric": None if value is None else "acc", "tuned": {"value": value, "stderr": 0.03}}
+        task: {"metric": None} if value is None else {"metric": "acc", "tuned": {"value": value, "stderr": 0.03}}
         for task, value in values.items()
     }
 
@@ -44,6 +44,11 @@ def test_a_benchmark_is_scored_by_the_task_of_its_name() -> None:
 def test_several_tasks_of_other_names_are_scored_by_their_mean() -> None:
     table = {"scores": tasks(law=0.4, medicine=0.6, essay=None)}
     assert evaluating._of_tasks(table, "tuned", "mmlu") == {"score": 50.0, "stderr": 2.12, "metric": "acc"}
+
+
+def test_a_number_that_is_none_is_left_out() -> None:
+    broken = {"metric": "acc", "tuned": {"value": None, "stderr": None}}
+    assert evaluating._of_tasks({"scores": tasks(law=0.4) | {"x": broken}}, "tuned", "mmlu")["score"] == 40.0
 
 
 def test_tasks_without_a_share_of_right_answers_have_no_score() -> None:

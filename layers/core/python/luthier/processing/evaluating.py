@@ -82,7 +82,8 @@ def _of_rows(table: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _of_tasks(table: dict[str, Any], name: str, benchmark: str | None) -> dict[str, Any]:
     """Of the task that is called as the benchmark; without one, the mean of all tasks."""
-    scores = {task: score for task, score in table["scores"].items() if score["metric"]}
+    # A broken model's number is null.
+    scores = {task: score for task, score in table["scores"].items() if score.get(name, {}).get("value") is not None}
     chosen = [scores[benchmark]] if benchmark in scores else list(scores.values())
     if not chosen:
         return {"score": None, "stderr": None, "metric": None}
