@@ -6,6 +6,7 @@ channel, uri}`: what it was called, and where it lies.
 
 import json
 import math
+from statistics import fmean
 from typing import Any
 
 from luthier.catalog import service as catalog
@@ -55,7 +56,8 @@ def settle(processing: Processing, workshop: Workshop, output_uri: str) -> dict[
     name = "base" if is_base(processing) else "tuned"
     if name not in table:
         raise _missing(f"numbers of the {name} model")
-    score = _of_tasks(table, name, processing.about) if "scores" in table else _of_rows(table, name)
+    by_tasks = processing.context["channel"] == TASKS
+    score = _of_tasks(table, name, processing.about) if by_tasks else _of_rows(table, name)
     counts = {count: table[count] for count in ("examples", "answered", "tokens") if count in table}
     return score | {
         "metrics": table[name],
@@ -82,17 +84,17 @@ def _of_rows(table: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _of_tasks(table: dict[str, Any], name: str, benchmark: str | None) -> dict[str, Any]:
     """Of the task that is called as the benchmark; without one, the mean of all tasks."""
-    # A broken model's number is null.
-    scores = {task: score for task, score in table["scores"].items() if score.get(name, {}).get("value") is not None}
-    chosen = [scores[benchmark]] if benchmark in scores else list(scores.values())
-    if not chosen:
+    scores = table.get("scores", {})
+    asked = [scores[benchmark]] if benchmark in scores else list(scores.values())
+    # A task may know no right answers, and a broken model's number is null.
+    known = [score for score in asked if score.get(name, {}).get("value") is not None]
+    if not known:
         return {"score": None, "stderr": None, "metric": None}
-    values = [score[name]["value"] for score in chosen]
-    errors = [score[name]["stderr"] for score in chosen]
+    metrics = {score["metric"] for score in known}
     return {
-        "score": percent(sum(values) / len(values)),
-        "stderr": percent(math.sqrt(sum(error**2 for error in errors)) / len(errors)),
-        "metric": chosen[0]["metric"] if len({score["metric"] for score in chosen}) == 1 else "mean",
+        "score": percent(fmean(score[name]["value"] for score in known)),
+        "stderr": percent(math.hypot(*(score[name]["stderr"] for score in known)) / len(known)),
+        "metric": metrics.pop() if len(metrics) == 1 else "mean",
     }
 
 
