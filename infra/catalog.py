@@ -83,6 +83,8 @@ ARTIFACTS_LIST = Grant("artifacts_bucket", ("s3:ListBucket",))
 TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
 TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
 STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
+PROCESSING_DESCRIBE = Grant("processing_jobs", ("sagemaker:DescribeTrainingJob",))
+PROCESSING_STOP = Grant("processing_jobs", ("sagemaker:StopTrainingJob",))
 TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
 ENDPOINT_DESCRIBE = Grant("endpoints", ("sagemaker:DescribeEndpoint",))
 ENDPOINT_INVOKE = Grant("endpoints", ("sagemaker:InvokeEndpoint",))
@@ -97,6 +99,7 @@ PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
 
 START_TRAINING = Grant("training_machine", ("states:StartExecution",))
 START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
+START_PROCESSING = Grant("processing_machine", ("states:StartExecution",))
 DESCRIBE_EXECUTIONS = Grant("executions", ("states:DescribeExecution",))
 
 STREAM_READ = Grant("table_stream", ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"))
@@ -125,6 +128,8 @@ ACCOUNTS = (
 DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
+# What evaluating, packaging and adopting look at.
+PROCESSING_STORES = (*JOB_STORES, "base_models_bucket")
 
 
 @dataclass(frozen=True)
@@ -217,8 +222,8 @@ API = (
         "api",
         "training_models",
         routes=("/v2/training/{proxy+}",),
-        grants=(*WHOLE_TABLE, START_DEPLOYMENT, ENDPOINT_DESCRIBE),
-        env=("table", "deployment_state_machine_arn", *ACCOUNTS),
+        grants=(*WHOLE_TABLE, START_DEPLOYMENT, ENDPOINT_DESCRIBE, START_PROCESSING, BASE_MODELS_LIST),
+        env=(*PROCESSING_STORES, "deployment_state_machine_arn", "processing_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -278,7 +283,7 @@ TRAINING_STEPS = (
     ),
 )
 
-# Both machines stage base models.
+# Every machine stages base models.
 STAGING_STEP = Function(
     "pipeline",
     "stage_base_model",
@@ -299,7 +304,17 @@ DEPLOYMENT_STEPS = (
     Function("pipeline", "settle_deployment", grants=(*TABLE, SERVING_DELETE), env=("table",)),
 )
 
-PIPELINE = (*TRAINING_STEPS, STAGING_STEP, *DEPLOYMENT_STEPS)
+PROCESSING_STEPS = (
+    Function("pipeline", "plan_processing", grants=(*TABLE, PROCESSING_DESCRIBE), env=PROCESSING_STORES),
+    Function(
+        "pipeline",
+        "settle_processing",
+        grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, PROCESSING_DESCRIBE, PROCESSING_STOP),
+        env=PROCESSING_STORES,
+    ),
+)
+
+PIPELINE = (*TRAINING_STEPS, STAGING_STEP, *DEPLOYMENT_STEPS, *PROCESSING_STEPS)
 
 EVENTS = (
     Function(
@@ -333,13 +348,16 @@ EVENTS = (
             DESCRIBE_EXECUTIONS,
             START_TRAINING,
             START_DEPLOYMENT,
+            START_PROCESSING,
             TRAINING_DESCRIBE,
             TRAINING_STOP,
+            PROCESSING_DESCRIBE,
+            PROCESSING_STOP,
             SERVING_DELETE,
             SEND_FAILED_CALL,
         ),
         triggers=(EveryMinutes(1),),
-        env=JOB_STORES + MACHINES,
+        env=(*PROCESSING_STORES, *MACHINES, "processing_state_machine_arn"),
         timeout=300,
     ),
     Function(

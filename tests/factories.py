@@ -39,6 +39,13 @@ from luthier.jobs.store import JobStore
 from luthier.jobs.watch import JobWatcher
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
+from luthier.processing.benchmarks import Benchmarks
+from luthier.processing.comparing import ComparisonService
+from luthier.processing.evaluations import EvaluationService
+from luthier.processing.pipeline import ProcessingPipeline
+from luthier.processing.plan import Workshop
+from luthier.processing.service import ProcessingService
+from luthier.processing.store import ProcessingStore
 from luthier.settings import Settings
 from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
@@ -56,6 +63,7 @@ SETTINGS = Settings(
     hub_url="http://127.0.0.1:9",
     training_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:training",
     deployment_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:deployment",
+    processing_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:processing",
 )
 BASE_MODEL = "smollm2-135m-instruct"
 MODEL_URI = "s3://luthier-base-models/smollm2/main/"
@@ -132,7 +140,8 @@ class Platform:
         self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, settings)
         self.job_store = JobStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
-        self.models = ModelService(ModelStore(self.dynamodb, name), self.clock)
+        self.model_store = ModelStore(self.dynamodb, name)
+        self.models = ModelService(self.model_store, self.clock)
         self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
         self.calibration = Calibration(self.dynamodb, name)
         claims = Claims(self.dynamodb, name, self.clock)
@@ -174,6 +183,17 @@ class Platform:
         self.inference = InferenceService(self.deployments, invoker, self.usage)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
+        self._wire_processing(settings)
+
+    def _wire_processing(self, settings: Settings) -> None:
+        store = ProcessingStore(self.dynamodb, settings.table)
+        machine = Executions(self.states, SETTINGS.processing_state_machine_arn)
+        self.processings = ProcessingService(store, machine, self.clock)
+        benchmarks = Benchmarks(self.s3, self.datasets, SETTINGS)
+        self.evaluations = EvaluationService(self.processings, self.models, benchmarks)
+        self.comparisons = ComparisonService(self.evaluations)
+        workshop = Workshop(self.s3, SETTINGS, self.datasets, self.models, self.model_store)
+        self.processing_pipeline = ProcessingPipeline(store, machine, self.sagemaker, workshop, self.clock)
 
     def dataset(self, who: Principal | None = None, content: bytes | None = None) -> Dataset:
         return self.datasets.upload(

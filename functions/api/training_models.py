@@ -2,6 +2,7 @@
 
 import re
 
+from functions.api import training_evaluations
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import training_models as error_shape
 from luthier import wiring
@@ -10,7 +11,11 @@ from luthier.deployments import schema
 
 MODEL = "/v2/training/models/<model_id>"
 
-app = Surface("training_models", error_shape, slashed_ids=re.compile(r"(?<=^/v2/training/models/).+?(?=(/deploy)?/*$)"))
+# What follows on a model's id, which may hold slashes. The id of an evaluation has none, but a client may send some.
+_AFTER_ID = r"(/(deploy|evaluate|evaluations(/.+?)?))?/*$"
+_IDS = re.compile(rf"(?<=^/v2/training/models/).+?(?={_AFTER_ID})|(?<=/evaluations/).+?(?=/*$)")
+
+app = Surface("training_models", error_shape, slashed_ids=_IDS)
 handler = app.handle
 
 
@@ -19,3 +24,6 @@ def deploy_model(model_id: str, body: schema.DeployModel | None = None) -> schem
     deployment = wiring.deployments().deploy_model(app.principal, model_id)
     hardware = catalog.find_hardware(deployment.hardware)
     return schema.DeploymentStarted.of(deployment, body or schema.DeployModel(), hardware.name, app.base_url)
+
+
+training_evaluations.add_routes(app)

@@ -60,6 +60,7 @@ def words(
         "stream_dead_letters": Resource((events.stream_dead_letters.queue_arn,)),
         "training_jobs": Resource((training_job_arn("ftjob"),), _NAMED_LATER),
         "staging_jobs": Resource((training_job_arn("stage"),), _NAMED_LATER),
+        "processing_jobs": Resource((training_job_arn("proc"),), _NAMED_LATER),
         "training_logs": Resource((training_logs, f"{training_logs}:*"), "Each training job has its own log stream."),
         "endpoints": Resource((_arn("sagemaker", "endpoint/luthier-*"),), _NAMED_LATER),
         "serving": Resource(serving, _NAMED_LATER),
@@ -71,7 +72,7 @@ def words(
 
 
 def training_job_arn(kind: str) -> str:
-    """SageMaker jobs of one kind: `ftjob` are fine-tuning runs, `stage` copies of base models."""
+    """SageMaker jobs of one kind: `ftjob` are fine-tuning runs, `stage` copies of base models, `proc` processings."""
     return _arn("sagemaker", f"training-job/{kind}-*")
 
 

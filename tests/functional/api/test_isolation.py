@@ -17,6 +17,7 @@ from functions.api.build_openapi import DOCUMENT, SURFACES
 from luthier import table, wiring
 from tests.factories import BASE_MODEL, Platform, metrics_line, principal, rows
 from tests.fakes import FakeQueues
+from tests.functional.processing import world
 from tests.gateway import Answer, Gateway
 
 THEIRS, OURS = "org_zebra", "org_okapi"
@@ -67,6 +68,8 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     named = {"name": f"{word} job", "description": f"about {word}", "suffix": word}
     done = platform.completed(who, training_dataset=file, **named)
     platform.deployed(who, done.result_model or "")
+    [evaluation] = platform.evaluations.evaluate(who, done.result_model or "", [file])
+    world.launch(platform, evaluation.processing)
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
     platform.watcher.metrics_written(platform.write_metrics(running, metrics_line(1)))
     platform.datasets.begin_upload(who, filename=f"{word}.jsonl", bytes=9, purpose="fine-tune")
@@ -253,7 +256,7 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
 ) -> None:
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
-        path = route.openapi_path.format_map(right | {"delivery_id": "x", "file_id": "x"})
+        path = route.openapi_path.format_map(right | {"delivery_id": "x", "file_id": "x", "evaluation_id": "x"})
         for theirs, nobodys in zip(
             right_but_one(route, reference, right), right_but_one(route, twin(reference), right), strict=True
         ):

@@ -16,7 +16,7 @@ class ErrorCode(NamedTuple):
 
 
 class ReasonCode(NamedTuple):
-    """Why a job or a deployment ended, rests or waits: `status_reason.code`."""
+    """Why a job, a deployment or a processing ended, rests or waits: `status_reason.code`."""
 
     code: str
     meaning: str
@@ -43,6 +43,8 @@ ERRORS = (
         "The model holds no adapter of the base model as it is now, or the wishes contradict its shape.",
         "Leave the named field out, or train from the base model.",
     ),
+    ErrorCode(400, "unknown_benchmark", "No file and no benchmark has this name.", "Choose a listed one."),
+    ErrorCode(400, "unknown_metric", "Models are not compared by a metric of this name.", "Choose a listed one."),
     ErrorCode(400, "unsupported_method", "The base model cannot be trained this way.", "Choose a listed method."),
     ErrorCode(400, "unknown_hyperparameter", "No hyperparameter has this name.", "Check its spelling."),
     ErrorCode(
@@ -96,7 +98,7 @@ ERRORS = (
     ErrorCode(404, "model_not_found", "No model of yours has this name.", "List the models."),
     ErrorCode(404, "file_not_found", "No file of yours has this id.", "List the files."),
     ErrorCode(404, "unknown_path", "Nothing answers this path.", "GET /openapi.json lists every route."),
-    ErrorCode(404, "artifact_missing", "A run that completed left no model.", "Restart the job; read its logs."),
+    ErrorCode(404, "artifact_missing", "A job that completed left no result.", "Start it again; read its logs."),
     ErrorCode(405, "method_not_allowed", "The path does not answer this method.", "Use one of `Allow`."),
     ErrorCode(
         409,
@@ -152,7 +154,8 @@ REASONS = (
     ReasonCode("max_duration_exceeded", "The run took more than its time limit.", "Restart it to go on."),
     ReasonCode("stopped_outside", "The training job was stopped from outside Luthier.", "Restart it to go on."),
     ReasonCode("training_failed", "SageMaker says why in the message.", "Read the job's logs."),
+    ReasonCode("processing_failed", "SageMaker says why in the message.", "Read the message, then ask again."),
     ReasonCode("pipeline_failed", "A step before or after training failed.", "Read the message, then restart."),
     ReasonCode("killed", "The container was killed, most likely for lack of memory.", "Lower batchSize, then restart."),
-    ReasonCode("interrupted", "The run or deployment was cut off.", "Restart the job, or deploy again."),
+    ReasonCode("interrupted", "The run, deployment or processing was cut off.", "Start it again."),
 )

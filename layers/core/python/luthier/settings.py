@@ -26,6 +26,7 @@ class Settings:
     event_bus: str = _setting("Name of the EventBridge bus that carries Luthier's events.")
     training_state_machine_arn: str = _setting("State machine that runs one attempt of a job.")
     deployment_state_machine_arn: str = _setting("State machine that brings one deployment up.")
+    processing_state_machine_arn: str = _setting("State machine that evaluates, packages or adopts one model.")
     serving_image: str = _setting("Container image that answers requests on SageMaker endpoints.")
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
     hub_url: str = _setting("Hub that base models are staged from.", "https://huggingface.co")

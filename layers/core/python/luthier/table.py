@@ -6,6 +6,7 @@
 | model           | <o>         | MODEL#<model>       | <o>#MODEL#TYPE#| <o>#MODEL#JOB#| <o>#MODEL|                |
 | model name      | <o>         | NAME#<public name>  |                |               |          |                |
 | deployment      | <o>         | DEPLOYMENT#<target> |                |               |          | LIVE#DEPLOYMENT|
+| processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
@@ -104,6 +105,10 @@ def model_name(name: str) -> str:
 
 def deployment(deployment_id: str) -> str:
     return f"DEPLOYMENT#{deployment_id}"
+
+
+def processing(processing_id: str) -> str:
+    return f"PROCESSING#{processing_id}"
 
 
 def file(file_id: str) -> str:

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from luthier.jobs.store import JobStore
     from luthier.jobs.watch import JobWatcher
     from luthier.models.service import ModelService
+    from luthier.models.store import ModelStore
+    from luthier.processing.comparing import ComparisonService
+    from luthier.processing.evaluations import EvaluationService
+    from luthier.processing.pipeline import ProcessingPipeline
+    from luthier.processing.service import ProcessingService
+    from luthier.processing.store import ProcessingStore
     from luthier.usage.service import UsageService
     from luthier.webhooks.address import Destinations
     from luthier.webhooks.courier import Courier
@@ -143,9 +149,15 @@ def datasets() -> "DatasetService":
 @cache
 def models() -> "ModelService":
     from luthier.models.service import ModelService
+
+    return ModelService(_model_store())
+
+
+@cache
+def _model_store() -> "ModelStore":
     from luthier.models.store import ModelStore
 
-    return ModelService(ModelStore(client("dynamodb"), settings().table))
+    return ModelStore(client("dynamodb"), settings().table)
 
 
 @cache
@@ -256,6 +268,51 @@ def deployment_pipeline() -> "DeploymentPipeline":
     from luthier.deployments.pipeline import DeploymentPipeline
 
     return DeploymentPipeline(_deployment_store(), _job_store(), _endpoints(), _deployment_executions())
+
+
+@cache
+def _processing_store() -> "ProcessingStore":
+    from luthier.processing.store import ProcessingStore
+
+    return ProcessingStore(client("dynamodb"), settings().table)
+
+
+@cache
+def _processing_executions() -> "Executions":
+    from luthier.executions import Executions
+
+    return Executions(client("stepfunctions"), settings().processing_state_machine_arn)
+
+
+@cache
+def processings() -> "ProcessingService":
+    from luthier.processing.service import ProcessingService
+
+    return ProcessingService(_processing_store(), _processing_executions())
+
+
+@cache
+def processing_pipeline() -> "ProcessingPipeline":
+    from luthier.processing.pipeline import ProcessingPipeline
+    from luthier.processing.plan import Workshop
+
+    workshop = Workshop(client("s3"), settings(), datasets(), models(), _model_store())
+    return ProcessingPipeline(_processing_store(), _processing_executions(), client("sagemaker"), workshop)
+
+
+@cache
+def evaluations() -> "EvaluationService":
+    from luthier.processing.benchmarks import Benchmarks
+    from luthier.processing.evaluations import EvaluationService
+
+    return EvaluationService(processings(), models(), Benchmarks(client("s3"), datasets(), settings()))
+
+
+@cache
+def comparisons() -> "ComparisonService":
+    from luthier.processing.comparing import ComparisonService
+
+    return ComparisonService(evaluations())
 
 
 @cache

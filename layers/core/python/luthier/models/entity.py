@@ -40,7 +40,10 @@ class Model:
     base_revision: str | None = None
     start_from: str | None = None
     serving: dict[str, str] = field(default_factory=lambda: dict(_AS_ADAPTER))
-    version: int = 1
+    version: str = "v1.0.0"
+    writes: int = 1
+    datasets: list[dict[str, Any]] = field(default_factory=list)
+    evaluation: dict[str, Any] | None = None
 
     @property
     def has_adapter(self) -> bool:
