@@ -84,16 +84,52 @@ TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
 TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
 STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
 TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
-ENDPOINT_DESCRIBE = Grant("endpoints", ("sagemaker:DescribeEndpoint",))
-ENDPOINT_INVOKE = Grant("endpoints", ("sagemaker:InvokeEndpoint",))
+COMPONENT_DESCRIBE = Grant("components", ("sagemaker:DescribeInferenceComponent",))
+ENDPOINT_INVOKE = Grant("invocable", ("sagemaker:InvokeEndpoint",))
+SERVING_DESCRIBE = (
+    Grant("serving", ("sagemaker:DescribeEndpoint", "sagemaker:DescribeInferenceComponent")),
+    Grant("all_serving", ("sagemaker:ListInferenceComponents", "sagemaker:ListModels")),
+)
 SERVING_CREATE = Grant(
     "serving",
-    ("sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig", "sagemaker:CreateModel"),
+    (
+        "sagemaker:AddTags",
+        "sagemaker:CreateEndpoint",
+        "sagemaker:CreateEndpointConfig",
+        "sagemaker:CreateInferenceComponent",
+        "sagemaker:CreateModel",
+    ),
+)
+SERVING_UPDATE = Grant(
+    "serving", ("sagemaker:UpdateInferenceComponent", "sagemaker:UpdateInferenceComponentRuntimeConfig")
 )
 SERVING_DELETE = Grant(
-    "serving", ("sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")
+    "serving",
+    (
+        "sagemaker:DeleteEndpoint",
+        "sagemaker:DeleteEndpointConfig",
+        "sagemaker:DeleteInferenceComponent",
+        "sagemaker:DeleteModel",
+    ),
+)
+SCALING = (
+    Grant(
+        "scalable_targets",
+        (
+            "application-autoscaling:DeregisterScalableTarget",
+            "application-autoscaling:PutScalingPolicy",
+            "application-autoscaling:RegisterScalableTarget",
+        ),
+    ),
+    # Application Auto Scaling keeps its own alarms with the caller's permissions.
+    Grant("serving_alarms", ("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm")),
+    # Of effect once per account: AWS makes the role that moves copies when the first target is registered.
+    Grant("scaling_role", ("iam:CreateServiceLinkedRole",)),
 )
 PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
+
+SERVING = (*SERVING_DESCRIBE, SERVING_CREATE, SERVING_UPDATE, SERVING_DELETE, *SCALING, PASS_SERVING_ROLE)
+SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 
 START_TRAINING = Grant("training_machine", ("states:StartExecution",))
 START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
@@ -188,7 +224,7 @@ API = (
             ARTIFACTS_DELETE,
             JOB_DATA_DELETE,
             START_DEPLOYMENT,
-            ENDPOINT_DESCRIBE,
+            COMPONENT_DESCRIBE,
             TRAINING_LOGS_READ,
         ),
         env=JOB_STORES + HUB + MACHINES + ACCOUNTS + DATASET_SOURCES,
@@ -217,7 +253,7 @@ API = (
         "api",
         "training_models",
         routes=("/v2/training/{proxy+}",),
-        grants=(*WHOLE_TABLE, START_DEPLOYMENT, ENDPOINT_DESCRIBE),
+        grants=(*WHOLE_TABLE, START_DEPLOYMENT, COMPONENT_DESCRIBE),
         env=("table", "deployment_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -287,16 +323,17 @@ STAGING_STEP = Function(
 )
 
 DEPLOYMENT_STEPS = (
+    Function("pipeline", "place_deployment", grants=(*TABLE, *SERVING), env=("table", *SERVING_SETTINGS)),
+    # Up to 32 answers, and the first may take as long as SageMaker waits for one.
     Function(
         "pipeline",
-        "create_endpoint",
-        grants=(TABLE_READ, SERVING_CREATE, PASS_SERVING_ROLE),
-        env=("table", "serving_image", "serving_role_arn"),
+        "prove_deployment",
+        grants=(TABLE_READ, ARTIFACTS_READ, ARTIFACTS_LIST, ENDPOINT_INVOKE),
+        env=("table", "artifacts_bucket"),
+        timeout=900,
     ),
-    Function("pipeline", "check_endpoint", grants=(TABLE_READ, ENDPOINT_DESCRIBE), env=("table",)),
-    # A model's first answer may take as long as SageMaker waits for one.
-    Function("pipeline", "probe_endpoint", grants=(TABLE_READ, ENDPOINT_INVOKE), env=("table",), timeout=90),
-    Function("pipeline", "settle_deployment", grants=(*TABLE, SERVING_DELETE), env=("table",)),
+    # The record of a deleted deployment goes when nothing is left of it.
+    Function("pipeline", "settle_deployment", grants=WHOLE_TABLE, env=("table",)),
 )
 
 PIPELINE = (*TRAINING_STEPS, STAGING_STEP, *DEPLOYMENT_STEPS)
@@ -335,11 +372,12 @@ EVENTS = (
             START_DEPLOYMENT,
             TRAINING_DESCRIBE,
             TRAINING_STOP,
-            SERVING_DELETE,
+            # Hosts without tenants go, and others get the serving image of an updated platform.
+            *SERVING,
             SEND_FAILED_CALL,
         ),
         triggers=(EveryMinutes(1),),
-        env=JOB_STORES + MACHINES,
+        env=(*JOB_STORES, *MACHINES, *SERVING_SETTINGS),
         timeout=300,
     ),
     Function(

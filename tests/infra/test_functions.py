@@ -11,7 +11,16 @@ from tests.infra.template import Template
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a folder holds beside its functions.
 HELPERS = {
-    "api": {"app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"},
+    "api": {
+        "app",
+        "build_openapi",
+        "encoding",
+        "error_shapes",
+        "multipart",
+        "parameters",
+        "training_deployments",
+        "validation",
+    },
     "pipeline": {"step"},
     "events": set(),
 }

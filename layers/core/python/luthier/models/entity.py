@@ -40,6 +40,7 @@ class Model:
     base_revision: str | None = None
     start_from: str | None = None
     serving: dict[str, str] = field(default_factory=lambda: dict(_AS_ADAPTER))
+    deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: int = 1
 
     @property
