@@ -5,9 +5,23 @@ from typing import Any
 
 from luthier.deployments.entity import ACTIVE, Deployment
 from luthier.deployments.pipeline import DeploymentPipeline
+from luthier.deployments.probe import Probe
 from luthier.errors import LuthierError
 
 MODEL_URI = "s3://luthier-base-models/smollm2/main/"
+
+
+class FakeProbe:
+    """The real probe, until a test says that it fails."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self.failing: LuthierError | None = None
+
+    def prove(self, deployment: Deployment) -> dict[str, Any]:
+        if self.failing:
+            raise self.failing
+        return self._probe.prove(deployment)
 
 
 class DeploymentMachine:

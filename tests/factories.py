@@ -43,6 +43,7 @@ from luthier.jobs.service import JobService
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import JobStore
 from luthier.jobs.watch import JobWatcher
+from luthier.models.entity import Model
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
 from luthier.settings import Settings
@@ -50,7 +51,7 @@ from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
 from luthier.webhooks.address import Destinations
 from tests import tables
-from tests.deployment_machine import DeploymentMachine
+from tests.deployment_machine import MODEL_URI, DeploymentMachine, FakeProbe
 from tests.fake_endpoints import FakeAlarms, FakeAutoScaling
 from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time, with_dynamodbs_key_sizes
 
@@ -68,7 +69,6 @@ SETTINGS = Settings(
     serving_role_arn="arn:aws:iam::123456789012:role/serving",
 )
 BASE_MODEL = "smollm2-135m-instruct"
-MODEL_URI = "s3://luthier-base-models/smollm2/main/"
 
 
 def principal(organization_id: str = "org_a", user_id: str = "user_1", limits: Limits = UNLIMITED) -> Principal:
@@ -179,20 +179,23 @@ class Platform:
         )
         self.runtime = FakeEndpointRuntime()
         invoker = Invoker(self.runtime)
-        self._wire_deployments(settings, model_store, Probe(invoker))
+        self.probe = FakeProbe(Probe(invoker))
+        self._wire_deployments(settings, model_store)
         self.inference = InferenceService(self.deployments, invoker, self.usage)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
 
-    def _wire_deployments(self, settings: Settings, models: ModelStore, probe: Probe) -> None:
+    def _wire_deployments(self, settings: Settings, models: ModelStore) -> None:
         name = settings.table
         self.host_store = HostStore(self.dynamodb, name)
         self.deployment_store = store = DeploymentStore(self.dynamodb, name, models, self.host_store)
         machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
         endpoints, scaling = Endpoints(self.sagemaker, settings), Scaling(self.autoscaling, self.alarms)
         self.history = History(self.dynamodb, name)
-        drafts = Drafts(self.models, self.host_store, self.history, self.clock)
-        self.deployments = DeploymentService(store, drafts, self.jobs, machine, endpoints, self.host_store, self.clock)
+        self.drafts = Drafts(self.models, self.host_store, self.history, self.clock)
+        self.deployments = DeploymentService(
+            store, self.drafts, self.jobs, machine, endpoints, self.host_store, self.clock
+        )
         idle = settings.host_idle_minutes
         hosts = Hosts(self.host_store, endpoints, scaling, idle_minutes=idle, now=self.clock)
         self.deployment_pipeline = DeploymentPipeline(
@@ -202,8 +205,8 @@ class Platform:
             hosts,
             machine,
             self.history,
-            proof=probe,
-            probe=probe,
+            proof=self.probe,
+            probe=self.probe,
             now=self.clock,
         )
 
@@ -280,6 +283,17 @@ class Platform:
             raise AssertionError("The run does not end.")
         self.states.statuses[made.execution_name] = "SUCCEEDED"
         return self.deployment_store.get(made.organization_id, made.id) or made
+
+    def set_model(self, model: Model, **fields: str) -> None:
+        """Change a model's record as nothing in the platform may."""
+        for name, value in fields.items():
+            self.dynamodb.update_item(
+                TableName=SETTINGS.table,
+                Key=table.encode(table.key(model.organization_id, table.model(model.id))),
+                UpdateExpression="SET #n = :v",
+                ExpressionAttributeNames={"#n": name},
+                ExpressionAttributeValues={":v": {"S": value}},
+            )
 
     def put_artifact(self, key: str, content: str) -> None:
         self.s3.put_object(Bucket=SETTINGS.artifacts_bucket, Key=key, Body=content.encode())
