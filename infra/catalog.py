@@ -7,13 +7,7 @@ A function may do exactly what its row grants. The words a grant is made on are 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Grant:
-    """Permission for `actions` on the platform's resource called `on`."""
-
-    on: str
-    actions: tuple[str, ...]
+from infra.serving_grants import COMPONENT_DESCRIBE, ENDPOINT_INVOKE, SERVING, SERVING_SETTINGS, Grant
 
 
 @dataclass(frozen=True)
@@ -86,16 +80,6 @@ STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
 PROCESSING_DESCRIBE = Grant("processing_jobs", ("sagemaker:DescribeTrainingJob",))
 PROCESSING_STOP = Grant("processing_jobs", ("sagemaker:StopTrainingJob",))
 TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
-ENDPOINT_DESCRIBE = Grant("endpoints", ("sagemaker:DescribeEndpoint",))
-ENDPOINT_INVOKE = Grant("endpoints", ("sagemaker:InvokeEndpoint",))
-SERVING_CREATE = Grant(
-    "serving",
-    ("sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig", "sagemaker:CreateModel"),
-)
-SERVING_DELETE = Grant(
-    "serving", ("sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")
-)
-PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
 
 START_TRAINING = Grant("training_machine", ("states:StartExecution",))
 START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
@@ -193,7 +177,7 @@ API = (
             ARTIFACTS_DELETE,
             JOB_DATA_DELETE,
             START_DEPLOYMENT,
-            ENDPOINT_DESCRIBE,
+            COMPONENT_DESCRIBE,
             TRAINING_LOGS_READ,
         ),
         env=JOB_STORES + HUB + MACHINES + ACCOUNTS + DATASET_SOURCES,
@@ -222,7 +206,7 @@ API = (
         "api",
         "training_models",
         routes=("/v2/training/{proxy+}",),
-        grants=(*WHOLE_TABLE, START_DEPLOYMENT, ENDPOINT_DESCRIBE, START_PROCESSING, BASE_MODELS_LIST),
+        grants=(*WHOLE_TABLE, START_DEPLOYMENT, COMPONENT_DESCRIBE, START_PROCESSING, BASE_MODELS_LIST),
         env=(*PROCESSING_STORES, "deployment_state_machine_arn", "processing_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -292,16 +276,17 @@ STAGING_STEP = Function(
 )
 
 DEPLOYMENT_STEPS = (
+    Function("pipeline", "place_deployment", grants=(*TABLE, *SERVING), env=("table", *SERVING_SETTINGS)),
+    # Up to 32 answers, and the first may take as long as SageMaker waits for one.
     Function(
         "pipeline",
-        "create_endpoint",
-        grants=(TABLE_READ, SERVING_CREATE, PASS_SERVING_ROLE),
-        env=("table", "serving_image", "serving_role_arn"),
+        "prove_deployment",
+        grants=(TABLE_READ, ARTIFACTS_READ, ARTIFACTS_LIST, ENDPOINT_INVOKE),
+        env=("table", "artifacts_bucket"),
+        timeout=900,
     ),
-    Function("pipeline", "check_endpoint", grants=(TABLE_READ, ENDPOINT_DESCRIBE), env=("table",)),
-    # A model's first answer may take as long as SageMaker waits for one.
-    Function("pipeline", "probe_endpoint", grants=(TABLE_READ, ENDPOINT_INVOKE), env=("table",), timeout=90),
-    Function("pipeline", "settle_deployment", grants=(*TABLE, SERVING_DELETE), env=("table",)),
+    # The record of a deleted deployment goes when nothing is left of it.
+    Function("pipeline", "settle_deployment", grants=WHOLE_TABLE, env=("table",)),
 )
 
 PROCESSING_STEPS = (
@@ -353,11 +338,12 @@ EVENTS = (
             TRAINING_STOP,
             PROCESSING_DESCRIBE,
             PROCESSING_STOP,
-            SERVING_DELETE,
+            # Hosts without tenants go, and others get the serving image of an updated platform.
+            *SERVING,
             SEND_FAILED_CALL,
         ),
         triggers=(EveryMinutes(1),),
-        env=(*PROCESSING_STORES, *MACHINES, "processing_state_machine_arn"),
+        env=(*PROCESSING_STORES, *MACHINES, "processing_state_machine_arn", *SERVING_SETTINGS),
         timeout=300,
     ),
     Function(

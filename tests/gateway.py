@@ -71,7 +71,8 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     """The API as an administrator of org_a sees it, through the services as `luthier.wiring` puts them together."""
     clients: dict[str, Any] = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
     clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker}
-    clients["sagemaker-runtime"] = platform.runtime
+    clients |= {"sagemaker-runtime": platform.runtime, "cloudwatch": platform.alarms}
+    clients["application-autoscaling"] = platform.autoscaling
     wiring.reset()
     monkeypatch.setattr(wiring, "client", clients.__getitem__)
     for name, value in asdict(SETTINGS).items():

@@ -18,12 +18,16 @@ UNBOUND = {
     "logs:ListLogDeliveries",
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
+    "sagemaker:ListInferenceComponents",
+    "sagemaker:ListModels",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
 HOST = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# Who makes training jobs and models.
+HANDING = {"FunctionsPlaceDeployment", "FunctionsSweepStuckJobs", "Training", "Deployment"}
 KEY = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"}
 
 
@@ -60,12 +64,7 @@ def test_functions_use_the_key_only_through_the_table_and_the_buckets(template: 
 
 def test_a_role_is_only_ever_handed_to_sagemaker(template: Template) -> None:
     handing = [(role, s) for role, s in template.all_statements() if "iam:PassRole" in s["Action"]]
-    assert {role.split("Role")[0] for role, _ in handing} == {
-        "FunctionsCreateEndpoint",
-        "Training",
-        "Deployment",
-        "Processing",
-    }
+    assert {role.split("Role")[0] for role, _ in handing} == HANDING
     for _, statement in handing:
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         assert all(resource.startswith("<SageMaker") for resource in statement["Resource"])

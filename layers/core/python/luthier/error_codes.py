@@ -108,7 +108,6 @@ ERRORS = (
     ),
     ErrorCode(409, "content_missing", "The file's content has not arrived.", "PUT it to its upload address."),
     ErrorCode(409, "model_not_deployed", "The model has no deployment that answers.", "Deploy it first."),
-    ErrorCode(409, "deployment_failed", "The endpoint did not come up.", "Read the reason and deploy again."),
     ErrorCode(
         409,
         "idempotency_in_progress",
@@ -126,6 +125,8 @@ ERRORS = (
     ErrorCode(413, "payload_too_large", "The body is larger than a request may be.", "Use /v1/files/presigned."),
     ErrorCode(413, "file_too_large", "The file is larger than a dataset may be.", "Split it, or train on a sample."),
     ErrorCode(415, "unsupported_media_type", "The body has the wrong content type.", "Send application/json."),
+    ErrorCode(422, "deployment_failed", "The model cannot be, or was not, brought up.", "Read the reason."),
+    ErrorCode(422, "model_too_large", "The model does not fit on the GPU.", "Choose one of `details.suggestions`."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
     ErrorCode(
         422,

@@ -25,10 +25,13 @@ class Settings:
     artifacts_bucket: str = _setting("Bucket of checkpoints, metrics and finished models.")
     event_bus: str = _setting("Name of the EventBridge bus that carries Luthier's events.")
     training_state_machine_arn: str = _setting("State machine that runs one attempt of a job.")
-    deployment_state_machine_arn: str = _setting("State machine that brings one deployment up.")
+    deployment_state_machine_arn: str = _setting("State machine that brings one deployment to its goal.")
     processing_state_machine_arn: str = _setting("State machine that evaluates, packages or adopts one model.")
     serving_image: str = _setting("Container image that answers requests on SageMaker endpoints.")
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
+    host_idle_minutes: int = _setting(
+        "Minutes that a shared endpoint is kept when no deployment is left on it.", 30, chosen=True
+    )
     hub_url: str = _setting("Hub that base models are staged from.", "https://huggingface.co")
     hub_token_secret: str = _setting("Secrets Manager secret that holds the hub token; empty: no token.")
     key_requests_per_minute: int = _setting("Requests per minute that one key may send.", 600, chosen=True)
@@ -63,6 +66,8 @@ class Settings:
         for name in ("key_requests_per_minute", "organization_requests_per_minute"):
             if not 1 <= getattr(self, name) <= MOST_REQUESTS_PER_MINUTE:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose 1 to {MOST_REQUESTS_PER_MINUTE}.")
+        if self.host_idle_minutes < 0:
+            raise ValueError(f"host_idle_minutes is {self.host_idle_minutes}; it must not be negative.")
         readers_of_buckets(self.dataset_buckets)
 
     @staticmethod

@@ -5,7 +5,8 @@
 | job             | <o>         | JOB#<job>           | <o>#JOB#STATUS#| <o>#JOB#BASE# | <o>#JOB  | LIVE#JOB       |
 | model           | <o>         | MODEL#<model>       | <o>#MODEL#TYPE#| <o>#MODEL#JOB#| <o>#MODEL|                |
 | model name      | <o>         | NAME#<public name>  |                |               |          |                |
-| deployment      | <o>         | DEPLOYMENT#<target> |                |               |          | LIVE#DEPLOYMENT|
+| deployment      | <o>         | DEPLOYMENT#<deployment> |            | <o>#DEPLOYMENT#TARGET# |  | LIVE#DEPLOYMENT|
+| host            | HOST#<base>#<hardware> | HOST     |                |               |          | LIVE#HOST      |
 | processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
@@ -16,6 +17,7 @@
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
 | base model copy | BASE#<model>| STAGING#<revision>  |                |               |          |                |
 | measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
+| time to come up | CALIBRATION#| READY#<hardware>#<kind>#<warmth> |   |               |          |                |
 | organization    | <o>         | ORGANIZATION        |                |               |          |                |
 | requests counted| <o>         | RATE#<minute>       |                |               |          |                |
 | wrong keys      | ADDRESS#<ip>| GUESSES#<minute>    |                |               |          |                |
@@ -109,6 +111,16 @@ def deployment(deployment_id: str) -> str:
 
 def processing(processing_id: str) -> str:
     return f"PROCESSING#{processing_id}"
+
+
+def host(base_model: str, hardware: str) -> Item:
+    """What the key of live work then begins with is `<base>#<hardware>`."""
+    return {"pk": f"HOST#{base_model}#{hardware}", "sk": "HOST"}
+
+
+def readiness(base_model: str, hardware: str, kind: str, *, warm: bool) -> Item:
+    sort_key = f"READY#{hardware}#{kind}#{'warm' if warm else 'cold'}"
+    return {"pk": f"CALIBRATION#{base_model}", "sk": sort_key}
 
 
 def file(file_id: str) -> str:

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from luthier.catalog.staging import BaseModelStaging
     from luthier.credits.service import CreditService
     from luthier.datasets.service import DatasetService
+    from luthier.deployments.drafts import Drafts
     from luthier.deployments.endpoints import Endpoints
+    from luthier.deployments.history import History
+    from luthier.deployments.hosts import Hosts, HostStore
     from luthier.deployments.pipeline import DeploymentPipeline
+    from luthier.deployments.placement import Placement
+    from luthier.deployments.scaling import Scaling
     from luthier.deployments.service import DeploymentService
     from luthier.deployments.store import DeploymentStore
     from luthier.events.outbox import Publisher
@@ -147,17 +152,17 @@ def datasets() -> "DatasetService":
 
 
 @cache
-def models() -> "ModelService":
-    from luthier.models.service import ModelService
-
-    return ModelService(_model_store())
-
-
-@cache
 def _model_store() -> "ModelStore":
     from luthier.models.store import ModelStore
 
     return ModelStore(client("dynamodb"), settings().table)
+
+
+@cache
+def models() -> "ModelService":
+    from luthier.models.service import ModelService
+
+    return ModelService(_model_store())
 
 
 @cache
@@ -232,7 +237,35 @@ def base_model_staging() -> "BaseModelStaging":
 def _deployment_store() -> "DeploymentStore":
     from luthier.deployments.store import DeploymentStore
 
-    return DeploymentStore(client("dynamodb"), settings().table)
+    return DeploymentStore(client("dynamodb"), settings().table, _model_store(), _host_store())
+
+
+@cache
+def _host_store() -> "HostStore":
+    from luthier.deployments.hosts import HostStore
+
+    return HostStore(client("dynamodb"), settings().table)
+
+
+@cache
+def _hosts() -> "Hosts":
+    from luthier.deployments.hosts import Hosts
+
+    return Hosts(_host_store(), _endpoints(), _scaling(), idle_minutes=settings().host_idle_minutes)
+
+
+@cache
+def _history() -> "History":
+    from luthier.deployments.history import History
+
+    return History(client("dynamodb"), settings().table)
+
+
+@cache
+def _drafts() -> "Drafts":
+    from luthier.deployments.drafts import Drafts
+
+    return Drafts(models(), _host_store(), _history())
 
 
 @cache
@@ -253,21 +286,48 @@ def _invoker() -> "Invoker":
 def deployments() -> "DeploymentService":
     from luthier.deployments.service import DeploymentService
 
-    return DeploymentService(_deployment_store(), models(), jobs(), _deployment_executions(), _endpoints())
+    return DeploymentService(
+        _deployment_store(), _drafts(), jobs(), _deployment_executions(), _endpoints(), _host_store()
+    )
 
 
 @cache
 def _endpoints() -> "Endpoints":
     from luthier.deployments.endpoints import Endpoints
 
-    return Endpoints(client("sagemaker"), _invoker(), settings())
+    return Endpoints(client("sagemaker"), settings())
+
+
+@cache
+def _scaling() -> "Scaling":
+    from luthier.deployments.scaling import Scaling
+
+    return Scaling(client("application-autoscaling"), client("cloudwatch"))
+
+
+@cache
+def _placement() -> "Placement":
+    from luthier.deployments.placement import Placement
+
+    return Placement(_deployment_store(), _host_store(), _hosts(), _endpoints(), _scaling())
 
 
 @cache
 def deployment_pipeline() -> "DeploymentPipeline":
     from luthier.deployments.pipeline import DeploymentPipeline
+    from luthier.deployments.probe import Probe
 
-    return DeploymentPipeline(_deployment_store(), _job_store(), _endpoints(), _deployment_executions())
+    probe = Probe(_invoker())
+    return DeploymentPipeline(
+        _deployment_store(),
+        _job_store(),
+        _placement(),
+        _hosts(),
+        _deployment_executions(),
+        _history(),
+        proof=probe,
+        probe=probe,
+    )
 
 
 @cache

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from luthier.deployments.entity import ADAPTER_CHANNEL, Deployment
+from luthier.deployments.entity import Deployment
 from luthier.errors import InvalidRequest, Unavailable
 
 
@@ -13,10 +13,14 @@ class Invoker:
 
     def chat(self, deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
         """The endpoint's chat.completion. Raises InvalidRequest or Unavailable with the engine's own words."""
-        asked = body | ({"model": ADAPTER_CHANNEL} if deployment.adapter_uri else {"model": "lmi"})
+        # The component picks the adapter; the engine's own name for the weights is always this.
+        asked = body | {"model": "lmi"}
         try:
             answer = self._runtime.invoke_endpoint(
-                EndpointName=deployment.endpoint_name, ContentType="application/json", Body=json.dumps(asked).encode()
+                EndpointName=deployment.endpoint_name,
+                InferenceComponentName=deployment.component_name,
+                ContentType="application/json",
+                Body=json.dumps(asked).encode(),
             )
         except self._runtime.exceptions.ModelError as error:
             raise _engine_error(error.response) from error

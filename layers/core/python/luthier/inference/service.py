@@ -5,7 +5,7 @@ from typing import Any
 
 from luthier import ids
 from luthier.accounts.entity import Principal
-from luthier.deployments.entity import DEPLOYED, DEPLOYING
+from luthier.deployments.entity import ACTIVE, DEPLOYING
 from luthier.deployments.service import DeploymentService
 from luthier.errors import Conflict, Unavailable
 from luthier.inference.invoke import Invoker
@@ -33,7 +33,7 @@ class InferenceService:
                 remedy="Try again in a few seconds.",
                 retry_after=5,
             )
-        if deployment is None or deployment.status != DEPLOYED:
+        if deployment is None or deployment.status != ACTIVE:
             raise Conflict(
                 f"Model {name!r} is not deployed.",
                 code="model_not_deployed",

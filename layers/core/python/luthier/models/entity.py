@@ -41,9 +41,10 @@ class Model:
     start_from: str | None = None
     serving: dict[str, str] = field(default_factory=lambda: dict(_AS_ADAPTER))
     version: str = "v1.0.0"
-    writes: int = 1
     datasets: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] | None = None
+    deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    writes: int = 1
 
     @property
     def has_adapter(self) -> bool:
