@@ -165,7 +165,8 @@ MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 
 @dataclass(frozen=True)
 class Function:
-    """One row: memory in MB, timeout in seconds, `routes` as API Gateway writes them, `env` as fields of Settings."""
+    """One row: memory in MB, timeout in seconds, `routes` as API Gateway writes them
+    (`POST /path` takes that method only), `env` as fields of Settings."""
 
     folder: str
     name: str
@@ -261,9 +262,33 @@ API = (
     Function(
         "api",
         "tuning",
-        routes=("/v1/fine-tune", "/v1/fine-tune/{proxy+}"),
-        grants=(*WHOLE_TABLE, *JOBS_VERBS),
+        # GET and DELETE of a model are the openai surface's.
+        routes=(
+            "/v1/fine-tune",
+            "/v1/fine-tune/{proxy+}",
+            "POST /v1/models/{proxy+}",
+            "/v1/playground/inference",
+        ),
+        grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_INVOKE),
         env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES),
+        memory=_API_MEMORY,
+        timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
+        "endpoints",
+        routes=("/v2/{endpoint_id}/{action}", "/v2/endpoints/{proxy+}"),
+        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE),
+        env=("table", *ACCOUNTS),
+        memory=_API_MEMORY,
+        timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
+        "playground",
+        routes=("/api/v1/playground/{proxy+}",),
+        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE),
+        env=("table", "hosted_inference", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -408,6 +433,9 @@ EVENTS = (
 FUNCTIONS = (*API, *PIPELINE, *EVENTS)
 
 
-def routes() -> Iterator[tuple[str, Function]]:
-    """Every route of the REST API with the function that answers it."""
-    return ((route, function) for function in API for route in function.routes)
+def routes() -> Iterator[tuple[str, str, Function]]:
+    """(method, path, function) of every route of the REST API; a path's own method goes before ANY."""
+    for function in API:
+        for route in function.routes:
+            method, _, path = route.rpartition(" ")
+            yield method or "ANY", path, function

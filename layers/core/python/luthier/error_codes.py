@@ -138,6 +138,7 @@ ERRORS = (
     ErrorCode(429, "concurrent_jobs_exceeded", "Too many jobs wait or run at once.", "Wait until one ends."),
     ErrorCode(500, "internal_error", "Luthier failed.", "Report the request id."),
     ErrorCode(501, "not_enabled", "The operator has not switched this on.", "Ask the operator."),
+    ErrorCode(501, "playground_unavailable", "The playground is switched off.", "Ask a deployment, or the operator."),
     ErrorCode(503, "unavailable", "A service that Luthier needs does not answer.", "Try again."),
     ErrorCode(503, "model_not_ready", "The deployment is still coming up.", "Try again after `Retry-After` seconds."),
     ErrorCode(503, "model_unavailable", "The endpoint does not answer.", "Try again."),

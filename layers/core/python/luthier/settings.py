@@ -45,6 +45,7 @@ class Settings:
     inference_cents_per_1000_tokens: float = _setting(
         "Price of inference in cents per 1,000 tokens, prompt and answer together.", 0.0, chosen=True
     )
+    hosted_inference: str = _setting("Whether the playground surface answers: on or off.", "on", chosen=True)
     audit_days: int = _setting("Days that the audit log is kept.", 400, chosen=True)
     webhook_private_networks: str = _setting(
         "Comma-separated networks that webhooks and dataset URLs may reach although they are not public; empty: none.",
@@ -60,8 +61,9 @@ class Settings:
     webhook_dead_letters_url: str = _setting("Queue of webhook deliveries that were given up.")
 
     def __post_init__(self) -> None:
-        if self.billing not in ("on", "off"):
-            raise ValueError(f"billing is {self.billing!r}; choose on or off.")
+        for name in ("billing", "hosted_inference"):
+            if getattr(self, name) not in ("on", "off"):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose on or off.")
         for name in ("key_requests_per_minute", "organization_requests_per_minute"):
             if not 1 <= getattr(self, name) <= MOST_REQUESTS_PER_MINUTE:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose 1 to {MOST_REQUESTS_PER_MINUTE}.")

@@ -8,6 +8,7 @@ from luthier.accounts.entity import Principal
 from luthier.deployments.entity import ACTIVE, DEPLOYING
 from luthier.deployments.service import DeploymentService
 from luthier.errors import Conflict, Unavailable
+from luthier.inference.entity import Answered
 from luthier.inference.invoke import Invoker
 from luthier.usage.service import UsageService
 
@@ -46,6 +47,16 @@ class InferenceService:
         self._meter(principal, deployment.model_name, answer.get("usage") or {})
         defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
         return defaults | answer | {"model": name}
+
+    def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
+        """The same for surfaces that show a text, how long it took and what it cost. Raises as `chat`."""
+        started = time.perf_counter()
+        completion = self.chat(principal, body)
+        return Answered.of(
+            completion,
+            latency_ms=round(1000 * (time.perf_counter() - started)),
+            cost=self._usage.price_of(completion.get("usage") or {}),
+        )
 
     def _meter(self, principal: Principal, model: str, tokens: dict[str, Any]) -> None:
         self._usage.meter_inference(
