@@ -2,7 +2,7 @@
 
 import re
 
-from functions.api import training_deployments
+from functions.api import training_aliases, training_deployments
 from functions.api.app import Surface
 from functions.api.error_shapes import training_models as error_shape
 
@@ -14,3 +14,4 @@ app = Surface(
 handler = app.handle
 
 training_deployments.add_routes(app)
+training_aliases.add_routes(app)

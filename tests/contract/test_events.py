@@ -19,6 +19,7 @@ NAMES = {
     "model.deployed", "deployment.failed", "deployment.paused", "deployment.deleted", "dataset.validated",
     "dataset.rejected", "batch.completed", "usage.threshold_reached", "webhook.disabled", "webhook.delivery_exhausted",
     "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled",
+    "alias.moved", "alias.rolled_back",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@
 | model name      | <o>         | NAME#<public name>  |                |               |          |                |
 | deployment      | <o>         | DEPLOYMENT#<deployment> |            | <o>#DEPLOYMENT#TARGET# |  | LIVE#DEPLOYMENT|
 | host            | HOST#<base>#<hardware> | HOST     |                |               |          | LIVE#HOST      |
+| alias           | <o>         | ALIAS#<alias>       |                |               |          |                |
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
@@ -106,6 +107,11 @@ def model_name(name: str) -> str:
 
 def deployment(deployment_id: str) -> str:
     return f"DEPLOYMENT#{deployment_id}"
+
+
+def alias(name: str = "") -> str:
+    """Without a name: what the sort keys of all aliases begin with."""
+    return f"ALIAS#{name}"
 
 
 def host(base_model: str, hardware: str) -> Item:
