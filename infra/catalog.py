@@ -7,13 +7,7 @@ A function may do exactly what its row grants. The words a grant is made on are 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Grant:
-    """Permission for `actions` on the platform's resource called `on`."""
-
-    on: str
-    actions: tuple[str, ...]
+from infra.serving_grants import COMPONENT_DESCRIBE, ENDPOINT_INVOKE, SERVING, SERVING_SETTINGS, Grant
 
 
 @dataclass(frozen=True)
@@ -84,52 +78,6 @@ TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
 TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
 STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
 TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
-COMPONENT_DESCRIBE = Grant("components", ("sagemaker:DescribeInferenceComponent",))
-ENDPOINT_INVOKE = Grant("invocable", ("sagemaker:InvokeEndpoint",))
-SERVING_DESCRIBE = (
-    Grant("serving", ("sagemaker:DescribeEndpoint", "sagemaker:DescribeInferenceComponent")),
-    Grant("all_serving", ("sagemaker:ListInferenceComponents", "sagemaker:ListModels")),
-)
-SERVING_CREATE = Grant(
-    "serving",
-    (
-        "sagemaker:AddTags",
-        "sagemaker:CreateEndpoint",
-        "sagemaker:CreateEndpointConfig",
-        "sagemaker:CreateInferenceComponent",
-        "sagemaker:CreateModel",
-    ),
-)
-SERVING_UPDATE = Grant(
-    "serving", ("sagemaker:UpdateInferenceComponent", "sagemaker:UpdateInferenceComponentRuntimeConfig")
-)
-SERVING_DELETE = Grant(
-    "serving",
-    (
-        "sagemaker:DeleteEndpoint",
-        "sagemaker:DeleteEndpointConfig",
-        "sagemaker:DeleteInferenceComponent",
-        "sagemaker:DeleteModel",
-    ),
-)
-SCALING = (
-    Grant(
-        "scalable_targets",
-        (
-            "application-autoscaling:DeregisterScalableTarget",
-            "application-autoscaling:PutScalingPolicy",
-            "application-autoscaling:RegisterScalableTarget",
-        ),
-    ),
-    # Application Auto Scaling keeps its own alarms with the caller's permissions.
-    Grant("serving_alarms", ("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm")),
-    # Of effect once per account: AWS makes the role that moves copies when the first target is registered.
-    Grant("scaling_role", ("iam:CreateServiceLinkedRole",)),
-)
-PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
-
-SERVING = (*SERVING_DESCRIBE, SERVING_CREATE, SERVING_UPDATE, SERVING_DELETE, *SCALING, PASS_SERVING_ROLE)
-SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 
 START_TRAINING = Grant("training_machine", ("states:StartExecution",))
 START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))

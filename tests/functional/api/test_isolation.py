@@ -41,7 +41,7 @@ GIVEN = FREE | {
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
 # What is new in every answer.
-_REQUEST_ID = re.compile(r'req_[0-9a-f]+|chatcmpl-\w+|"created":\d+')
+_REQUEST_ID = re.compile(r'req_[0-9a-f]+|chatcmpl-\w+|"created":\d+|\bep_[0-9a-f]{20}\b')
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def state(platform: Platform) -> Any:
     theirs = sorted(items(platform, THEIRS), key=lambda item: (item["pk"], item["sk"]))
     done = [json.dumps(run) for run in platform.states.started if THEIRS in json.dumps(run)]
     mine = [item["id"].replace("_", "-") for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#")]
-    asked = [question for question in platform.runtime.asked if not any(name in question["endpoint"] for name in mine)]
+    asked = [question for question in platform.runtime.asked if not any(name in question["component"] for name in mine)]
     return theirs, objects, done, list(platform.sagemaker.stopped), asked
 
 
@@ -174,6 +174,7 @@ def own(platform: Platform) -> dict[str, str]:
             found.setdefault(item["sk"].partition("#")[0], item.get("name") or item.get("id", ""))
     job, model, file, hook = (found[kind] for kind in ("JOB", "MODEL", "FILE", "WEBHOOK"))
     ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
+    ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 
 

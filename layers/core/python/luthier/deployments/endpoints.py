@@ -154,10 +154,10 @@ class Endpoints:
         try:
             create(**request)
         except self._sagemaker.exceptions.ClientError as error:
-            code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-            if code in ("ResourceLimitExceeded", "InsufficientCapacity"):
-                raise NoCapacity(message) from error
-            if code != "ValidationException" or "already exist" not in message.casefold():
+            said = error.response["Error"]
+            if said["Code"] in ("ResourceLimitExceeded", "InsufficientCapacity"):
+                raise NoCapacity(said["Message"]) from error
+            if said["Code"] != "ValidationException" or "already exist" not in said["Message"].casefold():
                 raise
 
     def _gone(self, delete: Any, **name: str) -> None:
