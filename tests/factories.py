@@ -2,12 +2,15 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import boto3
 
 from luthier import table
 from luthier.accounts.entity import UNLIMITED, Limits, Principal
+from luthier.aliases.service import AliasService
+from luthier.aliases.store import AliasStore
 from luthier.audit.service import AuditService
 from luthier.audit.store import AuditStore
 from luthier.catalog import service as catalog
@@ -189,7 +192,8 @@ class Platform:
         invoker = Invoker(self.runtime)
         self.probe = FakeProbe(Probe(invoker))
         self._wire_deployments(settings, self.model_store)
-        self.inference = InferenceService(self.deployments, invoker, self.usage)
+        self.aliases = AliasService(AliasStore(self.dynamodb, name), self.deployments, self.clock, Random(7))
+        self.inference = InferenceService(self.deployments, self.aliases, invoker, self.usage, self.clock)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
         self._wire_processing(settings)

@@ -2,7 +2,7 @@
 
 import re
 
-from functions.api import training_deployments, training_evaluations
+from functions.api import training_aliases, training_deployments, training_evaluations
 from functions.api.app import Surface
 from functions.api.error_shapes import training_models as error_shape
 
@@ -15,3 +15,4 @@ handler = app.handle
 
 training_deployments.add_routes(app)
 training_evaluations.add_routes(app)
+training_aliases.add_routes(app)

@@ -21,6 +21,7 @@ NAMES = {
     "processing.completed", "processing.failed",
     "dataset.rejected", "batch.completed", "usage.threshold_reached", "webhook.disabled", "webhook.delivery_exhausted",
     "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled",
+    "alias.moved", "alias.rolled_back",
 }  # fmt: skip
 
 

@@ -42,7 +42,12 @@ def test_a_model_that_comes_up_says_when_to_ask_again(platform: Platform) -> Non
     platform.deployments.deploy_model(A, BASE_MODEL)
     with pytest.raises(Unavailable) as refused:
         ask(platform, BASE_MODEL)
-    assert (refused.value.code, refused.value.retry_after) == ("model_not_ready", 5)
+    assert (refused.value.code, refused.value.retry_after) == ("model_not_ready", 60)
+    assert refused.value.details["estimatedReadyTime"] == "2026-01-01T00:05:00Z"
+    platform.clock.advance(seconds=280)
+    with pytest.raises(Unavailable) as refused:
+        ask(platform, BASE_MODEL)
+    assert refused.value.retry_after == 20
 
 
 def test_a_model_that_nobody_deployed_says_so(platform: Platform) -> None:

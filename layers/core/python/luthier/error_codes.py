@@ -107,6 +107,9 @@ ERRORS = (
         "Bring it into the required state, or wait `Retry-After` seconds.",
     ),
     ErrorCode(409, "content_missing", "The file's content has not arrived.", "PUT it to its upload address."),
+    ErrorCode(409, "model_paused", "The deployment of the model is paused.", "Resume it."),
+    ErrorCode(409, "name_taken", "A model, base model or alias has this name.", "Choose another name."),
+    ErrorCode(409, "too_many_aliases", "The organization has all the aliases it may have.", "Delete one."),
     ErrorCode(409, "model_not_deployed", "The model has no deployment that answers.", "Deploy it first."),
     ErrorCode(
         409,
@@ -143,6 +146,7 @@ ERRORS = (
     ErrorCode(501, "playground_unavailable", "The playground is switched off.", "Ask a deployment, or the operator."),
     ErrorCode(503, "unavailable", "A service that Luthier needs does not answer.", "Try again."),
     ErrorCode(503, "model_not_ready", "The deployment is still coming up.", "Try again after `Retry-After` seconds."),
+    ErrorCode(503, "model_sleeping", "The deployment sleeps; a request wakes it.", "Try again after `Retry-After`."),
     ErrorCode(503, "model_unavailable", "The endpoint does not answer.", "Try again."),
     ErrorCode(503, "model_failed", "The endpoint failed to answer.", "Try again; read the deployment's logs."),
     ErrorCode(504, "timeout", "The request took longer than API Gateway waits.", "Try again, or ask for less."),

@@ -8,6 +8,7 @@
 | deployment      | <o>         | DEPLOYMENT#<deployment> |            | <o>#DEPLOYMENT#TARGET# |  | LIVE#DEPLOYMENT|
 | host            | HOST#<base>#<hardware> | HOST     |                |               |          | LIVE#HOST      |
 | processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
+| alias           | <o>         | ALIAS#<alias>       |                |               |          |                |
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
@@ -111,6 +112,11 @@ def deployment(deployment_id: str) -> str:
 
 def processing(processing_id: str) -> str:
     return f"PROCESSING#{processing_id}"
+
+
+def alias(name: str = "") -> str:
+    """Without a name: what the sort keys of all aliases begin with."""
+    return f"ALIAS#{name}"
 
 
 def host(base_model: str, hardware: str) -> Item:

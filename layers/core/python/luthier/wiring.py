@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from luthier.accounts.entity import Limits
     from luthier.accounts.limits import RateLimiter
     from luthier.accounts.service import AccountService
+    from luthier.aliases.service import AliasService
+    from luthier.aliases.store import AliasStore
     from luthier.audit.service import AuditService
     from luthier.catalog.calibration import Calibration
     from luthier.catalog.staging import BaseModelStaging
@@ -53,8 +55,9 @@ if TYPE_CHECKING:
 
 # A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 20, 3
-# An endpoint may take this long for one answer (InvokeEndpoint itself ends at 60 s).
-_INFERENCE_SECONDS = 60
+# An endpoint may take this long for one answer: less than API Gateway waits for ours (29 s), so that an endpoint that
+# hangs is still counted as one that fails.
+_INFERENCE_SECONDS = 27
 
 
 @cache
@@ -316,6 +319,7 @@ def _placement() -> "Placement":
 def deployment_pipeline() -> "DeploymentPipeline":
     from luthier.deployments.pipeline import DeploymentPipeline
     from luthier.deployments.probe import Probe
+    from luthier.deployments.proving import Prover
 
     probe = Probe(_invoker())
     return DeploymentPipeline(
@@ -325,7 +329,7 @@ def deployment_pipeline() -> "DeploymentPipeline":
         _hosts(),
         _deployment_executions(),
         _history(),
-        proof=probe,
+        proof=Prover(client("s3"), _invoker(), probe),
         probe=probe,
     )
 
@@ -379,7 +383,21 @@ def comparisons() -> "ComparisonService":
 def inference() -> "InferenceService":
     from luthier.inference.service import InferenceService
 
-    return InferenceService(deployments(), _invoker(), usage())
+    return InferenceService(deployments(), aliases(), _invoker(), usage())
+
+
+@cache
+def _alias_store() -> "AliasStore":
+    from luthier.aliases.store import AliasStore
+
+    return AliasStore(client("dynamodb"), settings().table)
+
+
+@cache
+def aliases() -> "AliasService":
+    from luthier.aliases.service import AliasService
+
+    return AliasService(_alias_store(), deployments())
 
 
 @cache

@@ -5,6 +5,16 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Completion:
+    """`content`: an OpenAI chat completion; beside it who answered: deployment, model and the model's version."""
+
+    content: dict[str, Any]
+    deployment_id: str
+    model: str
+    version: str | None = None
+
+
+@dataclass(frozen=True)
 class Answered:
     """One choice of a chat completion. latency_ms: wall clock; cost: in the platform's currency, 0 where it is free."""
 
