@@ -1,5 +1,6 @@
 """Wire shapes of the playground surface: everything inside `data`, snake_case."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -66,7 +67,7 @@ class PlaygroundModelsAnswer(Answer):
     data: PlaygroundModels
 
     @classmethod
-    def of(cls, base_models: list[BaseModel], models: list[Model]) -> Self:
+    def of(cls, base_models: Sequence[BaseModel], models: Sequence[Model]) -> Self:
         bases = [PlaygroundBaseModel(id=base.id, name=base.name) for base in base_models]
         tuned = [_tuned(model) for model in models]
         return cls(data=PlaygroundModels(base_models=bases, fine_tuned_models=tuned))

@@ -10,26 +10,12 @@ if TYPE_CHECKING:
     from luthier.accounts.entity import Limits
     from luthier.accounts.limits import RateLimiter
     from luthier.accounts.service import AccountService
-    from luthier.aliases.service import AliasService
-    from luthier.aliases.store import AliasStore
     from luthier.audit.service import AuditService
     from luthier.catalog.calibration import Calibration
     from luthier.catalog.staging import BaseModelStaging
     from luthier.credits.service import CreditService
     from luthier.datasets.service import DatasetService
-    from luthier.deployments.drafts import Drafts
-    from luthier.deployments.endpoints import Endpoints
-    from luthier.deployments.history import History
-    from luthier.deployments.hosts import Hosts, HostStore
-    from luthier.deployments.pipeline import DeploymentPipeline
-    from luthier.deployments.placement import Placement
-    from luthier.deployments.scaling import Scaling
-    from luthier.deployments.service import DeploymentService
-    from luthier.deployments.store import DeploymentStore
     from luthier.events.outbox import Publisher
-    from luthier.executions import Executions
-    from luthier.inference.invoke import Invoker
-    from luthier.inference.service import InferenceService
     from luthier.jobs.pipeline import TrainingPipeline
     from luthier.jobs.runs import Runs
     from luthier.jobs.service import JobService
@@ -38,11 +24,6 @@ if TYPE_CHECKING:
     from luthier.jobs.watch import JobWatcher
     from luthier.models.service import ModelService
     from luthier.models.store import ModelStore
-    from luthier.processing.comparing import ComparisonService
-    from luthier.processing.evaluations import EvaluationService
-    from luthier.processing.pipeline import ProcessingPipeline
-    from luthier.processing.service import ProcessingService
-    from luthier.processing.store import ProcessingStore
     from luthier.usage.service import UsageService
     from luthier.webhooks.address import Destinations
     from luthier.webhooks.courier import Courier
@@ -237,170 +218,6 @@ def base_model_staging() -> "BaseModelStaging":
 
 
 @cache
-def _deployment_store() -> "DeploymentStore":
-    from luthier.deployments.store import DeploymentStore
-
-    return DeploymentStore(client("dynamodb"), settings().table, _model_store(), _host_store())
-
-
-@cache
-def _host_store() -> "HostStore":
-    from luthier.deployments.hosts import HostStore
-
-    return HostStore(client("dynamodb"), settings().table)
-
-
-@cache
-def _hosts() -> "Hosts":
-    from luthier.deployments.hosts import Hosts
-
-    return Hosts(_host_store(), _endpoints(), _scaling(), idle_minutes=settings().host_idle_minutes)
-
-
-@cache
-def _history() -> "History":
-    from luthier.deployments.history import History
-
-    return History(client("dynamodb"), settings().table)
-
-
-@cache
-def _drafts() -> "Drafts":
-    from luthier.deployments.drafts import Drafts
-
-    return Drafts(models(), _host_store(), _history())
-
-
-@cache
-def _deployment_executions() -> "Executions":
-    from luthier.executions import Executions
-
-    return Executions(client("stepfunctions"), settings().deployment_state_machine_arn)
-
-
-@cache
-def _invoker() -> "Invoker":
-    from luthier.inference.invoke import Invoker
-
-    return Invoker(client("sagemaker-runtime"))
-
-
-@cache
-def deployments() -> "DeploymentService":
-    from luthier.deployments.service import DeploymentService
-
-    return DeploymentService(
-        _deployment_store(), _drafts(), jobs(), _deployment_executions(), _endpoints(), _host_store()
-    )
-
-
-@cache
-def _endpoints() -> "Endpoints":
-    from luthier.deployments.endpoints import Endpoints
-
-    return Endpoints(client("sagemaker"), settings())
-
-
-@cache
-def _scaling() -> "Scaling":
-    from luthier.deployments.scaling import Scaling
-
-    return Scaling(client("application-autoscaling"), client("cloudwatch"))
-
-
-@cache
-def _placement() -> "Placement":
-    from luthier.deployments.placement import Placement
-
-    return Placement(_deployment_store(), _host_store(), _hosts(), _endpoints(), _scaling())
-
-
-@cache
-def deployment_pipeline() -> "DeploymentPipeline":
-    from luthier.deployments.pipeline import DeploymentPipeline
-    from luthier.deployments.probe import Probe
-    from luthier.deployments.proving import Prover
-
-    probe = Probe(_invoker())
-    return DeploymentPipeline(
-        _deployment_store(),
-        _job_store(),
-        _placement(),
-        _hosts(),
-        _deployment_executions(),
-        _history(),
-        proof=Prover(client("s3"), _invoker(), probe),
-        probe=probe,
-    )
-
-
-@cache
-def _processing_store() -> "ProcessingStore":
-    from luthier.processing.store import ProcessingStore
-
-    return ProcessingStore(client("dynamodb"), settings().table)
-
-
-@cache
-def _processing_executions() -> "Executions":
-    from luthier.executions import Executions
-
-    return Executions(client("stepfunctions"), settings().processing_state_machine_arn)
-
-
-@cache
-def processings() -> "ProcessingService":
-    from luthier.processing.service import ProcessingService
-
-    return ProcessingService(_processing_store(), _processing_executions())
-
-
-@cache
-def processing_pipeline() -> "ProcessingPipeline":
-    from luthier.processing.pipeline import ProcessingPipeline
-    from luthier.processing.plan import Workshop
-
-    workshop = Workshop(client("s3"), settings(), datasets(), models(), _model_store())
-    return ProcessingPipeline(_processing_store(), _processing_executions(), client("sagemaker"), workshop)
-
-
-@cache
-def evaluations() -> "EvaluationService":
-    from luthier.processing.benchmarks import Benchmarks
-    from luthier.processing.evaluations import EvaluationService
-
-    return EvaluationService(processings(), models(), Benchmarks(client("s3"), datasets(), settings()))
-
-
-@cache
-def comparisons() -> "ComparisonService":
-    from luthier.processing.comparing import ComparisonService
-
-    return ComparisonService(evaluations())
-
-
-@cache
-def inference() -> "InferenceService":
-    from luthier.inference.service import InferenceService
-
-    return InferenceService(deployments(), aliases(), _invoker(), usage())
-
-
-@cache
-def _alias_store() -> "AliasStore":
-    from luthier.aliases.store import AliasStore
-
-    return AliasStore(client("dynamodb"), settings().table)
-
-
-@cache
-def aliases() -> "AliasService":
-    from luthier.aliases.service import AliasService
-
-    return AliasService(_alias_store(), deployments())
-
-
-@cache
 def publisher() -> "Publisher":
     from luthier.events.outbox import Publisher
 
@@ -458,8 +275,21 @@ def courier() -> "Courier":
     return Courier(_webhook_store(), _delivery_queues(), _sender())
 
 
+# At the end: what it holds is made of what stands above.
+from luthier.wiring import serving  # noqa: E402
+
+aliases = serving.aliases
+comparisons = serving.comparisons
+deployment_pipeline = serving.deployment_pipeline
+deployments = serving.deployments
+evaluations = serving.evaluations
+inference = serving.inference
+processing_pipeline = serving.processing_pipeline
+processings = serving.processings
+
+
 def reset() -> None:
     """Forget everything made so far: tests call it between environments."""
-    for made in list(globals().values()):
+    for made in [*globals().values(), *vars(serving).values()]:
         if hasattr(made, "cache_clear"):
             made.cache_clear()
