@@ -7,7 +7,47 @@ A function may do exactly what its row grants. The words a grant is made on are 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.serving_grants import COMPONENT_DESCRIBE, ENDPOINT_INVOKE, SERVING, SERVING_SETTINGS, Grant
+from infra.grants import (
+    ARTIFACTS_DELETE,
+    ARTIFACTS_LIST,
+    ARTIFACTS_READ,
+    BASE_MODELS_LIST,
+    BASE_MODELS_READ,
+    COMPONENT_DESCRIBE,
+    DATA_LIST,
+    DESCRIBE_EXECUTIONS,
+    ENDPOINT_INVOKE,
+    JOB_DATA_DELETE,
+    JOB_DATA_WRITE,
+    JOBS_VERBS,
+    PROCESSING_DESCRIBE,
+    PROCESSING_STOP,
+    PUBLISH,
+    SEND_DELIVERIES,
+    SEND_FAILED_CALL,
+    SEND_GIVEN_UP,
+    SEND_UNPUBLISHED,
+    SERVING,
+    STAGING_DESCRIBE,
+    START_DEPLOYMENT,
+    START_PROCESSING,
+    START_TRAINING,
+    STREAM_READ,
+    STREAMS_LIST,
+    TABLE,
+    TABLE_READ,
+    TABLE_READ_MANY,
+    TABLE_WRITE,
+    TAKE_DELIVERIES,
+    TAKE_PUBLISHED,
+    TRAINING_DESCRIBE,
+    TRAINING_LOGS_READ,
+    TRAINING_STOP,
+    UPLOADS_READ,
+    UPLOADS_WRITE,
+    WHOLE_TABLE,
+    Grant,
+)
 
 
 @dataclass(frozen=True)
@@ -49,55 +89,6 @@ class OnQueue:
 
 Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinutes
 
-TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
-TABLE_READ_MANY = Grant("table", ("dynamodb:BatchGetItem",))
-TABLE_WRITE = Grant("table", ("dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"))
-TABLE = (TABLE_READ, TABLE_WRITE)
-# Only what a client asks for is ever deleted; pipelines and events write.
-WHOLE_TABLE = (*TABLE, Grant("table", ("dynamodb:DeleteItem",)))
-
-UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
-# Of no effect where no foreign bucket is configured.
-FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
-FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
-UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
-# A deleted job takes its rows and checkpoints with it.
-JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
-ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))
-JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
-BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
-# Of no effect where no token is configured.
-HUB_TOKEN_READ = Grant("hub_token", ("secretsmanager:GetSecretValue",))
-ARTIFACTS_READ = Grant("artifacts", ("s3:GetObject",))
-# Without it S3 answers 403, not 404, for an object that is not there.
-DATA_LIST = Grant("data_bucket", ("s3:ListBucket",))
-BASE_MODELS_LIST = Grant("base_models_bucket", ("s3:ListBucket",))
-ARTIFACTS_LIST = Grant("artifacts_bucket", ("s3:ListBucket",))
-
-TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
-TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
-STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
-PROCESSING_DESCRIBE = Grant("processing_jobs", ("sagemaker:DescribeTrainingJob",))
-PROCESSING_STOP = Grant("processing_jobs", ("sagemaker:StopTrainingJob",))
-TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
-
-START_TRAINING = Grant("training_machine", ("states:StartExecution",))
-START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
-START_PROCESSING = Grant("processing_machine", ("states:StartExecution",))
-DESCRIBE_EXECUTIONS = Grant("executions", ("states:DescribeExecution",))
-
-STREAM_READ = Grant("table_stream", ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"))
-STREAMS_LIST = Grant("all_table_streams", ("dynamodb:ListStreams",))
-PUBLISH = Grant("event_bus", ("events:PutEvents",))
-SEND_UNPUBLISHED = Grant("stream_dead_letters", ("sqs:SendMessage",))
-SEND_FAILED_CALL = Grant("dead_letters", ("sqs:SendMessage",))
-
-_CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
-TAKE_PUBLISHED = Grant("published_events", _CONSUME)
-TAKE_DELIVERIES = Grant("delivery_queues", _CONSUME)
-SEND_DELIVERIES = Grant("delivery_queues", ("sqs:SendMessage",))
-SEND_GIVEN_UP = Grant("webhook_dead_letters", ("sqs:SendMessage",))
-
 HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
 ACCOUNTS = (
@@ -112,6 +103,7 @@ ACCOUNTS = (
 DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
+SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 # What evaluating, packaging and adopting look at.
 PROCESSING_STORES = (*JOB_STORES, "base_models_bucket")
 
@@ -149,23 +141,6 @@ _API_TIMEOUT = 29
 # Lambda gives processor time by memory, and one whole processor at this size: first answers are mostly imports, and
 # checking an upload of the largest size has to fit into one request.
 _API_MEMORY = 1769
-
-# What creating, stopping and resuming a job takes, on whichever surface. A create may have to check a file whose upload
-# nobody completed or that lies elsewhere, and asks the hub about gated models; a stop looks for the last checkpoint.
-JOBS_VERBS = (
-    UPLOADS_READ,
-    UPLOADS_WRITE,
-    DATA_LIST,
-    FOREIGN_READ,
-    FOREIGN_LIST,
-    BASE_MODELS_READ,
-    BASE_MODELS_LIST,
-    HUB_TOKEN_READ,
-    ARTIFACTS_READ,
-    ARTIFACTS_LIST,
-    START_TRAINING,
-    TRAINING_STOP,
-)
 
 API = (
     Function(

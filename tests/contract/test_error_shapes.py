@@ -68,7 +68,6 @@ def test_every_family_has_a_status_of_its_own() -> None:
         ("training_models", "POST", "/v2/training/models/org/name/deploy"),
         ("account", "POST", "/v1/organization/api_keys"),
         ("tuning", "POST", "/v1/fine-tune"),
-        ("tuning", "POST", "/v1/playground/inference"),
         ("playground", "POST", "/api/v1/playground/completions"),
         ("endpoints", "POST", "/v2/endpoints/ep_1/runsync"),
     ],

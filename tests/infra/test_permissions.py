@@ -27,7 +27,7 @@ UNBOUND = {
 }
 HOST = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 # Who makes training jobs and models.
-HANDING = {"FunctionsPlaceDeployment", "FunctionsSweepStuckJobs", "Training", "Deployment"}
+HANDING = {"FunctionsPlaceDeployment", "FunctionsSweepStuckJobs", "Training", "Deployment", "Processing"}
 KEY = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"}
 
 
