@@ -286,3 +286,29 @@ def test_the_estimate_follows_what_was_measured(platform: Platform) -> None:
     assert platform.history.expected_seconds(first.base_model, first.hardware, "shared", warm=True) == 10
     platform.history.record(first.base_model, first.hardware, "shared", warm=True, seconds=20)
     assert platform.history.expected_seconds(first.base_model, first.hardware, "shared", warm=True) == 13
+
+
+def test_one_that_comes_back_on_other_hardware_leaves_its_old_host(platform: Platform) -> None:
+    name = model_of(platform)
+    made = platform.deployed(A, name)
+    del platform.sagemaker.serving["component", made.component_name]
+    again = platform.run_deployment(platform.deployments.deploy_model(A, name, Wish(gpu_type="a10g")))
+    assert (again.status, again.hardware) == ("active", "gpu-a10g-24gb")
+    tenants = {host.hardware: host.tenants for host in platform.host_store.awake()}
+    assert tenants == {"gpu-l4-24gb": 0, "gpu-a10g-24gb": 1}
+
+
+def test_what_is_slow_is_looked_at_less_often(platform: Platform) -> None:
+    made = platform.deployments.deploy_model(A, BASE_MODEL)
+    assert platform.deployment_pipeline.place("org_a", made.id, 1, MODEL_URI)["seconds"] == 5
+    platform.clock.advance(minutes=3)
+    assert platform.deployment_pipeline.place("org_a", made.id, 1, MODEL_URI)["seconds"] == 20
+
+
+def test_a_deployment_that_changes_is_not_begun_anew(platform: Platform) -> None:
+    name = model_of(platform)
+    made = platform.run_deployment(platform.deployments.deploy_model(A, name, DEDICATED))
+    asked = {"configuration": None, "scaling": None}
+    changed = platform.deployments.update(A, made.id, workers=2, **asked)
+    platform.sagemaker.serving.clear()
+    assert platform.deployments.deploy_model(A, name) == changed

@@ -53,9 +53,9 @@ class HostStore:
             return False
         return True
 
-    def tenancy(self, deployment: Deployment, change: int, now: str) -> table.Write:
+    def tenancy(self, base_model: str, hardware: str, change: int, now: str) -> table.Write:
         """The write that counts a tenant in (1) or out (-1), for the deployment's own transaction; makes the host."""
-        new = Host(deployment.base_model, deployment.hardware, left_at=now)
+        new = Host(base_model, hardware, left_at=now)
         kept = {n: v for n, v in asdict(new).items() if n not in ("tenants", "writes", "left_at")}
         names = {f"#{name}": name for name in (*kept, "left_at", "tenants", "writes", *_LIVE_KEYS)}
         known = ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in kept)
@@ -65,7 +65,7 @@ class HostStore:
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": table.encode(table.host(deployment.base_model, deployment.hardware)),
+                "Key": table.encode(table.host(base_model, hardware)),
                 "UpdateExpression": f"SET {known}, {live} ADD #tenants :change, #writes :one",
                 "ExpressionAttributeNames": names,
                 "ExpressionAttributeValues": table.encode(values),

@@ -62,7 +62,7 @@ class DeploymentPipeline:
         """
         deployment = self._at_work(organization_id, deployment_id, run)
         status = self._placement.step(deployment, model_uri) if deployment else GONE
-        age = self._now() - clock.parse(deployment.started_at) if deployment else timedelta()
+        age = self._now() - clock.parse(deployment.updated_at) if deployment else timedelta()
         return {"status": status, "seconds": _QUICK_SECONDS if age < _QUICK else _SLOW_SECONDS}
 
     def prove(self, organization_id: str, deployment_id: str, run: int) -> dict[str, Any] | None:

@@ -80,9 +80,7 @@ class DeploymentService:
             return wanted
         if current.status in (PAUSING, DELETING):
             raise _illegal("deployed", current, ACTIVE, PAUSED, FAILED)
-        if current.status == DEPLOYING or (
-            current.status == ACTIVE and self._endpoints.answers(current.component_name)
-        ):
+        if current.is_moving or (current.status == ACTIVE and self._endpoints.answers(current.component_name)):
             if other := wish.contradicts(current):
                 raise Conflict(
                     f"{current.id} is {current.status} with another {other}.",

@@ -90,15 +90,23 @@ class DeploymentStore:
         before = old.facts if old and old.status != FAILED else None
         if one.target != one.base_model and facts != before:
             told += self._models.deployment_writes(one.organization_id, one.target, one.id, facts)
-        change = int(new is not None and new.holds_a_place) - int(old is not None and old.holds_a_place)
-        # Somebody failed may come back as another kind, or on other hardware; but then he holds no place.
-        if change:
-            told.append(self._hosts.tenancy(one, change, one.updated_at))
+        left, taken = (_place(side) for side in (old, new))
+        if left != taken:
+            told += [
+                self._hosts.tenancy(*place, change, one.updated_at)
+                for place, change in ((left, -1), (taken, 1))
+                if place
+            ]
         return told
 
     def moving(self) -> Iterator[tuple[str, str]]:
         """(organization, id) of every deployment that an execution works on, over all organizations."""
         return table.live_items(self._client, self._table, NOUN)
+
+
+def _place(one: Deployment | None) -> tuple[str, str] | None:
+    """The host, by base model and hardware, that counts a deployment among its tenants."""
+    return (one.base_model, one.hardware) if one and one.holds_a_place else None
 
 
 def _unchanged(old: Deployment) -> dict[str, Any]:
