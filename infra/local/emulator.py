@@ -93,6 +93,33 @@ def add_resource_arns(service: str, resource_arn: Callable[[str, bytes], str]) -
     iam_actions.extract_resource_arn = extract
 
 
+def name_deleted_alarms() -> None:
+    """Authorize DeleteAlarms by the alarm it names, as AWS does; the emulator asks for every alarm."""
+    from ministack.core import iam_actions
+
+    original = iam_actions.extract_resource_arn
+
+    def extract(name: str, method: str, path: str, headers: dict, body: bytes, *rest: Any) -> str:
+        found = original(name, method, path, headers, body, *rest)
+        named = re.search(rb'"AlarmNames"\s*:\s*\[\s*"([^"]+)"', body or b"") if name == "monitoring" else None
+        return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{named[1].decode()}" if named else found
+
+    iam_actions.extract_resource_arn = extract
+
+
+def add_condition_keys(service: str, keys: Callable[[bytes], dict[str, Any]]) -> None:
+    """Tell the IAM check the service's own condition keys of a request: `body → {key: value}`."""
+    from ministack.core import iam_actions
+
+    original = iam_actions.request_tag_context
+
+    def context(name: str, action: str, body: bytes, *rest: Any) -> dict[str, Any]:
+        found: dict[str, Any] = original(name, action, body, *rest)
+        return found | keys(body) if name == service else found
+
+    iam_actions.request_tag_context = context
+
+
 def authorize_batches_as_singles() -> None:
     """Ask for `sqs:SendMessage` where a batch is sent, as AWS does: IAM knows no actions for batches."""
     from ministack.core import iam_actions

@@ -57,6 +57,7 @@ class Launcher:
         emulator.know_account_in_conditions()
         emulator.add_archives()
         emulator.authorize_batches_as_singles()
+        emulator.name_deleted_alarms()
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()
         self._snapshots = Snapshots(

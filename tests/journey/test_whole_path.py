@@ -58,11 +58,16 @@ def test_an_openai_client_talks_to_the_tuned_model(
 def test_what_the_server_refuses_is_a_model_error_with_its_own_words(
     completed: dict[str, Any], cloud: LocalCloud
 ) -> None:
-    endpoint = cloud.aws("sagemaker").list_endpoints()["Endpoints"][0]["EndpointName"]
+    component = cloud.aws("sagemaker").list_inference_components()["InferenceComponents"][0]
     runtime = cloud.aws("sagemaker-runtime")
 
     with pytest.raises(runtime.exceptions.ModelError) as refused:
-        runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=b'{"messages": []}')
+        runtime.invoke_endpoint(
+            EndpointName=component["EndpointName"],
+            InferenceComponentName=component["InferenceComponentName"],
+            ContentType="application/json",
+            Body=b'{"messages": []}',
+        )
 
     assert refused.value.response["OriginalStatusCode"] == 400
     assert "messages" in refused.value.response["OriginalMessage"]

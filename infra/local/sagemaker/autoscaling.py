@@ -129,5 +129,11 @@ def target_arn(request: dict[str, Any]) -> str:
     return _arn(f"scalable-target/{request.get('ResourceId', '*')}")
 
 
+def condition_keys(request: dict[str, Any]) -> dict[str, Any]:
+    """What policies may be conditioned on."""
+    named = {"service-namespace": "ServiceNamespace", "scalable-dimension": "ScalableDimension"}
+    return {f"{SERVICE}:{key}": request[member] for key, member in named.items() if member in request}
+
+
 def _arn(resource: str) -> str:
     return f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:{resource}"
