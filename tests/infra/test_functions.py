@@ -18,6 +18,7 @@ HELPERS = {
         "error_shapes",
         "multipart",
         "parameters",
+        "training_aliases",
         "training_deployments",
         "validation",
     },
