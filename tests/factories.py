@@ -30,6 +30,7 @@ from luthier.deployments.hosts import Hosts, HostStore
 from luthier.deployments.pipeline import DeploymentPipeline
 from luthier.deployments.placement import Placement
 from luthier.deployments.probe import Probe
+from luthier.deployments.proving import Prover
 from luthier.deployments.scaling import Scaling
 from luthier.deployments.service import DeploymentService
 from luthier.deployments.store import DeploymentStore
@@ -189,7 +190,7 @@ class Platform:
             self.clock,
         )
         self.runtime = FakeEndpointRuntime()
-        invoker = Invoker(self.runtime)
+        self.invoker = invoker = Invoker(self.runtime)
         self.probe = FakeProbe(Probe(invoker))
         self._wire_deployments(settings, self.model_store)
         self.aliases = AliasService(AliasStore(self.dynamodb, name), self.deployments, self.clock, Random(7))
@@ -228,7 +229,7 @@ class Platform:
             hosts,
             machine,
             self.history,
-            proof=self.probe,
+            proof=Prover(self.s3, self.invoker, self.probe),
             probe=self.probe,
             now=self.clock,
         )

@@ -152,7 +152,7 @@ def test_counting_never_costs_the_answer(world: World) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise refusal("ThrottlingException", "Slow down.")
 
-    world.platform.aliases._store.count = broken  # type: ignore[method-assign, assignment]
+    world.platform.aliases._store.count = broken  # type: ignore[method-assign]
     assert world.ask().deployment_id == world.new.id
 
 
@@ -213,8 +213,8 @@ def test_routes_are_found_by_any_name_of_their_model(world: World) -> None:
 
 
 def test_only_active_deployments_of_ones_own_can_be_routed_to(world: World) -> None:
-    def put(**route: str) -> Any:
-        return world.platform.aliases.put(A, "support", routes=[Wanted(**route)])
+    def put(deployment_id: str | None = None, model: str | None = None) -> Any:
+        return world.platform.aliases.put(A, "support", routes=[Wanted(deployment_id, model)])
 
     with pytest.raises(Conflict) as unready:
         put(model=BASE_MODEL)
