@@ -12,21 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # What a folder holds beside its functions.
 HELPERS = {
     "api": {
-<<<<<<< HEAD
         *("app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"),
         # Routes of the training_models surface.
         *("training_aliases", "training_deployments", "training_evaluations"),
-=======
-        "app",
-        "build_openapi",
-        "encoding",
-        "error_shapes",
-        "multipart",
-        "parameters",
-        "training_aliases",
-        "training_deployments",
-        "validation",
->>>>>>> proving
     },
     "pipeline": {"step"},
     "events": set(),
