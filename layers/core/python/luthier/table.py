@@ -3,8 +3,11 @@
 | item            | pk          | sk                  | gsi1           | gsi2          | gsi3     | gsi4           |
 |-----------------|-------------|---------------------|----------------|---------------|----------|----------------|
 | job             | <o>         | JOB#<job>           | <o>#JOB#STATUS#| <o>#JOB#BASE# | <o>#JOB  | LIVE#JOB       |
-| model           | <o>         | MODEL#<model>       | <o>#MODEL#TYPE#| <o>#MODEL#JOB#| <o>#MODEL|                |
+| model           | <o>         | MODEL#<model>       | <o>#MODEL#STATE#|<o>#MODEL#BASE#| <o>#MODEL| LIVE#MODEL    |
 | model name      | <o>         | NAME#<public name>  |                |               |          |                |
+| version label   | <o>         | VERSION#<family>#<version> |         |               |          |                |
+| use of a model  | <o>         | USE#<model>#<user>  |                |               |          |                |
+| deleted model   | <o>         | DELETING#<model>    |                |               |          | LIVE#MODEL     |
 | deployment      | <o>         | DEPLOYMENT#<target> |                |               |          | LIVE#DEPLOYMENT|
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
@@ -25,8 +28,9 @@
 | webhook endpoint| <o>         | WEBHOOK#<endpoint>  |                |               |          |                |
 | webhook delivery| <o>         | DELIVERY#<endpoint>#<event> |        |               |          | LIVE#DELIVERY  |
 
-gsi1 and gsi2 are facets (status or type, base model or job), gsi3 is the list of a noun, gsi4 the live work of all
-organizations. Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
+gsi1 and gsi2 are facets (status, or status with type; base model), gsi3 is the list of a noun, gsi4 the live work of
+all organizations, or what is due at a time. Ids sort by time, so newest first is a descending query and no sort key
+needs a timestamp; but a model has the id of its job, which was made long before it, and sorts by both.
 gsi1 to gsi3 project `SLIM`, the attributes of a list row, so that a filtered page costs one query too.
 """
 
@@ -51,6 +55,8 @@ SLIM = (
     "description",
     "status",
     "base_model",
+    "type",
+    "bytes",
     "owner",
     "organization_id",
     "trained_tokens",
@@ -100,6 +106,20 @@ def model(model_id: str) -> str:
 
 def model_name(name: str) -> str:
     return f"NAME#{name}"
+
+
+def model_version(family: str, version: str = "") -> str:
+    """Without a version: what the sort keys of all versions of that family begin with."""
+    return f"VERSION#{family}#{version}"
+
+
+def model_use(model_id: str, user_id: str = "") -> str:
+    """Without a user: what the sort keys of all uses of that model begin with."""
+    return f"USE#{model_id}#{user_id}"
+
+
+def deleted_model(model_id: str) -> str:
+    return f"DELETING#{model_id}"
 
 
 def deployment(deployment_id: str) -> str:
@@ -267,6 +287,46 @@ def live_items(client: Any, name: str, noun: str) -> Iterator[tuple[str, str]]:
         ExpressionAttributeValues={":live": {"S": live(noun)}},
     ):
         yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
+
+
+def due_items(client: Any, name: str, noun: str, moment: str) -> Iterator[dict[str, Any]]:
+    """The items of a noun, over all organizations, that wait for something since before a moment (ISO 8601 UTC), the
+    longest waiting first; as the table now has them, not decoded.
+    """
+    for item in query(
+        client,
+        TableName=name,
+        IndexName=LIVE.name,
+        KeyConditionExpression=f"{LIVE.partition_key} = :live AND {LIVE.sort_key} < :moment",
+        ExpressionAttributeValues={":live": {"S": live(noun)}, ":moment": {"S": moment}},
+    ):
+        place = encode({part: item[part] for part in ("pk", "sk")})
+        row = client.get_item(TableName=name, Key=place, ConsistentRead=True).get("Item", {})
+        # The index may lag behind: only what still stands in it is due.
+        if LIVE.partition_key in row:
+            yield row
+
+
+def get_many(client: Any, name: str, keys: Sequence[Item]) -> Iterator[Item]:
+    """The items behind up to 100 keys, in no order, strongly consistent: one call, more where the items are large."""
+    asked: dict[str, Any] = {name: {"Keys": [encode(key) for key in keys], "ConsistentRead": True}} if keys else {}
+    while asked:
+        answer = client.batch_get_item(RequestItems=asked)
+        yield from map(decode, answer["Responses"].get(name, []))
+        asked = answer.get("UnprocessedKeys", {})
+
+
+def count(name: str, organization_id: str, noun: str, changes: Mapping[str, int]) -> dict[str, Any]:
+    """The write that adds to the counters of an organization's noun, to be part of the change's transaction."""
+    return {
+        "Update": {
+            "TableName": name,
+            "Key": encode(key(organization_id, counters(noun))),
+            "UpdateExpression": "ADD " + ", ".join(f"#c{i} :c{i}" for i in range(len(changes))),
+            "ExpressionAttributeNames": {f"#c{i}": counter for i, counter in enumerate(changes)},
+            "ExpressionAttributeValues": {f":c{i}": {"N": str(n)} for i, n in enumerate(changes.values())},
+        }
+    }
 
 
 class ConditionFailed(Exception):
