@@ -17,11 +17,12 @@ PLATFORM := .venv/.installed
 CLOUD := .venv-cloud/.installed
 TRAINER := .venv-trainer/.installed
 NODE_TOOLS := infra/node_modules/.installed
+IMAGES := .venv-images/.installed
 LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
 .PHONY: help demo local test check lint types unit infra container journey test-unit test-infra test-container \
-        test-journey synth deploy openapi errors events images install clean benchmarks
+        test-journey test-images synth deploy openapi errors events images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
@@ -34,6 +35,7 @@ help:
 	@echo "make errors     generate ERRORS.md from the table of codes"
 	@echo "make events     generate EVENTS.md from the catalogue of events"
 	@echo "make images     renew the pinned table of AWS's serving images"
+	@echo "make test-images  compare that table with AWS's resolver (installs 1 GB)"
 	@echo "make benchmarks the ratios of the README"
 	@echo "make install    install everything, run nothing"
 	@echo "make clean      remove what was built and installed; local state in .luthier stays"
@@ -102,9 +104,18 @@ events: $(PLATFORM)
 openapi: $(PLATFORM)
 	@$(VENV)/python -m functions.api.build_openapi
 
-images:
-	@$(PYTHON) -m venv .venv-images && .venv-images/bin/pip install --quiet sagemaker==3.27.0
+# 1 GB, for one table: in an environment of its own, and no part of `make test`.
+$(IMAGES): pyproject.toml $(PLATFORM)
+	@echo "Installing the SageMaker SDK …"
+	@$(VENV)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-images
+	@$(VENV)/uv pip install --quiet --python .venv-images/bin/python --group images pytest
+	@touch $@
+
+images: $(IMAGES)
 	@.venv-images/bin/python -m infra.build_images
+
+test-images: $(IMAGES)
+	@.venv-images/bin/python -m pytest --noconftest tests/images
 
 # --- tests --------------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,47 @@ A function may do exactly what its row grants. The words a grant is made on are 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Grant:
-    """Permission for `actions` on the platform's resource called `on`."""
-
-    on: str
-    actions: tuple[str, ...]
+from infra.grants import (
+    ARTIFACTS_DELETE,
+    ARTIFACTS_LIST,
+    ARTIFACTS_READ,
+    BASE_MODELS_LIST,
+    BASE_MODELS_READ,
+    COMPONENT_DESCRIBE,
+    DATA_LIST,
+    DESCRIBE_EXECUTIONS,
+    ENDPOINT_INVOKE,
+    JOB_DATA_DELETE,
+    JOB_DATA_WRITE,
+    JOBS_VERBS,
+    PROCESSING_DESCRIBE,
+    PROCESSING_STOP,
+    PUBLISH,
+    SEND_DELIVERIES,
+    SEND_FAILED_CALL,
+    SEND_GIVEN_UP,
+    SEND_UNPUBLISHED,
+    SERVING,
+    STAGING_DESCRIBE,
+    START_DEPLOYMENT,
+    START_PROCESSING,
+    START_TRAINING,
+    STREAM_READ,
+    STREAMS_LIST,
+    TABLE,
+    TABLE_READ,
+    TABLE_READ_MANY,
+    TABLE_WRITE,
+    TAKE_DELIVERIES,
+    TAKE_PUBLISHED,
+    TRAINING_DESCRIBE,
+    TRAINING_LOGS_READ,
+    TRAINING_STOP,
+    UPLOADS_READ,
+    UPLOADS_WRITE,
+    WHOLE_TABLE,
+    Grant,
+)
 
 
 @dataclass(frozen=True)
@@ -55,62 +89,6 @@ class OnQueue:
 
 Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinutes
 
-TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
-TABLE_READ_MANY = Grant("table", ("dynamodb:BatchGetItem",))
-TABLE_WRITE = Grant("table", ("dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"))
-TABLE = (TABLE_READ, TABLE_WRITE)
-# Only what a client asks for is ever deleted; pipelines and events write.
-WHOLE_TABLE = (*TABLE, Grant("table", ("dynamodb:DeleteItem",)))
-
-UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
-# Of no effect where no foreign bucket is configured.
-FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
-FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
-UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
-# A deleted job takes its rows and checkpoints with it.
-JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
-ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))
-JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
-BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
-# Of no effect where no token is configured.
-HUB_TOKEN_READ = Grant("hub_token", ("secretsmanager:GetSecretValue",))
-ARTIFACTS_READ = Grant("artifacts", ("s3:GetObject",))
-# Without it S3 answers 403, not 404, for an object that is not there.
-DATA_LIST = Grant("data_bucket", ("s3:ListBucket",))
-BASE_MODELS_LIST = Grant("base_models_bucket", ("s3:ListBucket",))
-ARTIFACTS_LIST = Grant("artifacts_bucket", ("s3:ListBucket",))
-
-TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
-TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
-STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
-TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
-ENDPOINT_DESCRIBE = Grant("endpoints", ("sagemaker:DescribeEndpoint",))
-ENDPOINT_INVOKE = Grant("endpoints", ("sagemaker:InvokeEndpoint",))
-SERVING_CREATE = Grant(
-    "serving",
-    ("sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig", "sagemaker:CreateModel"),
-)
-SERVING_DELETE = Grant(
-    "serving", ("sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")
-)
-PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
-
-START_TRAINING = Grant("training_machine", ("states:StartExecution",))
-START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
-DESCRIBE_EXECUTIONS = Grant("executions", ("states:DescribeExecution",))
-
-STREAM_READ = Grant("table_stream", ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"))
-STREAMS_LIST = Grant("all_table_streams", ("dynamodb:ListStreams",))
-PUBLISH = Grant("event_bus", ("events:PutEvents",))
-SEND_UNPUBLISHED = Grant("stream_dead_letters", ("sqs:SendMessage",))
-SEND_FAILED_CALL = Grant("dead_letters", ("sqs:SendMessage",))
-
-_CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
-TAKE_PUBLISHED = Grant("published_events", _CONSUME)
-TAKE_DELIVERIES = Grant("delivery_queues", _CONSUME)
-SEND_DELIVERIES = Grant("delivery_queues", ("sqs:SendMessage",))
-SEND_GIVEN_UP = Grant("webhook_dead_letters", ("sqs:SendMessage",))
-
 HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
 ACCOUNTS = (
@@ -125,11 +103,15 @@ ACCOUNTS = (
 DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
+SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
+# What evaluating, packaging and adopting look at.
+PROCESSING_STORES = (*JOB_STORES, "base_models_bucket")
 
 
 @dataclass(frozen=True)
 class Function:
-    """One row: memory in MB, timeout in seconds, `routes` as API Gateway writes them, `env` as fields of Settings."""
+    """One row: memory in MB, timeout in seconds, `routes` as API Gateway writes them
+    (`POST /path` takes that method only), `env` as fields of Settings."""
 
     folder: str
     name: str
@@ -160,23 +142,6 @@ _API_TIMEOUT = 29
 # checking an upload of the largest size has to fit into one request.
 _API_MEMORY = 1769
 
-# What creating, stopping and resuming a job takes, on whichever surface. A create may have to check a file whose upload
-# nobody completed or that lies elsewhere, and asks the hub about gated models; a stop looks for the last checkpoint.
-JOBS_VERBS = (
-    UPLOADS_READ,
-    UPLOADS_WRITE,
-    DATA_LIST,
-    FOREIGN_READ,
-    FOREIGN_LIST,
-    BASE_MODELS_READ,
-    BASE_MODELS_LIST,
-    HUB_TOKEN_READ,
-    ARTIFACTS_READ,
-    ARTIFACTS_LIST,
-    START_TRAINING,
-    TRAINING_STOP,
-)
-
 API = (
     Function(
         "api",
@@ -188,7 +153,7 @@ API = (
             ARTIFACTS_DELETE,
             JOB_DATA_DELETE,
             START_DEPLOYMENT,
-            ENDPOINT_DESCRIBE,
+            COMPONENT_DESCRIBE,
             TRAINING_LOGS_READ,
         ),
         env=JOB_STORES + HUB + MACHINES + ACCOUNTS + DATASET_SOURCES,
@@ -217,17 +182,41 @@ API = (
         "api",
         "training_models",
         routes=("/v2/training/{proxy+}",),
-        grants=(*WHOLE_TABLE, START_DEPLOYMENT, ENDPOINT_DESCRIBE),
-        env=("table", "deployment_state_machine_arn", *ACCOUNTS),
+        grants=(*WHOLE_TABLE, START_DEPLOYMENT, COMPONENT_DESCRIBE, START_PROCESSING, BASE_MODELS_LIST),
+        env=(*PROCESSING_STORES, "deployment_state_machine_arn", "processing_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
     Function(
         "api",
         "tuning",
-        routes=("/v1/fine-tune", "/v1/fine-tune/{proxy+}"),
-        grants=(*WHOLE_TABLE, *JOBS_VERBS),
+        # GET and DELETE of a model are the openai surface's.
+        routes=(
+            "/v1/fine-tune",
+            "/v1/fine-tune/{proxy+}",
+            "POST /v1/models/{proxy+}",
+            "/v1/playground/inference",
+        ),
+        grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_INVOKE),
         env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES),
+        memory=_API_MEMORY,
+        timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
+        "endpoints",
+        routes=("/v2/{endpoint_id}/{action}", "/v2/endpoints/{proxy+}"),
+        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE),
+        env=("table", *ACCOUNTS),
+        memory=_API_MEMORY,
+        timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
+        "playground",
+        routes=("/api/v1/playground/{proxy+}",),
+        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE),
+        env=("table", "hosted_inference", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -278,7 +267,7 @@ TRAINING_STEPS = (
     ),
 )
 
-# Both machines stage base models.
+# Every machine stages base models.
 STAGING_STEP = Function(
     "pipeline",
     "stage_base_model",
@@ -287,19 +276,30 @@ STAGING_STEP = Function(
 )
 
 DEPLOYMENT_STEPS = (
+    Function("pipeline", "place_deployment", grants=(*TABLE, *SERVING), env=("table", *SERVING_SETTINGS)),
+    # Up to 32 answers, and the first may take as long as SageMaker waits for one.
     Function(
         "pipeline",
-        "create_endpoint",
-        grants=(TABLE_READ, SERVING_CREATE, PASS_SERVING_ROLE),
-        env=("table", "serving_image", "serving_role_arn"),
+        "prove_deployment",
+        grants=(TABLE_READ, ARTIFACTS_READ, ARTIFACTS_LIST, ENDPOINT_INVOKE),
+        env=("table", "artifacts_bucket"),
+        timeout=900,
     ),
-    Function("pipeline", "check_endpoint", grants=(TABLE_READ, ENDPOINT_DESCRIBE), env=("table",)),
-    # A model's first answer may take as long as SageMaker waits for one.
-    Function("pipeline", "probe_endpoint", grants=(TABLE_READ, ENDPOINT_INVOKE), env=("table",), timeout=90),
-    Function("pipeline", "settle_deployment", grants=(*TABLE, SERVING_DELETE), env=("table",)),
+    # The record of a deleted deployment goes when nothing is left of it.
+    Function("pipeline", "settle_deployment", grants=WHOLE_TABLE, env=("table",)),
 )
 
-PIPELINE = (*TRAINING_STEPS, STAGING_STEP, *DEPLOYMENT_STEPS)
+PROCESSING_STEPS = (
+    Function("pipeline", "plan_processing", grants=(*TABLE, PROCESSING_DESCRIBE), env=PROCESSING_STORES),
+    Function(
+        "pipeline",
+        "settle_processing",
+        grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, PROCESSING_DESCRIBE, PROCESSING_STOP),
+        env=PROCESSING_STORES,
+    ),
+)
+
+PIPELINE = (*TRAINING_STEPS, STAGING_STEP, *DEPLOYMENT_STEPS, *PROCESSING_STEPS)
 
 EVENTS = (
     Function(
@@ -333,13 +333,17 @@ EVENTS = (
             DESCRIBE_EXECUTIONS,
             START_TRAINING,
             START_DEPLOYMENT,
+            START_PROCESSING,
             TRAINING_DESCRIBE,
             TRAINING_STOP,
-            SERVING_DELETE,
+            PROCESSING_DESCRIBE,
+            PROCESSING_STOP,
+            # Hosts without tenants go, and others get the serving image of an updated platform.
+            *SERVING,
             SEND_FAILED_CALL,
         ),
         triggers=(EveryMinutes(1),),
-        env=JOB_STORES + MACHINES,
+        env=(*PROCESSING_STORES, *MACHINES, "processing_state_machine_arn", *SERVING_SETTINGS),
         timeout=300,
     ),
     Function(
@@ -370,6 +374,9 @@ EVENTS = (
 FUNCTIONS = (*API, *PIPELINE, *EVENTS)
 
 
-def routes() -> Iterator[tuple[str, Function]]:
-    """Every route of the REST API with the function that answers it."""
-    return ((route, function) for function in API for route in function.routes)
+def routes() -> Iterator[tuple[str, str, Function]]:
+    """(method, path, function) of every route of the REST API; a path's own method goes before ANY."""
+    for function in API:
+        for route in function.routes:
+            method, _, path = route.rpartition(" ")
+            yield method or "ANY", path, function

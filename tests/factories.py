@@ -2,12 +2,15 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import boto3
 
 from luthier import table
 from luthier.accounts.entity import UNLIMITED, Limits, Principal
+from luthier.aliases.service import AliasService
+from luthier.aliases.store import AliasStore
 from luthier.audit.service import AuditService
 from luthier.audit.store import AuditStore
 from luthier.catalog import service as catalog
@@ -19,9 +22,15 @@ from luthier.credits.store import CreditStore
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.datasets.store import DatasetStore
+from luthier.deployments.drafts import Drafts
 from luthier.deployments.endpoints import Endpoints
 from luthier.deployments.entity import Deployment
+from luthier.deployments.history import History
+from luthier.deployments.hosts import Hosts, HostStore
 from luthier.deployments.pipeline import DeploymentPipeline
+from luthier.deployments.placement import Placement
+from luthier.deployments.probe import Probe
+from luthier.deployments.scaling import Scaling
 from luthier.deployments.service import DeploymentService
 from luthier.deployments.store import DeploymentStore
 from luthier.executions import Executions
@@ -37,13 +46,23 @@ from luthier.jobs.service import JobService
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import JobStore
 from luthier.jobs.watch import JobWatcher
+from luthier.models.entity import Model
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
+from luthier.processing.benchmarks import Benchmarks
+from luthier.processing.comparing import ComparisonService
+from luthier.processing.evaluations import EvaluationService
+from luthier.processing.pipeline import ProcessingPipeline
+from luthier.processing.plan import Workshop
+from luthier.processing.service import ProcessingService
+from luthier.processing.store import ProcessingStore
 from luthier.settings import Settings
 from luthier.usage.service import UsageService
 from luthier.usage.store import UsageStore
 from luthier.webhooks.address import Destinations
 from tests import tables
+from tests.deployment_machine import MODEL_URI, DeploymentMachine, FakeProbe
+from tests.fake_endpoints import FakeAlarms, FakeAutoScaling
 from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time, with_dynamodbs_key_sizes
 
 SETTINGS = Settings(
@@ -56,9 +75,11 @@ SETTINGS = Settings(
     hub_url="http://127.0.0.1:9",
     training_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:training",
     deployment_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:deployment",
+    processing_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:processing",
+    serving_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/djl-inference:1",
+    serving_role_arn="arn:aws:iam::123456789012:role/serving",
 )
 BASE_MODEL = "smollm2-135m-instruct"
-MODEL_URI = "s3://luthier-base-models/smollm2/main/"
 
 
 def principal(organization_id: str = "org_a", user_id: str = "user_1", limits: Limits = UNLIMITED) -> Principal:
@@ -122,6 +143,7 @@ class Platform:
         self.s3 = boto3.client("s3")
         self.logs = boto3.client("logs")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
+        self.autoscaling, self.alarms = FakeAutoScaling(), FakeAlarms()
         tables.create(self.dynamodb, SETTINGS.table)
         for bucket in (SETTINGS.data_bucket, SETTINGS.base_models_bucket, SETTINGS.artifacts_bucket):
             self.s3.create_bucket(Bucket=bucket)
@@ -132,7 +154,8 @@ class Platform:
         self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, settings)
         self.job_store = JobStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
-        self.models = ModelService(ModelStore(self.dynamodb, name), self.clock)
+        self.model_store = ModelStore(self.dynamodb, name)
+        self.models = ModelService(self.model_store, self.clock)
         self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
         self.calibration = Calibration(self.dynamodb, name)
         claims = Claims(self.dynamodb, name, self.clock)
@@ -166,14 +189,49 @@ class Platform:
             self.clock,
         )
         self.runtime = FakeEndpointRuntime()
-        invoker, deployment_store = Invoker(self.runtime), DeploymentStore(self.dynamodb, name)
-        machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
-        endpoints = Endpoints(self.sagemaker, invoker, SETTINGS)
-        self.deployments = DeploymentService(deployment_store, self.models, self.jobs, machine, endpoints, self.clock)
-        self.deployment_pipeline = DeploymentPipeline(deployment_store, self.job_store, endpoints, machine, self.clock)
-        self.inference = InferenceService(self.deployments, invoker, self.usage)
+        invoker = Invoker(self.runtime)
+        self.probe = FakeProbe(Probe(invoker))
+        self._wire_deployments(settings, self.model_store)
+        self.aliases = AliasService(AliasStore(self.dynamodb, name), self.deployments, self.clock, Random(7))
+        self.inference = InferenceService(self.deployments, self.aliases, invoker, self.usage, self.clock)
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
+        self._wire_processing(settings)
+
+    def _wire_processing(self, settings: Settings) -> None:
+        store = ProcessingStore(self.dynamodb, settings.table)
+        machine = Executions(self.states, SETTINGS.processing_state_machine_arn)
+        self.processings = ProcessingService(store, machine, self.clock)
+        benchmarks = Benchmarks(self.s3, self.datasets, SETTINGS)
+        self.evaluations = EvaluationService(self.processings, self.models, benchmarks)
+        self.comparisons = ComparisonService(self.evaluations)
+        workshop = Workshop(self.s3, SETTINGS, self.datasets, self.models, self.model_store)
+        self.processing_pipeline = ProcessingPipeline(store, machine, self.sagemaker, workshop, self.clock)
+
+    def _wire_deployments(self, settings: Settings, models: ModelStore) -> None:
+        name = settings.table
+        self.host_store = HostStore(self.dynamodb, name)
+        self.deployment_store = store = DeploymentStore(self.dynamodb, name, models, self.host_store)
+        machine = Executions(self.states, SETTINGS.deployment_state_machine_arn)
+        endpoints, scaling = Endpoints(self.sagemaker, settings), Scaling(self.autoscaling, self.alarms)
+        self.history = History(self.dynamodb, name)
+        self.drafts = Drafts(self.models, self.host_store, self.history, self.clock)
+        self.deployments = DeploymentService(
+            store, self.drafts, self.jobs, machine, endpoints, self.host_store, self.clock
+        )
+        idle = settings.host_idle_minutes
+        hosts = Hosts(self.host_store, endpoints, scaling, idle_minutes=idle, now=self.clock)
+        self.deployment_pipeline = DeploymentPipeline(
+            store,
+            self.job_store,
+            Placement(store, self.host_store, hosts, endpoints, scaling, self.clock),
+            hosts,
+            machine,
+            self.history,
+            proof=self.probe,
+            probe=self.probe,
+            now=self.clock,
+        )
 
     def dataset(self, who: Principal | None = None, content: bytes | None = None) -> Dataset:
         return self.datasets.upload(
@@ -236,9 +294,29 @@ class Platform:
 
     def deployed(self, who: Principal, name: str) -> Deployment:
         """A deployment of the model called `name` that has answered its probe."""
-        made = self.deployments.deploy_model(who, name)
-        self.deployment_pipeline.create_endpoint(made.organization_id, made.target, MODEL_URI)
-        return self.deployment_pipeline.settle(made.organization_id, made.target, made.attempt, None)
+        return self.run_deployment(self.deployments.deploy_model(who, name))
+
+    def run_deployment(self, made: Deployment) -> Deployment:
+        """Play the state machine of a deployment's run to its end; its last state, as it was where it is deleted."""
+        machine = DeploymentMachine(self.deployment_pipeline, made)
+        for _ in range(100):
+            if machine.step():
+                break
+        else:
+            raise AssertionError("The run does not end.")
+        self.states.statuses[made.execution_name] = "SUCCEEDED"
+        return self.deployment_store.get(made.organization_id, made.id) or made
+
+    def set_model(self, model: Model, **fields: str) -> None:
+        """Change a model's record as nothing in the platform may."""
+        for name, value in fields.items():
+            self.dynamodb.update_item(
+                TableName=SETTINGS.table,
+                Key=table.encode(table.key(model.organization_id, table.model(model.id))),
+                UpdateExpression="SET #n = :v",
+                ExpressionAttributeNames={"#n": name},
+                ExpressionAttributeValues={":v": {"S": value}},
+            )
 
     def put_artifact(self, key: str, content: str) -> None:
         self.s3.put_object(Bucket=SETTINGS.artifacts_bucket, Key=key, Body=content.encode())

@@ -9,6 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.fake_endpoints import FakeEndpoints, refusal
+
 
 class _Exceptions:
     ClientError = ClientError
@@ -18,10 +20,6 @@ class _Exceptions:
 
     class ExecutionDoesNotExist(Exception):
         pass
-
-
-def refusal(code: str, message: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
 def one_call_at_a_time(client: Any) -> Any:
@@ -76,7 +74,9 @@ class FakeEndpointRuntime:
         if self.refusal:
             raise self.refusal
         body = json.loads(request["Body"])
-        self.asked.append(body | {"endpoint": request["EndpointName"]})
+        self.asked.append(
+            body | {"endpoint": request["EndpointName"], "component": request.get("InferenceComponentName")}
+        )
         message = {"role": "assistant", "content": body["messages"][-1]["content"]}
         answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": {"total_tokens": 2}}
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
@@ -108,17 +108,15 @@ class FakeStates:
         return {"status": self.statuses[name]}
 
 
-class FakeSageMaker:
+class FakeSageMaker(FakeEndpoints):
     """Training jobs as descriptions that a test writes; an unknown one is refused as SageMaker refuses it."""
 
     exceptions = _Exceptions
 
     def __init__(self) -> None:
+        super().__init__()
         self.jobs: dict[str, dict[str, Any]] = {}
         self.stopped: list[str] = []
-        # (kind, name) → request, for what serves: models, endpoint configurations, endpoints.
-        self.serving: dict[tuple[str, str], dict[str, Any]] = {}
-        self.endpoint_status = "InService"
 
     def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
         if TrainingJobName not in self.jobs:
@@ -128,38 +126,6 @@ class FakeSageMaker:
     def stop_training_job(self, TrainingJobName: str) -> None:
         self.describe_training_job(TrainingJobName)
         self.stopped.append(TrainingJobName)
-
-    def create_model(self, **request: Any) -> None:
-        self._create("model", request["ModelName"], request)
-
-    def create_endpoint_config(self, **request: Any) -> None:
-        self._create("endpoint-config", request["EndpointConfigName"], request)
-
-    def create_endpoint(self, **request: Any) -> None:
-        self._create("endpoint", request["EndpointName"], request)
-
-    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
-        if ("endpoint", EndpointName) not in self.serving:
-            raise refusal("ValidationException", f"Could not find endpoint {EndpointName}.")
-        return self.serving[("endpoint", EndpointName)] | {"EndpointStatus": self.endpoint_status}
-
-    def delete_model(self, ModelName: str) -> None:
-        self._delete("model", ModelName)
-
-    def delete_endpoint_config(self, EndpointConfigName: str) -> None:
-        self._delete("endpoint-config", EndpointConfigName)
-
-    def delete_endpoint(self, EndpointName: str) -> None:
-        self._delete("endpoint", EndpointName)
-
-    def _create(self, kind: str, name: str, request: dict[str, Any]) -> None:
-        if (kind, name) in self.serving:
-            raise refusal("ValidationException", f"Cannot create already existing {kind} {name}.")
-        self.serving[(kind, name)] = request
-
-    def _delete(self, kind: str, name: str) -> None:
-        if self.serving.pop((kind, name), None) is None:
-            raise refusal("ValidationException", f"Could not find {kind} {name}.")
 
 
 class FakeQueues:

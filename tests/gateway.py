@@ -61,7 +61,8 @@ class Gateway:
         if body is not None and not isinstance(body, str | bytes):
             body, sent["Content-Type"] = json.dumps(body), "application/json"
         event = proxy_event(method, path, body, sent | (headers or {}))
-        response = handler_of(path)(event, None)
+        function = answering(method, path)
+        response = importlib.import_module(f"functions.{function.folder}.{function.name}").handler(event, None)
         seen = {name.lower(): values[0] for name, values in response["multiValueHeaders"].items()}
         return Answer(response["statusCode"], seen, response["body"])
 
@@ -71,7 +72,8 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     """The API as an administrator of org_a sees it, through the services as `luthier.wiring` puts them together."""
     clients: dict[str, Any] = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
     clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker}
-    clients["sagemaker-runtime"] = platform.runtime
+    clients |= {"sagemaker-runtime": platform.runtime, "cloudwatch": platform.alarms}
+    clients["application-autoscaling"] = platform.autoscaling
     wiring.reset()
     monkeypatch.setattr(wiring, "client", clients.__getitem__)
     for name, value in asdict(SETTINGS).items():
@@ -80,13 +82,27 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     wiring.reset()
 
 
-def handler_of(path: str) -> Any:
-    """The handler that the catalogue's routes give a path: the exact route, else the longest greedy one."""
-    routes = dict(catalog.routes())
-    path = path.partition("?")[0].rstrip("/") or "/"
-    greedy = [route for route in routes if route.endswith("{proxy+}") and path.startswith(route[: -len("{proxy+}")])]
-    function = routes.get(path) or routes[max(greedy, key=len)]
-    return importlib.import_module(f"functions.{function.folder}.{function.name}").handler
+def answering(method: str, path: str) -> catalog.Function:
+    """The function that API Gateway chooses for a path: segment by segment a literal goes before a variable and that
+    before a greedy one; then the method's own function before that of ANY.
+    """
+    segments = path.partition("?")[0].strip("/").split("/")
+    fitting = [(_rank(route.strip("/").split("/"), segments), own, row) for own, route, row in catalog.routes()]
+    best = max(rank for rank, _, _ in fitting if rank is not None)
+    functions = {own: row for rank, own, row in fitting if rank == best}
+    return functions.get(method) or functions["ANY"]
+
+
+def _rank(route: list[str], segments: list[str]) -> tuple[int, ...] | None:
+    """2 for a literal segment, 1 for a variable, 0 for the greedy end; None where the route does not fit."""
+    rank = []
+    for position, part in enumerate(route):
+        if part.endswith("+}"):
+            return (*rank, 0) if len(segments) > position else None
+        if position >= len(segments) or not (part == segments[position] or part.startswith("{")):
+            return None
+        rank.append(1 if part.startswith("{") else 2)
+    return tuple(rank) if len(route) == len(segments) else None
 
 
 def proxy_event(method: str, path: str, body: str | bytes | None, headers: dict[str, str]) -> dict[str, Any]:

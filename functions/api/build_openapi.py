@@ -8,7 +8,7 @@ from typing import Any
 from functions.api.app import Surface
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
-SURFACES = ("fine_tuning", "openai", "training_models", "tuning", "webhooks", "account")
+SURFACES = ("fine_tuning", "openai", "training_models", "endpoints", "tuning", "playground", "webhooks", "account")
 INFO = {
     "title": "Luthier",
     "version": "1",
@@ -29,16 +29,19 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+_TRAINING_ERROR = _object(
+    {"error": _TEXT, "message": _TEXT, "details": {"type": "object"}, "code": {"type": "integer"}}
+    | {"request_id": _TEXT, "timestamp": {"type": "string", "format": "date-time"}}
+)
 ERRORS = {
     "fine_tuning": _object({"error": _object({"code": _TEXT, "message": _TEXT, "details": _DETAILS})}),
     "tuning": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
     "webhooks": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
+    "playground": _object({"error": _object({"code": _TEXT, "message": _TEXT})}),
     "openai": _object({"error": _object(_OPENAI_ERROR)}),
     "account": _object({"error": _object(_OPENAI_ERROR)}),
-    "training_models": _object(
-        {"error": _TEXT, "message": _TEXT, "details": {"type": "object"}, "code": {"type": "integer"}}
-        | {"request_id": _TEXT, "timestamp": {"type": "string", "format": "date-time"}}
-    ),
+    "training_models": _TRAINING_ERROR,
+    "endpoints": _TRAINING_ERROR,
 }
 
 

@@ -58,6 +58,12 @@ def tuning(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
     return {"error": {"message": error.sentence(), "code": error.code.upper(), "details": _details(error) or None}}
 
 
+def playground(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
+    """`{"error": {"code", "message"}}`: every refusal of a request is a `validation_error`."""
+    refused = isinstance(error, InvalidRequest) and error.status == 400
+    return {"error": {"code": "validation_error" if refused else error.code, "message": error.sentence()}}
+
+
 _OPENAI_TYPES = {
     401: "authentication_error",
     402: "insufficient_quota",

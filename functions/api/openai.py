@@ -19,6 +19,7 @@ from luthier.datasets.content import CONTENT_TYPE
 from luthier.errors import InvalidRequest
 from luthier.events.entity import catalogue
 from luthier.idempotency import Repetition
+from luthier.inference.entity import Completion
 from luthier.inference.schema import ChatRequest
 from luthier.models import schema as models
 from luthier.webhooks import schema as webhooks
@@ -104,8 +105,9 @@ def get_model(model_id: str) -> models.ModelObject:
 
 
 @app.post("/v1/chat/completions", security=INFER, summary="Ask a deployed model")
-def create_chat_completion(body: ChatRequest) -> dict[str, Any]:
-    return wiring.inference().chat(app.principal, body.for_engine())
+def create_chat_completion(body: ChatRequest) -> Response[dict[str, Any]]:
+    answered = wiring.inference().complete(app.principal, body.for_engine())
+    return Response(200, "application/json", answered.content, headers=_who_answered(answered))
 
 
 @app.post(ENDPOINTS, security=WRITE_WEBHOOKS, summary="Create a webhook endpoint")
@@ -169,6 +171,12 @@ def send_webhook_endpoint_test(
 @app.get("/v1/webhook_event_types", security=READ_WEBHOOKS, summary="List the events that can be subscribed to")
 def list_webhook_event_types() -> webhooks.WebhookEventTypes:
     return webhooks.WebhookEventTypes(data=[kind.name for kind in catalogue().values() if not kind.reserved])
+
+
+def _who_answered(completion: Completion) -> dict[str, str | list[str]]:
+    """Beside the body, which is OpenAI's own."""
+    version = {"x-luthier-model-version": completion.version} if completion.version else {}
+    return {"x-luthier-deployment": completion.deployment_id, **version}
 
 
 @contextmanager

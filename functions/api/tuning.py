@@ -1,19 +1,22 @@
-"""The tuning surface: /v1/fine-tune. Bare camelCase answers."""
+"""The tuning surface: /v1/fine-tune and inference. Bare camelCase answers."""
+
+import re
 
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import tuning as error_shape
 from functions.api.parameters import IdempotencyKey, RetryCount
 from luthier import wiring
+from luthier.inference import tuning_schema as inference
 from luthier.jobs import tuning_schema as schema
 
 JOBS = "/v1/fine-tune"
 JOB = f"{JOBS}/<job_id>"
-READ, WRITE = needs("fine-tuning:read"), needs("fine-tuning:write")
+READ, WRITE, INFER = needs("fine-tuning:read"), needs("fine-tuning:write"), needs("inference:write")
 
 # This surface's words for fields that the domain calls otherwise.
 FIELDS = {"trainingDataset": "dataset", "method": "trainingMethod"}
 
-app = Surface("tuning", error_shape, fields=FIELDS)
+app = Surface("tuning", error_shape, fields=FIELDS, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/inference/*$)"))
 handler = app.handle
 
 
@@ -46,3 +49,15 @@ def resume_fine_tune(job_id: str, body: schema.Resume | None = None) -> schema.F
 @app.post(f"{JOB}/stop", security=WRITE, summary="End a fine-tune after a checkpoint")
 def stop_fine_tune(job_id: str) -> schema.FineTuneStatus:
     return schema.FineTuneStatus.of(wiring.jobs().stop(app.principal, job_id))
+
+
+@app.post("/v1/models/<model_id>/inference", security=INFER, summary="Ask a deployed model")
+def run_inference(model_id: str, body: inference.Inference) -> inference.Inferred:
+    answered = wiring.inference().ask(app.principal, body.for_engine(model_id))
+    return inference.Inferred.of(answered, body.metadata)
+
+
+@app.post("/v1/playground/inference", security=INFER, summary="Ask any deployed model by its name in the body")
+def run_playground_inference(body: inference.PlaygroundInference) -> inference.Inferred:
+    answered = wiring.inference().ask(app.principal, body.for_engine(body.model_id))
+    return inference.Inferred.of(answered, body.metadata)

@@ -83,8 +83,8 @@ class Api(Construct):
             name: apigateway.LambdaIntegration(function, scope_permission_to_method=False)
             for name, function in functions.items()
         }
-        for route, row in catalog.routes():
-            self.rest.root.resource_for_path(route).add_method("ANY", integrations[row.name])
+        for method, path, row in catalog.routes():
+            self.rest.root.resource_for_path(path).add_method(method, integrations[row.name])
 
     def _add_refusals(self) -> None:
         for response_type, status, code in REFUSALS:

@@ -18,6 +18,18 @@ _ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "base_models", "ar
 _ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
 _OPENED_BY_OPERATOR = "The operator has named the bucket as one whose objects are datasets."
 _NAMED_LATER = "Jobs and models are made, and named, while the platform runs."
+# Application Auto Scaling's own role, by which it changes the number of copies.
+_SCALES = "sagemaker.application-autoscaling.amazonaws.com"
+_SCALING_ROLE = (
+    f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/aws-service-role/{_SCALES}/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+# The words that hold under a condition only.
+_BOUND = {
+    "serving_role": {"iam:PassedToService": "sagemaker.amazonaws.com"},
+    "scaling_role": {"iam:AWSServiceName": _SCALES},
+    "scalable_targets": {"application-autoscaling:service-namespace": "sagemaker"},
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,8 @@ def words(
     """
     theirs = [f"arn:{Aws.PARTITION}:s3:::{name}" for name in readers_of_buckets(dataset_buckets)]
     training_logs = _arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
-    serving = tuple(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config", "endpoint"))
+    endpoint, component = (_arn("sagemaker", f"{kind}/luthier-*") for kind in ("endpoint", "inference-component"))
+    serving = (*(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config")), endpoint, component)
     return {
         "table": Resource(tuple(table_arns(storage.table))),
         "table_stream": Resource((storage.table.table_stream_arn or "",)),
@@ -60,9 +73,20 @@ def words(
         "stream_dead_letters": Resource((events.stream_dead_letters.queue_arn,)),
         "training_jobs": Resource((training_job_arn("ftjob"),), _NAMED_LATER),
         "staging_jobs": Resource((training_job_arn("stage"),), _NAMED_LATER),
+        "processing_jobs": Resource((training_job_arn("proc"),), _NAMED_LATER),
         "training_logs": Resource((training_logs, f"{training_logs}:*"), "Each training job has its own log stream."),
-        "endpoints": Resource((_arn("sagemaker", "endpoint/luthier-*"),), _NAMED_LATER),
+        "components": Resource((component,), _NAMED_LATER),
+        "invocable": Resource((endpoint, component), _NAMED_LATER),
         "serving": Resource(serving, _NAMED_LATER),
+        "all_serving": Resource(("*",), "Lists cannot be bound to what they list."),
+        "scalable_targets": Resource(
+            (_arn("application-autoscaling", "scalable-target/*"),), "AWS names them; a condition binds the service."
+        ),
+        "serving_alarms": Resource(
+            tuple(_arn("cloudwatch", f"alarm:{name}") for name in ("luthier-*", "TargetTracking-*luthier-*")),
+            _NAMED_LATER,
+        ),
+        "scaling_role": Resource((_SCALING_ROLE,)),
         "serving_role": Resource((roles.serving.role_arn,)),
         "foreign_datasets": Resource(tuple(f"{arn}/*" for arn in theirs), _OPENED_BY_OPERATOR),
         "foreign_dataset_buckets": Resource(tuple(theirs)),
@@ -71,7 +95,7 @@ def words(
 
 
 def training_job_arn(kind: str) -> str:
-    """SageMaker jobs of one kind: `ftjob` are fine-tuning runs, `stage` copies of base models."""
+    """SageMaker jobs of one kind: `ftjob` are fine-tuning runs, `stage` copies of base models, `proc` processings."""
     return _arn("sagemaker", f"training-job/{kind}-*")
 
 
@@ -89,9 +113,7 @@ def wildcards(function: Function, words: Words) -> Mapping[str, str]:
 
 
 def _statement(grant: Grant, resource: Resource) -> iam.PolicyStatement:
-    conditions = {}
-    if "iam:PassRole" in grant.actions:
-        conditions = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    conditions = {"StringEquals": _BOUND[grant.on]} if grant.on in _BOUND else {}
     return iam.PolicyStatement(actions=list(grant.actions), resources=list(resource.arns), conditions=conditions)
 
 

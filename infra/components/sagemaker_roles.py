@@ -31,6 +31,14 @@ class SageMakerRoles(Construct):
             writes=[job_artifacts],
             lists=buckets,
         )
+        # Finished models, and the files that they are judged by, in; what is made of them out, beside all else.
+        self.processing = self._role(
+            "Processing",
+            _TRAINING_LOGS,
+            reads=[storage.data.arn_for_objects("*/files/*"), base_models, job_artifacts],
+            writes=[storage.artifacts.arn_for_objects("*/jobs/processing/*")],
+            lists=buckets,
+        )
         self.staging = self._role(
             "Staging",
             _TRAINING_LOGS,

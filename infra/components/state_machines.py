@@ -1,4 +1,4 @@
-"""The two state machines: ASL files of `functions/pipeline`, with the ARNs put in."""
+"""The state machines: ASL files of `functions/pipeline`, with the ARNs put in."""
 
 import json
 import re
@@ -62,7 +62,7 @@ class PipelineMachine(Construct):
             state_machine_name=physical_name(self, name),
             definition_body=sfn.DefinitionBody.from_string(definition),
             definition_substitutions={key: substitutions[key] for key in sorted(used)},
-            role=self._role(called, passed).without_policy_updates(),
+            role=self._role(called, passed, _job_arns(name)).without_policy_updates(),
             logs=sfn.LogOptions(destination=self._log_group(name), level=sfn.LogLevel.ALL),
             tracing_enabled=True,
         )
@@ -77,7 +77,7 @@ class PipelineMachine(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
 
-    def _role(self, functions: list[str], sagemaker_roles: list[str]) -> iam.Role:
+    def _role(self, functions: list[str], sagemaker_roles: list[str], jobs: list[str]) -> iam.Role:
         statements = [
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=functions),
             iam.PolicyStatement(actions=_LOG_DELIVERY + _TRACING, resources=["*"]),
@@ -88,10 +88,10 @@ class PipelineMachine(Construct):
             assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
             inline_policies={
                 "Steps": iam.PolicyDocument(statements=statements),
-                "TrainingJobs": iam.PolicyDocument(statements=_training_jobs(sagemaker_roles)),
+                "TrainingJobs": iam.PolicyDocument(statements=_training_jobs(sagemaker_roles, jobs)),
             },
         )
-        reasons = dict.fromkeys(_job_arns(), "Jobs are named while the platform runs.")
+        reasons = dict.fromkeys(jobs, "Jobs are named while the platform runs.")
         acknowledge_wildcards(role, {"*": "Log delivery and X-Ray have no resources to name."} | reasons)
         return role
 
@@ -106,11 +106,13 @@ def placeholders(definition: str) -> set[str]:
     return set(re.findall(r"\$\{(\w+)\}", definition))
 
 
-def _job_arns() -> list[str]:
-    return [training_job_arn("ftjob"), training_job_arn("stage")]
+def _job_arns(machine: str) -> list[str]:
+    """The SageMaker jobs that a machine creates: copies of base models, and those of its own kind."""
+    own = {"training": ["ftjob"], "processing": ["proc"]}.get(machine, [])
+    return [training_job_arn(kind) for kind in (*own, "stage")]
 
 
-def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
+def _training_jobs(roles: list[str], jobs: list[str]) -> list[iam.PolicyStatement]:
     """What `sagemaker:createTrainingJob.sync` needs: the calls, the roles it hands over, and the rule it listens on."""
     return [
         iam.PolicyStatement(
@@ -121,7 +123,7 @@ def _training_jobs(roles: list[str]) -> list[iam.PolicyStatement]:
                 "sagemaker:ListTags",
                 "sagemaker:StopTrainingJob",
             ],
-            resources=_job_arns(),
+            resources=jobs,
         ),
         iam.PolicyStatement(
             actions=["iam:PassRole"],

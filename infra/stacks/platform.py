@@ -21,7 +21,7 @@ from infra.components.training_image import training_image
 from infra.components.triggers import Triggers
 from infra.flavours import Flavour
 
-MACHINES = ("training", "deployment")
+MACHINES = ("training", "deployment", "processing")
 HUB_URL = "https://huggingface.co"
 
 
@@ -104,7 +104,11 @@ class LuthierStack(Stack):
 
     def _machine(self, name: str, image: str) -> PipelineMachine:
         functions = {f"{row.pascal_name}Arn": self.functions.by_name[row.name] for row in catalog.PIPELINE}
-        roles = {"TrainingRoleArn": self.roles.training, "StagingRoleArn": self.roles.staging}
+        roles = {
+            "TrainingRoleArn": self.roles.training,
+            "StagingRoleArn": self.roles.staging,
+            "ProcessingRoleArn": self.roles.processing,
+        }
         return PipelineMachine(
             self,
             name.title(),

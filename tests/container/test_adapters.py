@@ -52,6 +52,8 @@ def test_dora_is_served_merged_because_the_server_applies_no_dora(make_root: Mak
     content = card(root)
     assert adapter_config(root)["use_dora"] is True
     assert content["serving"] == {"kind": "model", "path": "exports/merged"}
+    assert content["training"]["strategy"] == "dora"
+    assert not (root / "model" / "serving").exists()
     assert [row["proof"]["ok"] for row in content["exports"]] == [True]
     assert (root / "model" / "exports" / "merged" / "model.safetensors").exists()
 
@@ -64,6 +66,8 @@ def test_qlora_trains_on_4_bit_weights(make_root: MakeRoot) -> None:
     assert losses[-1] < losses[0]
     assert card(root)["serving"]["kind"] == "adapter"
     assert card(root)["batches"]["four_bit"] is True
+    assert card(root)["training"]["strategy"] == "qlora"
+    assert json.loads((root / "model" / "proof.json").read_text())["prompts"]
 
 
 def test_all_weights_are_trained_and_saved_as_a_model_of_their_own(make_root: MakeRoot, tiny: Path) -> None:

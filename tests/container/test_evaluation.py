@@ -310,7 +310,7 @@ def test_the_table_has_every_difference_and_no_value_that_json_lacks() -> None:
     table = report.table(
         {**likelihood, "tuned": {"loss": 1.0}},
         {**generation, "base": {"exact_match": 0.02}, "tuned": {"exact_match": 0.9}},
-        {"base": {"task": {"acc": 0.25}}, "tuned": {"task": {"acc": 0.75}}, "complete": True},
+        {"base": {"task": {"acc": 0.25}}, "tuned": {"task": {"acc": 0.75}}, "samples": {"task": 4}, "complete": True},
     )
     assert table["base"] == {"loss": None, "exact_match": 0.02, "tasks": {"task": {"acc": 0.25}}}
     assert table["difference"] == {"loss": None, "exact_match": 0.88, "tasks": {"task": {"acc": 0.5}}}

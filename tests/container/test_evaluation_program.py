@@ -8,6 +8,7 @@ import pytest
 from tests.container.conftest import TICKETS
 from tests.container.programs import Program, run, start
 from tests.container.test_evaluation_tasks import CHOOSING, write
+from trainer.evaluation import report
 
 
 @pytest.fixture
@@ -106,7 +107,72 @@ def test_a_task_that_is_not_there_is_named(job: Path) -> None:
 def test_without_folders_it_says_which_are_missing(tmp_path: Path) -> None:
     program = run("trainer.evaluate", "--model", tmp_path, "--task", "mmlu")
     assert program.exit_code == 1
-    assert program.lines[-1]["message"] == "--base, --data, --output, --tasks or --root is missing."
+    assert program.lines[-1]["message"] == "--base, --output, --tasks or --root is missing."
+    program = run("trainer.evaluate", "--base", tmp_path, "--output", tmp_path / "out.json")
+    assert program.exit_code == 1
+    assert program.lines[-1]["message"] == "--data, --tasks or --root is missing."
+
+
+def test_tasks_alone_are_judged_without_rows(job: Path) -> None:
+    write(job / "input" / "data" / "tasks", CHOOSING)
+    shutil.rmtree(job / "input" / "data" / "validation")
+    program = quick(job, "--task", "likelier")
+    assert program.exit_code == 0
+    assert table(job) == {
+        "examples": 0,
+        "leaked": 0,
+        "complete": True,
+        "base": {"tasks": {"likelier": {"acc": 0.0}}},
+        "tuned": {"tasks": {"likelier": {"acc": 1.0}}},
+        "difference": {"tasks": {"likelier": {"acc": 1.0}}},
+        "scores": {
+            "likelier": {
+                "metric": "acc",
+                "samples": 9,
+                "base": {"value": 0.0, "stderr": 0.0},
+                "tuned": {"value": 1.0, "stderr": 0.0},
+            }
+        },
+    }
+    assert program.lines[-1]["message"] == "acc 0 % → 100 % on 9 documents of likelier"
+
+
+def test_the_base_is_judged_alone_where_there_is_no_model(job: Path, tuned: Path) -> None:
+    (job / "input" / "data" / "model").unlink()
+    write(job / "input" / "data" / "tasks", CHOOSING)
+    program = quick(job)
+    assert program.exit_code == 0
+    found = table(job)
+    assert {"tuned", "difference"} & found.keys() == set()
+    beside = json.loads((tuned / "model" / "model_card.json").read_text())["evaluation"]["base"]
+    assert found["base"]["loss"] == pytest.approx(beside["loss"], rel=1e-4)
+    assert found["scores"]["likelier"]["base"] == {"value": 0.0, "stderr": 0.0}
+    assert {"perplexity", "token_accuracy", "exact_match", "f1", "bleu"} <= found["base"].keys()
+    records = [json.loads(line) for line in (job / "model" / "evaluation.jsonl").read_text().splitlines()]
+    assert [set(record["scores"]) for record in records] == [{"base"}] * 4
+    assert program.lines[-1]["message"].endswith("held-out examples")
+
+
+def test_nothing_to_judge_by_is_said(job: Path) -> None:
+    shutil.rmtree(job / "input" / "data" / "validation")
+    assert quick(job).exit_code == 1
+    assert failure(job)["code"] == "bad_config"
+    assert failure(job)["message"] == "--data, --tasks or --root is missing."
+
+
+def test_a_score_has_lm_evals_own_standard_error() -> None:
+    from lm_eval.api.metrics import mean_stderr
+
+    judged = [1.0] * 13 + [0.0] * 7
+    told = {"acc": 0.65, "acc_norm": 0.65}
+    found = report.table(tasks={"tuned": {"quiz": told}, "samples": {"quiz": 20}, "complete": True})
+    assert found["scores"]["quiz"]["metric"] == "acc_norm"
+    assert found["scores"]["quiz"]["tuned"]["stderr"] == pytest.approx(mean_stderr(judged), abs=1e-6)
+
+
+def test_a_task_without_right_answers_to_count_has_no_score() -> None:
+    told = {"base": {"prose": {"perplexity": 9.0}}, "samples": {"prose": 4}, "complete": True}
+    assert report.table(tasks=told)["scores"] == {"prose": {"metric": None, "samples": 4}}
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def test_a_task_is_run_on_base_and_tuned(both: versions.Versions, tokenizer: Any
     assert found == {
         "base": {"tickets": {"exact_match,form": 0.0}},
         "tuned": {"tickets": {"exact_match,form": 1.0}},
+        "samples": {"tickets": 9},
         "complete": True,
     }
 
@@ -77,7 +78,7 @@ def test_a_task_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -
 def test_no_task_is_begun_that_would_not_end_in_time(both: versions.Versions, tokenizer: Any, tmp_path: Path) -> None:
     folder = write(tmp_path, GENERATING)
     found = evaluate_tasks(both, tokenizer, find(["tickets"], folder), deadline=lambda reserve: True)
-    assert found == {"base": {}, "tuned": {}, "complete": False}
+    assert found == {"base": {}, "tuned": {}, "samples": {}, "complete": False}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_check_card_and_server_agree(tuned: Path, tiny: Path, tmp_path: Path) ->
     asked = ["--train", TICKETS / "train.jsonl", "--model", tiny, "--output", report]
     assert run("trainer.validate", *asked).exit_code == 0
     assert json.loads(report.read_text())["template_sha256"] == card(tuned)["template_sha256"]
-    generation.load(tiny, tuned / "model")
+    generation.load(tiny, tmp_path / "adapters").adapters.check(tuned / "model")
 
 
 def test_a_model_is_not_served_with_another_template(tuned: Path, tiny: Path, tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_model_is_not_served_with_another_template(tuned: Path, tiny: Path, tm
     template = changed / "chat_template.jinja"
     template.write_text(template.read_text() + " ")
     with pytest.raises(Failure, match="the model was trained with") as caught:
-        generation.load(tiny, changed)
+        generation.load(tiny, tmp_path / "adapters").adapters.check(changed)
     assert caught.value.code == "template_mismatch"
 
 
@@ -39,4 +39,4 @@ def test_a_model_is_not_served_with_another_tokenizer(tuned: Path, tiny: Path, t
     content["model"]["merges"] = content["model"]["merges"][:-1]
     path.write_text(json.dumps(content))
     with pytest.raises(Failure, match="the model was trained with"):
-        generation.load(tiny, changed)
+        generation.load(tiny, tmp_path / "adapters").adapters.check(changed)

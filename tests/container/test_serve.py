@@ -19,24 +19,31 @@ class Endpoint:
     """A running server and how to ask it."""
 
     def __init__(self, root: Path) -> None:
+        self.adapter: str | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.program: Program = start("trainer.serve", "--root", root, "--port", self.port)
         self.program.wait_for(self._answers)
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | None = None, adapter: str | None = None) -> tuple[int, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"X-Amzn-SageMaker-Adapter-Identifier": adapter} if adapter else {}
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
             connection.close()
 
-    def ask(self, **fields: Any) -> tuple[int, Any]:
+    def ask(self, adapter: str | None = "", **fields: Any) -> tuple[int, Any]:
+        """adapter: None for the base, by default the endpoint's own."""
         body = {"model": "m", "messages": QUESTION, "temperature": 0, "max_tokens": 24, **fields}
-        return self.request("POST", "/invocations", json.dumps(body).encode())
+        picked = self.adapter if adapter == "" else adapter
+        return self.request("POST", "/invocations", json.dumps(body).encode(), picked)
+
+    def add(self, name: str, source: Path) -> tuple[int, Any]:
+        return self.request("POST", "/adapters", json.dumps({"name": name, "src": str(source)}).encode())
 
     def text(self, **fields: Any) -> str:
         status, content = self.ask(**fields)
@@ -52,10 +59,10 @@ class Endpoint:
 
 def serving(tmp_path: Path, base_model: Path, adapter: Path | None) -> Iterator[Endpoint]:
     (tmp_path / "model").symlink_to(base_model)
-    if adapter:
-        (tmp_path / "additional-model-data-sources").mkdir()
-        (tmp_path / "additional-model-data-sources" / "adapter").symlink_to(adapter)
     endpoint = Endpoint(tmp_path)
+    if adapter:
+        assert endpoint.add("tickets", adapter) == (200, {})
+        endpoint.adapter = "tickets"
     yield endpoint
     endpoint.program.kill()
 

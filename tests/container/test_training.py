@@ -55,7 +55,8 @@ def test_the_validation_loss_falls_and_is_reported_once_per_epoch(tuned: Path) -
 
 def test_the_model_card_vouches_for_every_file(tuned: Path) -> None:
     described = {file["path"]: file["sha256"] for file in card(tuned)["files"]}
-    present = {path.name: files.sha256(path) for path in (tuned / "model").iterdir() if path.name != "model_card.json"}
+    present = {file["path"]: file["sha256"] for file in files.listing(tuned / "model")}
+    del present["model_card.json"]
     assert described == present
     assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "chat_template.jinja"} <= set(present)
 

@@ -17,6 +17,8 @@ SHAPES = {
     "openai": error_shapes.openai,
     "account": error_shapes.openai,
     "training_models": error_shapes.training_models,
+    "endpoints": error_shapes.training_models,
+    "playground": error_shapes.playground,
     "tuning": error_shapes.tuning,
     "webhooks": error_shapes.tuning,
 }
@@ -66,6 +68,8 @@ def test_every_family_has_a_status_of_its_own() -> None:
         ("training_models", "POST", "/v2/training/models/org/name/deploy"),
         ("account", "POST", "/v1/organization/api_keys"),
         ("tuning", "POST", "/v1/fine-tune"),
+        ("playground", "POST", "/api/v1/playground/completions"),
+        ("endpoints", "POST", "/v2/endpoints/ep_1/runsync"),
     ],
 )
 def test_every_refusal_of_a_surface_has_its_shape(api: Gateway, surface: str, method: str, path: str) -> None:

@@ -10,15 +10,18 @@ import pytest
 from infra import build_events
 from luthier import table
 from luthier.events.entity import EventType, catalogue
-from tests.factories import Platform, metrics_line, principal
+from tests.factories import BASE_MODEL, Platform, metrics_line, principal
+from tests.functional.processing import world
 
 CORE = Path(__file__).parents[2] / "layers" / "core" / "python" / "luthier"
 NAMES = {
     "training.queued", "training.started", "training.progress", "training.completed", "training.failed",
     "training.stopped", "training.paused", "model.registered", "model.archived", "model.restored", "model.deleted",
     "model.deployed", "deployment.failed", "deployment.paused", "deployment.deleted", "dataset.validated",
+    "processing.completed", "processing.failed",
     "dataset.rejected", "batch.completed", "usage.threshold_reached", "webhook.disabled", "webhook.delivery_exhausted",
     "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled",
+    "alias.moved", "alias.rolled_back",
 }  # fmt: skip
 
 
@@ -62,12 +65,17 @@ def test_what_the_platform_reports_matches_the_schemas(platform: Platform) -> No
         lines = [metrics_line(step + 1) for step in range(steps)]
         platform.watcher.metrics_written(platform.write_metrics(running, *lines))
     platform.dataset(who, b"nonsense\n")
+    wanted = [world.eval_set(platform, who, count, f"{count}.jsonl") for count in (3, 4)]
+    judged, refused = (found.processing for found in platform.evaluations.evaluate(who, BASE_MODEL, wanted))
+    world.finish(platform, judged)
+    world.fail(platform, refused, "ClientError: no")
     seen = {item["type"]: item["data"] for item in _outbox(platform)}
     for name, data in seen.items():
         jsonschema.validate(data, catalogue()[name].data)
     assert set(seen) >= {
         "training.queued", "training.started", "training.progress", "training.completed", "training.failed",
         "training.stopped", "model.registered", "model.deployed", "dataset.validated", "dataset.rejected",
+        "processing.completed", "processing.failed",
     }  # fmt: skip
 
 

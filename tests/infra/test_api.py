@@ -9,13 +9,14 @@ import pytest
 from infra import catalog
 from infra.components.api import REFUSALS
 from luthier.error_codes import ERRORS
+from tests.gateway import answering
 from tests.infra.template import Resource, Template, text
 
 
-def test_every_route_of_the_catalogue_goes_to_its_function_with_every_method(template: Template) -> None:
-    made = {_path(template, method): _target(method) for method in template.of_type("AWS::ApiGateway::Method").values()}
-    assert made == {route: f"Functions{row.pascal_name}" for route, row in catalog.routes()}
-    assert {method["HttpMethod"] for method in template.of_type("AWS::ApiGateway::Method").values()} == {"ANY"}
+def test_every_route_of_the_catalogue_goes_to_its_function(template: Template) -> None:
+    methods = template.of_type("AWS::ApiGateway::Method").values()
+    made = {(method["HttpMethod"], _path(template, method)): _target(method) for method in methods}
+    assert made == {(method, path): f"Functions{row.pascal_name}" for method, path, row in catalog.routes()}
 
 
 @pytest.mark.parametrize("row", catalog.API, ids=lambda row: row.name)
@@ -23,11 +24,11 @@ def test_every_path_of_a_surface_reaches_its_own_function(row: catalog.Function)
     surface = importlib.import_module(row.handler.rsplit(".", 1)[0]).app
     for route in surface._static_routes + surface._dynamic_routes:
         path = re.sub(r"<\w+>", "x", route.path)
-        assert _answering(path) == row.name, path
+        assert answering(route.method, path) == row, path
 
 
 def test_an_unknown_path_reaches_a_function(template: Template) -> None:
-    assert {"/", "/{proxy+}"} <= {route for route, _ in catalog.routes()}
+    assert {"/", "/{proxy+}"} <= {path for _, path, _ in catalog.routes()}
 
 
 def test_the_api_is_regional_and_lets_file_uploads_through_unharmed(template: Template) -> None:
@@ -118,16 +119,6 @@ def test_the_outputs_name_what_a_client_and_an_operator_need(template: Template)
     assert set(template.document["Outputs"]) == {
         "ApiUrl", "TableName", "DataBucketName", "BaseModelsBucketName", "ArtifactsBucketName", "EventBusName",
     }  # fmt: skip
-
-
-def _answering(path: str) -> str:
-    """The function that API Gateway chooses: the most specific route wins."""
-    fitting = [(len(route), row.name) for route, row in catalog.routes() if _fits(route, path)]
-    return max(fitting)[1]
-
-
-def _fits(route: str, path: str) -> bool:
-    return re.fullmatch(re.escape(route).replace(re.escape("{proxy+}"), ".+"), path) is not None
 
 
 def _path(template: Template, method: Resource) -> str:

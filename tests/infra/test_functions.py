@@ -11,7 +11,11 @@ from tests.infra.template import Template
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a folder holds beside its functions.
 HELPERS = {
-    "api": {"app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"},
+    "api": {
+        *("app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"),
+        # Routes of the training_models surface.
+        *("training_aliases", "training_deployments", "training_evaluations"),
+    },
     "pipeline": {"step"},
     "events": set(),
 }

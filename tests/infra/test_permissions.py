@@ -18,12 +18,16 @@ UNBOUND = {
     "logs:ListLogDeliveries",
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
+    "sagemaker:ListInferenceComponents",
+    "sagemaker:ListModels",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
 HOST = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# Who makes training jobs and models.
+HANDING = {"FunctionsPlaceDeployment", "FunctionsSweepStuckJobs", "Training", "Deployment", "Processing"}
 KEY = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"}
 
 
@@ -60,7 +64,7 @@ def test_functions_use_the_key_only_through_the_table_and_the_buckets(template: 
 
 def test_a_role_is_only_ever_handed_to_sagemaker(template: Template) -> None:
     handing = [(role, s) for role, s in template.all_statements() if "iam:PassRole" in s["Action"]]
-    assert {role.split("Role")[0] for role, _ in handing} == {"FunctionsCreateEndpoint", "Training", "Deployment"}
+    assert {role.split("Role")[0] for role, _ in handing} == HANDING
     for _, statement in handing:
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         assert all(resource.startswith("<SageMaker") for resource in statement["Resource"])
@@ -77,6 +81,25 @@ def test_the_training_role_reads_its_inputs_and_writes_its_outputs_and_nothing_e
     assert [_place(arn) for arn in writable] == ["StorageArtifacts/*/jobs/*"]
     services = {action.split(":")[0] for statement in statements for action in statement["Action"]}
     assert services == {"s3", "kms", "logs", "ecr", "cloudwatch"}
+
+
+def test_the_processing_role_writes_only_beside_what_was_trained(template: Template) -> None:
+    statements = template.statements(template.named("AWS::IAM::Role", "SageMakerProcessing"))
+    readable, writable = allowed(statements, "s3:GetObject"), allowed(statements, "s3:PutObject")
+    assert {_place(arn) for arn in readable} == {
+        "StorageData/*/files/*",
+        "StorageBaseModels/*",
+        "StorageArtifacts/*/jobs/*",
+    }
+    assert [_place(arn) for arn in writable] == ["StorageArtifacts/*/jobs/processing/*"]
+
+
+def test_a_state_machine_starts_only_jobs_of_its_own_kind(template: Template) -> None:
+    kinds = {"Training": {"ftjob", "stage"}, "Deployment": {"stage"}, "Processing": {"proc", "stage"}}
+    for machine, expected in kinds.items():
+        statements = template.statements(template.named("AWS::IAM::Role", f"{machine}Role"))
+        created = {arn.rpartition("/")[2] for arn in allowed(statements, "sagemaker:CreateTrainingJob")}
+        assert created == {f"{kind}-*" for kind in expected}
 
 
 def test_the_hubs_token_is_read_by_whoever_asks_the_hub_and_by_nobody_else(template: Template) -> None:

@@ -1,6 +1,7 @@
 """The state machines: what the ASL files say, checked against what AWS would accept."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,14 @@ from botocore.model import Shape
 from infra import catalog, node
 from infra.components.state_machines import PIPELINE, definition_of, placeholders
 from luthier.jobs.entity import Job
+from luthier.processing import launches
+from luthier.processing.entity import Processing, id_of
+from luthier.processing.plan import Plan
 from tests.infra.template import Template
 
-MACHINES = ("training", "deployment")
+MACHINES = ("training", "deployment", "processing")
 ASL_VALIDATOR = Path(__file__).resolve().parents[2] / "infra" / "node_modules" / ".bin" / "asl-validator"
-PLATFORM_WORDS = {"TrainingImage", "TrainingRoleArn", "StagingRoleArn", "DataKeyArn"}
+PLATFORM_WORDS = {"TrainingImage", "TrainingRoleArn", "StagingRoleArn", "ProcessingRoleArn", "DataKeyArn"}
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -36,6 +40,7 @@ def test_the_file_is_valid_states_language(name: str) -> None:
     [
         ("training", (*catalog.TRAINING_STEPS, catalog.STAGING_STEP)),
         ("deployment", (*catalog.DEPLOYMENT_STEPS, catalog.STAGING_STEP)),
+        ("processing", (*catalog.PROCESSING_STEPS, catalog.STAGING_STEP)),
     ],
 )
 def test_the_file_names_exactly_the_steps_of_the_catalogue(name: str, steps: tuple[catalog.Function, ...]) -> None:
@@ -68,8 +73,9 @@ def test_the_machine_logs_everything_but_the_data_and_is_traced(name: str, templ
 @pytest.mark.parametrize("name", MACHINES)
 def test_whatever_goes_wrong_ends_in_the_settling_step(name: str) -> None:
     states = dict(_states(name))
-    [settle] = [state for state, definition in states.items() if definition.get("End")]
-    assert settle.startswith("Settle")
+    [settle] = [state for state in states if state in ("SettleJob", "SettleDeployment", "SettleProcessing")]
+    [last] = [state for state, definition in states.items() if definition.get("End") or definition["Type"] == "Succeed"]
+    assert last in (settle, "Settled")
     for state, definition in states.items():
         if definition["Type"] == "Task" and state != settle:
             assert any(catch["ErrorEquals"] == ["States.ALL"] for catch in definition["Catch"]), state
@@ -104,7 +110,7 @@ def test_training_runs_without_network_and_only_staging_has_one() -> None:
         for state, definition in _states(name)
         if definition.get("Resource", "").startswith("arn:aws:states:::sagemaker:")
     }
-    assert isolated == {"Train": True, "CopyBaseModel": False}
+    assert isolated == {"Train": True, "Process": True, "CopyBaseModel": False}
 
 
 def test_the_names_of_training_jobs_are_those_that_roles_and_rules_are_bound_to() -> None:
@@ -112,6 +118,15 @@ def test_the_names_of_training_jobs_are_those_that_roles_and_rules_are_bound_to(
     object.__setattr__(job, "id", "ftjob_01hzy")
     object.__setattr__(job, "attempt", 1)
     assert job.execution_name.startswith("ftjob-")
+    processing = Processing(id_of("org_a", "evaluate", "model_x", {}), *("",) * 4, {}, *("",) * 3)
+    assert (processing.next_launch("").training_job_name or "").startswith("proc-")
+
+
+def test_a_job_of_a_processing_starts_with_all_that_its_plan_says() -> None:
+    """The step takes over what `launches.request` names, and nothing of it is lost."""
+    processing = Processing("proc_1", "org_a", "evaluate", "m", "b", {}, "u", "", "").next_launch("")
+    asked = launches.request(processing, Plan("trainer.evaluate", {"base": "s3://b/"}, "cpu-4vcpu-16gb", 30), "a")
+    assert set(re.findall(r"input\.launch\.(\w+)", definition_of("processing"))) - {"status", "seconds"} == set(asked)
 
 
 def _states(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -151,7 +166,7 @@ def _faults(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield f"{path} is none of {shape.enum}"
 
 
-@pytest.mark.parametrize("name", ["training", "deployment"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_every_function_is_tried_again_unless_it_refused(name: str) -> None:
     states = json.loads((PIPELINE / f"{name}.asl.json").read_text())["States"].values()
     retries = [state["Retry"] for state in states if state.get("Resource", "").endswith("lambda:invoke")]

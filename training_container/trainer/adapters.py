@@ -1,4 +1,4 @@
-"""An earlier adapter to go on from: it decides the shape, and has to be one that the server can apply again.
+"""An earlier adapter, to go on from or to adopt: it decides the shape, and has to be one that the server can apply.
 
 The server (vLLM) reads the LoRA weights and one rank and scale for all of them, and adds them to the base model's own
 weights. What PEFT can do beyond that would be trained here and lost there, so it is refused.
@@ -64,7 +64,7 @@ def shape(folder: Path) -> dict[str, Any]:
         told = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
-        raise Failure("bad_adapter", f"The adapter to go on from cannot be read: {error}") from error
+        raise Failure("bad_adapter", f"The adapter cannot be read: {error}") from error
     try:
         settings = _Settings.model_validate(told)
     except ValidationError as error:
@@ -147,7 +147,7 @@ def put_on(base: Any, folder: Path) -> Any:
         if failures.classify(error).code == "oom":
             raise
         reason = " ".join(str(error).split())
-        raise Failure("bad_adapter", f"The adapter to go on from does not fit the base model: {reason}") from error
+        raise Failure("bad_adapter", f"The adapter does not fit the base model: {reason}") from error
     missing = [name for name in told.missing_keys if ".lora_" in name]
     for names, fault in (
         (told.unexpected_keys, "have no place in the base model, or none by the adapter's layers_to_transform"),

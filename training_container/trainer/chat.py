@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_MAX_TOKENS = 512
+MOST_TOP_LOGPROBS = 20
 MAX_STOP_STRINGS = 4
 ROLES = ("system", "developer", "user", "assistant")
 # Parameters that would change the answer in a way this server cannot give, and the values that ask for nothing.
@@ -17,7 +18,6 @@ NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {
     "stream": (None, False),
     "tools": (None, []),
     "functions": (None, []),
-    "logprobs": (None, False),
     "frequency_penalty": (None, 0),
     "presence_penalty": (None, 0),
     "response_format": (None, {"type": "text"}),
@@ -25,18 +25,23 @@ NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {
 
 
 class BadRequest(Exception):
-    """The request cannot be answered; `param` is the path of the field at fault."""
+    """The request cannot be answered; `param` is the path of the field at fault, `status` that of HTTP."""
 
-    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+    def __init__(self, message: str, param: str | None = None, code: str | None = None, status: int = 400) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
+        self.status = status
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """`max_tokens` None: as many as DEFAULT_MAX_TOKENS and the context allow."""
+    """`max_tokens` None: as many as DEFAULT_MAX_TOKENS and the context allow.
+
+    adapter: None for the base model; top_logprobs: None where no log-probabilities are asked for; top_k 0: no limit.
+    top_k and repetition_penalty are vLLM's additions (https://docs.vllm.ai, sampling parameters).
+    """
 
     model: str
     messages: list[dict[str, str]]
@@ -45,20 +50,40 @@ class ChatRequest:
     top_p: float
     seed: int | None
     stop: tuple[str, ...]
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    top_logprobs: int | None = None
+    adapter: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenChoice:
+    """A token of an answer: its text, its natural log-probability before any sampling, and the likeliest beside it."""
+
+    token: str
+    logprob: float
+    top: list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """finish_reason is "stop" or "length"; completion_tokens counts the token that ended the answer."""
+    """finish_reason is "stop" or "length"; completion_tokens counts the token that ended the answer.
+
+    choices: one per token that is part of the text, None where they were not asked for.
+    """
 
     text: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    choices: list[TokenChoice] | None = None
 
 
-def parse(body: Any) -> ChatRequest:
-    """Check a request body. Raises BadRequest for the first field at fault; unknown fields are ignored, as OpenAI's."""
+def parse(body: Any, adapter: str | None = None) -> ChatRequest:
+    """Check a request body; `adapter` comes from its header.
+
+    Unknown fields are ignored, as OpenAI's. Raises BadRequest for the first field at fault.
+    """
     if not isinstance(body, dict):
         raise BadRequest("The request body must be a JSON object.")
     for name, neutral in NEUTRAL_ONLY.items():
@@ -73,7 +98,28 @@ def parse(body: Any) -> ChatRequest:
         top_p=_number(body, "top_p", 0, 1),
         seed=_integer(body, "seed", minimum=-(2**63)),
         stop=_stop(body.get("stop")),
+        top_k=max(0, _integer(body, "top_k", minimum=-1) or 0),
+        repetition_penalty=_penalty(body),
+        top_logprobs=_top_logprobs(body),
+        adapter=adapter,
     )
+
+
+def _penalty(body: dict[str, Any]) -> float:
+    if body.get("repetition_penalty") == 0:
+        raise BadRequest("repetition_penalty must be greater than 0.", "repetition_penalty")
+    return _number(body, "repetition_penalty", 0, 2)
+
+
+def _top_logprobs(body: dict[str, Any]) -> int | None:
+    asked, count = body.get("logprobs"), _integer(body, "top_logprobs", minimum=0)
+    if asked not in (None, True, False):
+        raise BadRequest("logprobs must be true or false.", "logprobs")
+    if count is not None and not asked:
+        raise BadRequest("top_logprobs needs logprobs to be true.", "top_logprobs")
+    if (count or 0) > MOST_TOP_LOGPROBS:
+        raise BadRequest(f"top_logprobs must be at most {MOST_TOP_LOGPROBS}.", "top_logprobs")
+    return count or 0 if asked else None
 
 
 def _messages(given: Any) -> list[dict[str, str]]:
@@ -142,7 +188,7 @@ def completion(request: ChatRequest, answer: Answer) -> dict[str, Any]:
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": answer.text, "refusal": None},
-                "logprobs": None,
+                "logprobs": _logprobs(answer),
                 "finish_reason": answer.finish_reason,
             }
         ],
@@ -152,6 +198,20 @@ def completion(request: ChatRequest, answer: Answer) -> dict[str, Any]:
             "total_tokens": answer.prompt_tokens + answer.completion_tokens,
         },
     }
+
+
+def _logprobs(answer: Answer) -> dict[str, Any] | None:
+    if answer.choices is None:
+        return None
+    content = [
+        _token(choice.token, choice.logprob) | {"top_logprobs": [_token(*likely) for likely in choice.top]}
+        for choice in answer.choices
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _token(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
 def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:

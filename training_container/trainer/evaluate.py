@@ -1,7 +1,9 @@
 """Judge a finished model beside its base: `python -m trainer.evaluate --model FOLDER --base FOLDER --data FILE`.
 
-With --root it reads SageMaker's channels instead: model/ (the finished model), base/, validation/, train/ (optional, to
-leave out what the model was trained on) and tasks/ (optional, lm-eval task files), and writes model/evaluation.json.
+What it is judged by are held-out rows, lm-eval task files (--tasks FOLDER), or both. Without --model the base is judged
+alone. With --root it reads SageMaker's channels instead: base/, model/ (the finished model, if any), validation/ and
+tasks/ (one of them at least), train/ (optional, to leave out what the model was trained on), and writes
+model/evaluation.json.
 Exit codes: 0 done, 1 the user's fault, 2 ours, 3 stopped by SIGTERM.
 """
 
@@ -69,7 +71,7 @@ def _lay_out(given: argparse.Namespace) -> None:
     inputs, folders = given.root / "input" / "data", Folders(given.root)
     channels = {"model": "model", "base": "base", "data": "validation", "train": "train", "tasks": "tasks"}
     for name, channel in channels.items():
-        if getattr(given, name) is None and ((inputs / channel).is_dir() or name not in ("train", "tasks")):
+        if getattr(given, name) is None and (name == "base" or (inputs / channel).is_dir()):
             setattr(given, name, inputs / channel)
     given.output = given.output or folders.model / "evaluation.json"
 
@@ -77,9 +79,7 @@ def _lay_out(given: argparse.Namespace) -> None:
 def evaluate(given: argparse.Namespace) -> None:
     """Raises Failure and others."""
     started = time.monotonic()
-    needed = ["model", "base", "data", "output", *(["tasks"] if given.task else [])]
-    if absent := [f"--{name}" for name in needed if not getattr(given, name)]:
-        raise Failure("bad_config", f"{', '.join(absent)} or --root is missing.", "Name the folders to compare.")
+    _check_paths(given)
     _check_ranges(given)
     log.info("evaluating", model=given.model, base=given.base, data=given.data)
     device.prepare_environment()
@@ -87,28 +87,53 @@ def evaluate(given: argparse.Namespace) -> None:
     log.capture_transformers()
     from trainer.evaluation import comparison, held_out, report, task_files, tasks, versions
 
-    rows = held_out.read(given.data, given.train)
+    rows = held_out.read(given.data, given.train) if given.data else None
     known = sorted(task_files.read_tasks(given.tasks)) if given.tasks else []
     chosen = tasks.find(given.task or known, given.tasks)
+    subject = given.model or given.base
     models = versions.of_folders(given.model, given.base)
-    tokenizer = _tokenizer(given.model)
+    tokenizer = _tokenizer(subject)
     with tempfile.TemporaryDirectory() as folder:
-        dataset, leaks = rows.tokenize(tokenizer, _max_length(given.model, models.context), Path(folder) / "tokens")
         table, records = comparison.evaluate(
             models,
             tokenizer,
-            dataset=dataset,
-            rows=rows.rows(),
-            max_examples=given.max_examples,
-            max_new_tokens=given.max_new_tokens,
+            **_judged_rows(given, rows, tokenizer, _max_length(subject, models.context), Path(folder)),
             lm_eval_tasks=chosen,
-            leaked=rows.leaked,
-            leaked_examples=leaks,
             deadline=lambda reserve: time.monotonic() - started + reserve > given.max_seconds,
         )
     report.write_records(given.output.with_suffix(".jsonl"), records)
     files.write_json(given.output, table)
     log.info(report.sentence(table), evaluation=table)
+
+
+def _check_paths(given: argparse.Namespace) -> None:
+    needed = ["base", "output", *(["tasks"] if given.task else [])]
+    absent = [f"--{name}" for name in needed if not getattr(given, name)]
+    if not (given.data or given.tasks or given.task):
+        absent.append("--data, --tasks")
+    if absent:
+        hint = "Name the folders to compare, and what to judge them by: rows, task files, or both."
+        raise Failure("bad_config", f"{', '.join(absent)} or --root is missing.", hint)
+    if not any(path and path.exists() for path in (given.data, given.tasks)):
+        message = (
+            f"There is nothing to judge by: neither {given.data or 'rows'} nor {given.tasks or 'task files'} exist."
+        )
+        raise Failure("bad_config", message, "Give held-out rows, task files, or both.")
+
+
+def _judged_rows(given: argparse.Namespace, rows: Any, tokenizer: Any, longest: int, folder: Path) -> dict[str, Any]:
+    """What `comparison.evaluate` takes of the held-out rows; nothing where there are none."""
+    if rows is None:
+        return {}
+    dataset, leaks = rows.tokenize(tokenizer, longest, folder / "tokens")
+    return {
+        "dataset": dataset,
+        "rows": rows.rows(),
+        "max_examples": given.max_examples,
+        "max_new_tokens": given.max_new_tokens,
+        "leaked": rows.leaked,
+        "leaked_examples": leaks,
+    }
 
 
 def _check_ranges(given: argparse.Namespace) -> None:

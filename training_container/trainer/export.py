@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trainer import distribution, failures, files, log
+from trainer import archives, distribution, failures, files, log, proof
 from trainer.failures import Failure
 from trainer.job import Job
 
@@ -15,10 +15,10 @@ FORMAT_VERSION = 1
 LIBRARIES = ("torch", "transformers", "peft", "trl", "tokenizers", "safetensors", "accelerate")
 
 
-def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any]) -> bool:
+def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any], answers: dict[str, Any]) -> bool:
     """Write the model to a draft beside its folder, then move it in; whether this is the process that writes.
 
-    Raises OSError on a full disk.
+    answers: the content of proof.json. Raises OSError on a full disk.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     # Every process has to give its part of sharded weights; one of them writes.
@@ -34,9 +34,12 @@ def save(job: Job, trainer: Any, tokenizer: Any, card: dict[str, Any]) -> bool:
         tokenizer.save_pretrained(draft)
         # PEFT's generated README describes nothing of this run.
         (draft / "README.md").unlink(missing_ok=True)
+        if card["serving"]["kind"] == "adapter":
+            archives.pack_adapter(draft)
+        files.write_json(draft / proof.FILE, answers)
         card["files"] = files.listing(draft)
         _write_card(job, card, [], draft)
-        _move(draft, folder)
+        move_in(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return True
@@ -94,11 +97,15 @@ def _export(kind: str, job: Job, done: list[dict[str, Any]]) -> dict[str, Any]:
         return {"kind": kind, "error": {"code": failure.code, "message": failure.message, "hint": failure.hint}}
 
 
-def _move(draft: Path, folder: Path) -> None:
-    # SageMaker mounts the folder, so it cannot be renamed over; the card is what makes its content count.
+def move_in(draft: Path, folder: Path) -> None:
+    """Put a finished draft into the model folder, the card last: it is what makes the rest count."""
+    # SageMaker mounts the folder, so it cannot be renamed over.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     for path in sorted(draft.iterdir(), key=lambda path: path.name == CARD):
+        if path.is_dir():
+            # An earlier one is replaced: `move` would put this one inside it.
+            shutil.rmtree(folder / path.name, ignore_errors=True)
         shutil.move(path, folder / path.name)
 
 

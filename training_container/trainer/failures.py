@@ -39,6 +39,10 @@ CODES = {
         "Start from a LoRA adapter of the same base model, as safetensors with its adapter_config.json.",
     ),
     "unservable": (USER, "Train with rank up to 256 on the linear layers of the blocks, or export merged weights."),
+    "bad_import": (
+        USER,
+        "Give a folder with a PEFT adapter, or with merged weights as safetensors and their config.json.",
+    ),
     "bad_tasks": (USER, "Correct the task files in the tasks channel, or leave their names out."),
     "bad_base_model": (OURS, "Stage the base model again."),
     "disk_full": (OURS, "Give the job a larger volume and restart it: it continues from the last checkpoint."),
@@ -55,6 +59,10 @@ CODES = {
     "export_unsupported": (USER, "Choose another kind of export for this model."),
     "export_skipped": (USER, "Ask for the export on its own, or give the run more time or a higher cap."),
     "export_failed": (OURS, "The model itself is unharmed. Export another kind, and report the numbers of this one."),
+    "proof_skipped": (
+        USER,
+        "The model itself is whole. Its deployments cannot be compared with the run's own answers.",
+    ),
     "internal": (OURS, "Restart the job. If it fails again, report the traceback in checkpoints/failure.json."),
 }
 

@@ -1,13 +1,14 @@
 """A loaded model that answers several chat requests in one go."""
 
-import json
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer import device, templates
-from trainer.chat import DEFAULT_MAX_TOKENS, Answer, BadRequest, ChatRequest
-from trainer.failures import Failure
+from trainer.adapter_store import BASE, AdapterStore, check_rendering
+from trainer.chat import DEFAULT_MAX_TOKENS, Answer, BadRequest, ChatRequest, TokenChoice
+from trainer.logprobs import Choice, Watcher
 
 # The model's own sampling defaults would only cause warnings.
 GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -16,8 +17,9 @@ GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 class Generator:
     """`prepare` checks one request against the model; `answer` runs prepared requests that sample alike."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, tokenizer: Any, scratch: Path) -> None:
+        self.adapters = AdapterStore(model, tokenizer, scratch)
+        self._base = model
         self._tokenizer = tokenizer
         self._context = model.config.get_text_config().max_position_embeddings
         self._ends = _end_tokens(model, tokenizer)
@@ -26,6 +28,7 @@ class Generator:
         """Render and count. Raises BadRequest if the template refuses the messages or the context is too short."""
         from jinja2 import TemplateError
 
+        self._require(request.adapter)
         try:
             text = self._tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
@@ -44,23 +47,47 @@ class Generator:
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._context - prompt_tokens)
 
-    def answer(self, prompts: Sequence["Prompt"]) -> list[Answer]:
-        """One answer per prompt. All of them sample with the first one's temperature, top_p and seed."""
+    def answer(self, prompts: Sequence["Prompt"]) -> list[Answer | Exception]:
+        """One answer per prompt, or why there is none: its adapter may have been removed since it was prepared.
+
+        All of them sample with the first one's settings.
+        """
+        refused = {prompt: error for prompt in prompts if (error := self._refusal(prompt.request.adapter))}
+        left = [prompt for prompt in prompts if prompt not in refused]
+        answers = dict(zip(left, self._generated(left), strict=True)) if left else {}
+        return [refused.get(prompt) or answers[prompt] for prompt in prompts]
+
+    def _generated(self, prompts: Sequence["Prompt"]) -> list[Answer]:
         from transformers import set_seed
 
         first = prompts[0].request
         if first.seed is not None:
             set_seed(first.seed % 2**32)
         batch = [prompt.ids for prompt in prompts]
-        rows = generate(
-            self._model,
-            self._tokenizer,
-            batch,
-            max_new_tokens=max(prompt.room for prompt in prompts),
-            stopping_criteria=[self._finished(prompts, max(map(len, batch)))],
-            **_sampling(first),
-        )
-        return [self._read(prompt, row) for prompt, row in zip(prompts, rows, strict=True)]
+        names = [prompt.request.adapter or BASE for prompt in prompts]
+        watcher = Watcher(self._base, max(prompt.request.top_logprobs or 0 for prompt in prompts))
+        wanted = any(prompt.request.top_logprobs is not None for prompt in prompts)
+        with watcher.watching() if wanted else contextlib.nullcontext():
+            rows = generate(
+                self.adapters.model,
+                self._tokenizer,
+                batch,
+                max_new_tokens=max(prompt.room for prompt in prompts),
+                stopping_criteria=[*([watcher.saw] if wanted else []), self._finished(prompts, max(map(len, batch)))],
+                **_sampling(first),
+                **({"adapter_names": names} if self.adapters.sources else {}),
+            )
+        seen = watcher.choices(len(prompts)) if wanted else [None] * len(prompts)
+        return [self._read(prompt, row, choices) for prompt, row, choices in zip(prompts, rows, seen, strict=True)]
+
+    def _require(self, adapter: str | None) -> None:
+        if error := self._refusal(adapter):
+            raise error
+
+    def _refusal(self, adapter: str | None) -> BadRequest | None:
+        if adapter is None or adapter in self.adapters:
+            return None
+        return BadRequest(f"There is no adapter {adapter!r}.", "model", "adapter_not_found", status=404)
 
     def _finished(self, prompts: Sequence["Prompt"], start: int) -> Any:
         """Ends each row at its own limit; without it a short answer would wait for the longest."""
@@ -80,13 +107,26 @@ class Generator:
             return True
         return bool(prompt.request.stop) and any(stop in self._decode(row) for stop in prompt.request.stop)
 
-    def _read(self, prompt: "Prompt", row: list[int]) -> Answer:
+    def _read(self, prompt: "Prompt", row: list[int], choices: list[Choice] | None) -> Answer:
         ids = row[: prompt.room]
         end = _end(ids, self._ends)
         text = self._decode(ids[:end])
         cut = min((text.find(stop) for stop in prompt.request.stop if stop in text), default=None)
         reason = "length" if end is None and cut is None else "stop"
-        return Answer(text[:cut], reason, len(prompt.ids), len(ids) if end is None else end + 1)
+        tokens = len(ids) if end is None else end + 1
+        asked = prompt.request.top_logprobs
+        told = choices if asked is not None else None
+        return Answer(
+            text[:cut],
+            reason,
+            len(prompt.ids),
+            tokens,
+            None if told is None else [self._told(choice, asked or 0) for choice in told[: len(ids[:end])]],
+        )
+
+    def _told(self, choice: Choice, most: int) -> TokenChoice:
+        top = [(self._tokenizer.decode([token]), logprob) for token, logprob in choice.top[:most]]
+        return TokenChoice(self._tokenizer.decode([choice.token]), choice.logprob, top)
 
     def _decode(self, ids: Any) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=True)
@@ -103,42 +143,28 @@ class Prompt:
     @property
     def batch_key(self) -> object:
         """Prompts with equal keys can be answered together. A seeded one is alone: its numbers must not be shared."""
-        if self.request.temperature == 0:
-            return "greedy"
-        return (self.request.temperature, self.request.top_p) if self.request.seed is None else object()
+        asked = self.request
+        if asked.temperature == 0:
+            return "greedy", asked.repetition_penalty
+        alike = (asked.temperature, asked.top_p, asked.top_k, asked.repetition_penalty)
+        return alike if asked.seed is None else object()
 
 
-def load(base_model: Path, adapter: Path | None) -> Generator:
-    """Read the base model and merge the adapter into it. Tokenizer and template are the adapter's where it has them.
+def load(folder: Path, scratch: Path) -> Generator:
+    """Read a base model, or a model of its own, with its tokenizer and template; adapters are added later.
 
-    Raises Failure(template_mismatch) where they are not those that the model was trained with.
+    scratch: where archives of adapters are unpacked. Raises Failure(template_mismatch) where tokenizer or template are
+    not those that the model was trained with.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = adapter if adapter and (adapter / "tokenizer_config.json").exists() else base_model
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.chat_template = tokenizer.chat_template or templates.PLAIN_TEMPLATE
-    _check_rendering(tokenizer, adapter or base_model)
-    model = AutoModelForCausalLM.from_pretrained(base_model, use_safetensors=True, dtype=device.detect().weights)
-    if adapter:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    return Generator(model.eval(), tokenizer)
-
-
-def _check_rendering(tokenizer: Any, folder: Path) -> None:
-    """Compare with the model card; a folder without one is a base model, or was not trained here."""
-    try:
-        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    trained, found = card.get("template_sha256"), templates.fingerprint(tokenizer)
-    if trained not in (None, found):
-        message = f"Chat template or tokenizer have the hash {found[:12]}…; the model was trained with {trained[:12]}…."
-        raise Failure("template_mismatch", message)
+    check_rendering(tokenizer, folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=device.detect().weights)
+    return Generator(model.eval(), tokenizer, scratch)
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **settings: Any) -> list[list[int]]:
@@ -185,7 +211,9 @@ def _end(ids: Sequence[int], ends: Sequence[int]) -> int | None:
 
 
 def _sampling(request: ChatRequest) -> dict[str, Any]:
+    penalty = {} if request.repetition_penalty == 1 else {"repetition_penalty": request.repetition_penalty}
     if request.temperature == 0:
-        return GREEDY
+        return GREEDY | penalty
     # top_p 0 means the single most likely token, which generate spells as a very small value.
-    return {"do_sample": True, "temperature": request.temperature, "top_p": max(request.top_p, 1e-6), "top_k": 0}
+    top_p = max(request.top_p, 1e-6)
+    return {"do_sample": True, "temperature": request.temperature, "top_p": top_p, "top_k": request.top_k} | penalty

@@ -1,34 +1,42 @@
 """The model server: `python -m trainer.serve [--root /opt/ml] [--port 8080]`.
 
-GET /ping answers 200 once the model is loaded; POST /invocations takes an OpenAI chat completion request. The base
-model lies in <root>/model, an adapter, if any, in <root>/additional-model-data-sources/adapter: SageMaker's layout.
-On AWS, vLLM serves; this server is for one machine, where the standard library's threads are enough in front of the
-one thread that generates.
+GET /ping answers 200 once the model of <root>/model is loaded; POST /invocations takes an OpenAI chat completion
+request. Adapters stand beside the base: POST /adapters {"name", "src"} adds one from a local folder or .tar.gz,
+GET /adapters lists them, DELETE /adapters/<name> removes one, and the header X-Amzn-SageMaker-Adapter-Identifier of a
+request picks one. These are the routes by which SageMaker manages adapters in a container. On AWS, vLLM serves; this
+server is for one machine, where the standard library's threads are enough in front of the one thread that generates.
 """
 
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from trainer import chat, device, log
+from trainer.failures import Failure
 
+ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
+_ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 MAX_BODY_BYTES = 6 * 1024 * 1024  # what SageMaker's InvokeEndpoint lets through
 
 
 class Service:
     """The model behind the server. `ready` stays false until it is loaded."""
 
-    def __init__(self, base_model: Path, adapter: Path | None) -> None:
-        self._base_model = base_model
-        self._adapter = adapter
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._generator: Any = None
         self._batcher: Any = None
+        # One adapter is added at a time: two of one name must not pass each other.
+        self._adding = threading.Lock()
 
     @property
     def ready(self) -> bool:
@@ -38,47 +46,103 @@ class Service:
         from trainer import batching, generation
 
         log.capture_transformers()
-        self._generator = generation.load(self._base_model, self._adapter)
+        self._generator = generation.load(self._root / "model", self._root / "adapters")
         self._batcher = batching.Batcher(self._generator.answer)
-        log.info("model loaded", adapter=bool(self._adapter))
+        log.info("model loaded")
 
-    def complete(self, body: Any) -> dict[str, Any]:
+    def complete(self, body: Any, adapter: str | None) -> dict[str, Any]:
         """Answer one request body. Raises chat.BadRequest."""
-        request = chat.parse(body)
+        request = chat.parse(body, adapter)
         answer = self._batcher.submit(self._generator.prepare(request)).result()
         return chat.completion(request, answer)
 
+    @property
+    def adapters(self) -> list[dict[str, str]]:
+        return [{"name": name, "src": source} for name, source in self._generator.adapters.sources.items()]
+
+    def add_adapter(self, body: Any) -> dict[str, Any]:
+        """Put an adapter beside the others; the answer is empty. Raises chat.BadRequest."""
+        name, source = _adapter(body)
+        store = self._generator.adapters
+        with self._adding:
+            if name in store:
+                if store.sources[name] == source:
+                    return {}
+                raise chat.BadRequest(f"There is another adapter {name!r}.", "name", "adapter_exists", status=409)
+            try:
+                folder = store.unpacked(Path(source), name)
+                store.check(folder)
+                self._batcher.between(lambda: store.add(name, source, folder)).result()
+            except Failure as failure:
+                log.error(f"the adapter {name} is refused: {failure.message}", code=failure.code)
+                raise chat.BadRequest(f"{failure.message} {failure.hint or ''}".rstrip(), "src", failure.code) from None
+        return {}
+
+    def remove_adapter(self, name: str) -> dict[str, Any]:
+        """Take an adapter away; requests that wait for it are refused. The answer is empty. Raises chat.BadRequest."""
+        store = self._generator.adapters
+        with self._adding:
+            if name not in store:
+                raise chat.BadRequest(f"There is no adapter {name!r}.", "name", "adapter_not_found", status=404)
+            self._batcher.between(lambda: store.remove(name)).result()
+        return {}
+
+
+def _adapter(body: Any) -> tuple[str, str]:
+    if not isinstance(body, dict):
+        raise chat.BadRequest("The request body must be a JSON object.")
+    name, source = body.get("name"), body.get("src")
+    # A name becomes a folder, and part of the names of PyTorch's modules, which hold no dots.
+    if not isinstance(name, str) or not _ADAPTER_NAME.fullmatch(name):
+        raise chat.BadRequest("name must be 1 to 63 letters, digits, - and _.", "name")
+    if not isinstance(source, str) or not Path(source).exists():
+        raise chat.BadRequest("src must be a folder or a .tar.gz on this machine.", "src")
+    return name, source
+
 
 class Handler(BaseHTTPRequestHandler):
-    """Two routes; every error in OpenAI's envelope."""
+    """The routes; every error in OpenAI's envelope."""
 
     protocol_version = "HTTP/1.1"
     service: Service
 
     def do_GET(self) -> None:
-        if self.path != "/ping":
-            return self._error(404, f"Unknown path {self.path}.", "invalid_request_error", code="unknown_url")
-        if not self.service.ready:
-            return self._not_ready()
-        self._send(200, {})
+        if self.path not in ("/ping", "/adapters"):
+            return self._unknown()
+        self._answer(lambda: {"adapters": self.service.adapters} if self.path == "/adapters" else {})
 
     def do_POST(self) -> None:
         body = self._body()
         if body is None:
             return None
+        if self.path == "/adapters":
+            return self._answer(lambda: self.service.add_adapter(json.loads(body)))
         if self.path != "/invocations":
-            return self._error(404, f"Unknown path {self.path}.", "invalid_request_error", code="unknown_url")
+            return self._unknown()
+        adapter = self.headers.get(ADAPTER_HEADER) or None
+        self._answer(lambda: self.service.complete(json.loads(body), adapter))
+
+    def do_DELETE(self) -> None:
+        name = self.path.removeprefix("/adapters/")
+        if name == self.path:
+            return self._unknown()
+        self._answer(lambda: self.service.remove_adapter(unquote(name)))
+
+    def _answer(self, work: Callable[[], dict[str, Any]]) -> None:
         if not self.service.ready:
-            return self._not_ready()
+            return self._error(503, "The model is still loading.", "server_error", code="model_loading")
         try:
-            self._send(200, self.service.complete(json.loads(body)))
+            self._send(200, work())
         except chat.BadRequest as error:
-            self._error(400, error.message, "invalid_request_error", error.param, error.code)
+            self._error(error.status, error.message, "invalid_request_error", error.param, error.code)
         except ValueError as error:
             self._error(400, f"The request body is not valid JSON: {error}", "invalid_request_error")
         except Exception as error:
             log.error(f"generation failed: {error!r}")
             self._error(500, "The model could not answer.", "server_error", code="generation_failed")
+
+    def _unknown(self) -> None:
+        self._error(404, f"Unknown path {self.path}.", "invalid_request_error", code="unknown_url")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Left out: SageMaker asks /ping every few seconds."""
@@ -95,9 +159,6 @@ class Handler(BaseHTTPRequestHandler):
             self._error(413, f"The body exceeds {MAX_BODY_BYTES} bytes.", "invalid_request_error")
             return None
         return self.rfile.read(int(length))
-
-    def _not_ready(self) -> None:
-        self._error(503, "The model is still loading.", "server_error", code="model_loading")
 
     def _error(self, status: int, message: str, kind: str, param: str | None = None, code: str | None = None) -> None:
         self._send(status, chat.error_body(message, kind, param, code))
@@ -128,8 +189,7 @@ def main() -> None:
     device.prepare_environment()
     log.capture_libraries()
     signal.signal(signal.SIGTERM, lambda *_: _exit(0))
-    adapter = given.root / "additional-model-data-sources" / "adapter"
-    service = Service(given.root / "model", adapter if (adapter / "adapter_config.json").exists() else None)
+    service = Service(given.root)
     threading.Thread(target=_load, args=[service], name="load", daemon=True).start()
     handler = type("BoundHandler", (Handler,), {"service": service})
     try:

@@ -12,10 +12,12 @@ from trainer import (
     data,
     distribution,
     export,
+    facts,
     fused_lora,
     kernels,
     log,
     memory,
+    proof,
     templates,
     watch,
     weights,
@@ -164,6 +166,8 @@ def train(job: Job, parts: Parts, trainer: Any) -> str:
     except watch.Ended:
         save_where_it_is(trainer)
     ended = parts.endings.ended
+    # For the card: all launches of the attempt, without what comes behind the last step.
+    trainer.trained_seconds = job.budget.seconds
     if distribution.is_first():
         write_result(job, trainer.state, ended)
         job.budget.save()
@@ -241,7 +245,8 @@ def export_model(job: Job, parts: Parts, trainer: Any, evaluation: dict[str, Any
     """Write the model folder: weights, tokenizer, the asked exports, and the card that makes it count."""
     parts.progress.write("saving", trainer.args, trainer.state)
     card = model_card(job, parts, trainer) | {"evaluation": evaluation}
-    if export.save(job, trainer, parts.tokenizer, card) and job.config.exports_wanted:
+    answers = proof.of_run(job, parts, trainer)
+    if export.save(job, trainer, parts.tokenizer, card, answers) and job.config.exports_wanted:
         # Each export loads the weights again; those in the trainer are not needed any more.
         trainer.model = trainer.model_wrapped = None
         memory.release()
@@ -250,8 +255,10 @@ def export_model(job: Job, parts: Parts, trainer: Any, evaluation: dict[str, Any
 
 
 def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
-    state, config = trainer.state, job.config
-    parameters = list(trainer.accelerator.unwrap_model(trainer.model).parameters())
+    state, config, rung = trainer.state, job.config, trainer.rung
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    adapter = model.peft_config["default"] if hasattr(model, "peft_config") else None
+    parameters = list(model.parameters())
     return {
         "format_version": export.FORMAT_VERSION,
         "name": config.names.model,
@@ -262,7 +269,9 @@ def model_card(job: Job, parts: Parts, trainer: Any) -> dict[str, Any]:
         "method": config.method,
         "serving": weights.served_as(config),
         "hyperparameters": stated(job, parts),
-        "batches": batches(trainer.rung),
+        "architecture": facts.architecture(model.config),
+        "training": facts.run(state, adapter, four_bit=rung.four_bit, seconds=trainer.trained_seconds),
+        "batches": batches(rung),
         "metrics": metrics(trainer, config.method, step_of_weights(job, trainer)),
         "ended": parts.endings.ended,
         "trained_tokens": int(state.num_input_tokens_seen),

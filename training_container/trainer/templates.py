@@ -53,7 +53,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise Failure("bad_base_model", f"The base model's tokenizer cannot be loaded: {error}") from error
     named = tokenizer.chat_template

@@ -8,6 +8,7 @@ all weights. A run may go on from an earlier adapter, which then decides the ada
 import math
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from luthier.jobs.hyperparameters import ALL_LINEAR, LINEAR_LAYERS
@@ -31,16 +32,11 @@ def load_tokenizer(folders: Folders) -> Any:
 
 def read_config(folders: Folders) -> tuple[Any, int]:
     """The base model's config and its number of parameters, without loading a weight."""
-    from safetensors import safe_open
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(folders.base_model, trust_remote_code=False)
-        count = 0
-        for path in sorted(folders.base_model.glob("*.safetensors")):
-            with safe_open(path, "pt") as file:
-                names = list(file.keys())
-                count += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+        count = parameters(folders.base_model)
     except Exception as error:
         if failures.classify(error).code != "internal":
             raise
@@ -48,6 +44,18 @@ def read_config(folders: Folders) -> tuple[Any, int]:
     if not count:
         raise Failure("bad_base_model", "The base model's folder holds no safetensors file.")
     return config, count
+
+
+def parameters(folder: Path, pattern: str = "*.safetensors") -> int:
+    """The numbers in a folder's safetensors files, read from their headers. Raises OSError, SafetensorError."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in sorted(folder.glob(pattern)):
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+            count += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    return count
 
 
 def load_model(job: Job, machine: Device, rung: Rung) -> Any:
@@ -74,7 +82,7 @@ def load_model(job: Job, machine: Device, rung: Rung) -> Any:
         if failures.classify(error).code != "internal":
             raise
         raise _unusable("loaded", error) from error
-    _check_whole(model, told)
+    check_whole(model, told)
     if rung.four_bit and not machine.gpus:
         _keep_trainable(model)
     return adapters.put_on(model, job.folders.adapter) if job.config.start_from else model
@@ -88,23 +96,26 @@ def _unusable(done: str, error: Exception) -> Failure:
     return Failure("bad_base_model", f"The base model cannot be {done}: {reason}", hint)
 
 
-def _check_whole(model: Any, told: Mapping[str, Any]) -> None:
-    """Raises Failure(bad_base_model) where the config and the weights are not of one model."""
+def check_whole(model: Any, told: Mapping[str, Any], code: str = "bad_base_model", whose: str = "base") -> None:
+    """Raises Failure of that code where the config and the weights are not of one model.
+
+    told: what transformers says of the loading.
+    """
     if missing := sorted(told["missing_keys"]):
-        message = f"The base model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
-        raise Failure("bad_base_model", message)
+        message = f"The {whose} model's snapshot lacks {len(missing)} weights, {missing[0]} among them."
+        raise Failure(code, message)
     if mismatched := sorted(told["mismatched_keys"]):
         name, stored, expected = mismatched[0]
         message = (
-            f"The base model's config.json does not fit {len(mismatched)} of its weights: {name} is "
+            f"The {whose} model's config.json does not fit {len(mismatched)} of its weights: {name} is "
             f"{tuple(stored)}, by the config it would be {tuple(expected)}."
         )
-        raise Failure("bad_base_model", message)
+        raise Failure(code, message)
     if layers := _layers_left_out(model, told["unexpected_keys"]):
         message = (
-            f"The base model's config.json leaves out {len(layers)} layers of its weights, {layers[0]} among them."
+            f"The {whose} model's config.json leaves out {len(layers)} layers of its weights, {layers[0]} among them."
         )
-        raise Failure("bad_base_model", message)
+        raise Failure(code, message)
 
 
 def _layers_left_out(model: Any, unexpected: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Endpoint operations and invocations."""
+"""Endpoint operations and invocations. An endpoint is what inference components stand on; it runs nothing itself."""
 
 import json
 import time
@@ -7,51 +7,55 @@ from typing import Any
 from urllib import error, request
 
 from infra.local.options import ACCOUNT
-from infra.local.sagemaker.endpoint_run import EndpointRun
+from infra.local.sagemaker.autoscaling import Autoscaling
+from infra.local.sagemaker.components import Components, NoCapacity
 from infra.local.sagemaker.errors import SageMakerError, already_there, invalid, not_found
 from infra.local.sagemaker.models import Catalogue
 from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.store import Record, arn
 
+ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 # SageMaker's own limit on one invocation.
 INVOCATION_SECONDS = 60
 _TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
 class Endpoints:
-    """Create, describe, delete, invoke."""
+    """Create, describe, list, update, delete, invoke."""
 
-    def __init__(self, plant: Plant, models: Catalogue, configs: Catalogue) -> None:
-        self._plant = plant
+    def __init__(self, plant: Plant, configs: Catalogue, components: Components, autoscaling: Autoscaling) -> None:
         self._store = plant.store
-        self._models = models
         self._configs = configs
+        self._components = components
+        self._autoscaling = autoscaling
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
-        """CreateEndpoint: answers at once; the endpoint is Creating until its server answers a ping."""
+        """CreateEndpoint. Nothing has to start, so it is InService at once."""
         name, now = request["EndpointName"], time.time()
         config = self._configs.describe({"EndpointConfigName": request["EndpointConfigName"]})
-        for variant in config["ProductionVariants"]:
-            self._models.describe({"ModelName": variant["ModelName"]})
+        if any("ModelName" in variant for variant in config["ProductionVariants"]):
+            raise invalid("The local cloud serves inference components only: leave ModelName out of the variants.")
         record: Record = {
             "EndpointName": name,
             "EndpointArn": arn("endpoint", name),
             "EndpointConfigName": request["EndpointConfigName"],
             "ProductionVariants": [_variant(variant) for variant in config["ProductionVariants"]],
-            "EndpointStatus": "Creating",
+            "EndpointStatus": "InService",
             "CreationTime": now,
             "LastModifiedTime": now,
         }
         if not self._store.add("endpoint", name, record, request.get("Tags", [])):
             raise already_there("endpoint", record["EndpointArn"])
-        self.run(record)
         return {"EndpointArn": record["EndpointArn"]}
 
-    def run(self, record: Record) -> None:
-        """Start the endpoint's server; also after a restart of the cloud."""
-        config = self._configs.describe({"EndpointConfigName": record["EndpointConfigName"]})
-        model = self._models.describe({"ModelName": config["ProductionVariants"][0]["ModelName"]})
-        EndpointRun(self._plant, record["EndpointName"], model).start()
+    def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        """UpdateEndpoint: another configuration."""
+        record = self.describe(request)
+        config = self._configs.describe({"EndpointConfigName": request["EndpointConfigName"]})
+        variants = [_variant(variant) for variant in config["ProductionVariants"]]
+        changes = {"EndpointConfigName": request["EndpointConfigName"], "ProductionVariants": variants}
+        self._store.update("endpoint", request["EndpointName"], **changes)
+        return {"EndpointArn": record["EndpointArn"]}
 
     def describe(self, request: dict[str, Any]) -> dict[str, Any]:
         record = self._store.get("endpoint", request["EndpointName"])
@@ -66,24 +70,30 @@ class Endpoints:
         return {"Endpoints": [{key: record[key] for key in members} for record in found]}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """DeleteEndpoint; one that is still Creating cannot be deleted, as on AWS."""
+        """DeleteEndpoint; refused while inference components stand on it, as on AWS."""
         record = self.describe(request)
-        if record["EndpointStatus"] == "Creating":
-            raise invalid(f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
+        if self._components.any_on(request["EndpointName"]):
+            raise invalid(
+                f'Cannot delete endpoint "{record["EndpointArn"]}": it hosts inference components. Delete them first.'
+            )
         self._store.remove("endpoint", request["EndpointName"])
-        run = self._plant.live(f"endpoint/{request['EndpointName']}")
-        if run:
-            run.stop()
         return {}
 
     def invoke(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[dict[str, str], bytes]:
         """InvokeEndpoint: the container's answer, or ModelError with its status and message."""
-        run = self._plant.live(f"endpoint/{name}")
         record = self._store.get("endpoint", name)
-        if not isinstance(run, EndpointRun) or record is None or record["EndpointStatus"] != "InService":
+        if record is None:
             raise SageMakerError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
+        component = headers.get("x-amzn-sagemaker-inference-component")
+        if not component:
+            raise SageMakerError("ValidationError", "Inference Component Name header is required for this endpoint.")
+        try:
+            address, picked = self._components.address_of(name, component)
+        except NoCapacity as asleep:
+            self._autoscaling.wake(asleep.component)
+            raise
         variant = record["ProductionVariants"][0]["VariantName"]
-        content_type, answer = _post(f"http://127.0.0.1:{run.port}/invocations", body, headers)
+        content_type, answer = _post(f"{address}/invocations", body, headers | picked)
         return {"Content-Type": content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer
 
 
@@ -95,6 +105,7 @@ def _variant(variant: dict[str, Any]) -> dict[str, Any]:
 def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[str, bytes]:
     passed = {"Content-Type": headers.get("content-type", "application/json")}
     passed.update({"Accept": headers[name]} if (name := "accept") in headers else {})
+    passed.update({ADAPTER_HEADER: headers[ADAPTER_HEADER]} if ADAPTER_HEADER in headers else {})
     call = request.Request(url, data=body, headers=passed, method="POST")
     try:
         with request.urlopen(call, timeout=INVOCATION_SECONDS) as answer:
@@ -102,9 +113,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[str, bytes]:
     except error.HTTPError as refusal:
         raise _model_error(refusal.code, refusal.read().decode("utf-8", errors="replace")) from refusal
     except OSError as failure:
-        raise _model_error(
-            0, "Your invocation timed out while waiting for a response from container primary."
-        ) from failure
+        raise _model_error(0, _TIMED_OUT) from failure
 
 
 def _model_error(status: int, message: str) -> SageMakerError:

@@ -37,6 +37,13 @@ class Catalogue:
             raise not_found(self._noun, arn(self._kind, name))
         return record
 
+    def list(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The List operation, newest first, all on one page."""
+        members = (f"{self._member}Name", f"{self._member}Arn", "CreationTime")
+        found = [row for row in self._store.all(self._kind) if request.get("NameContains", "") in row[members[0]]]
+        found.sort(key=lambda row: -row["CreationTime"])
+        return {f"{self._member}s": [{key: row[key] for key in members} for row in found]}
+
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         self.describe(request)
         self._store.remove(self._kind, request[f"{self._member}Name"])

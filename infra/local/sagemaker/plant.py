@@ -12,7 +12,7 @@ from infra.local.sagemaker.store import Store
 
 
 class Stoppable(Protocol):
-    """A thread with a child: a training run or an endpoint's server."""
+    """A thread with a child: a training run or a component's server."""
 
     def stop(self) -> None: ...
     def interrupt(self) -> None: ...

@@ -1,7 +1,6 @@
 """SageMaker's front: HTTP requests to operations, refusals to error bodies."""
 
 import asyncio
-import functools
 import json
 import re
 import shutil
@@ -10,7 +9,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from infra.local import emulator
-from infra.local.sagemaker import shapes
+from infra.local.sagemaker import autoscaling, shapes
+from infra.local.sagemaker.autoscaling import Autoscaling
+from infra.local.sagemaker.component_run import KIND, base_of
+from infra.local.sagemaker.components import Components
 from infra.local.sagemaker.endpoints import Endpoints
 from infra.local.sagemaker.errors import SageMakerError
 from infra.local.sagemaker.models import Catalogue, Tags
@@ -20,22 +22,29 @@ from infra.local.sagemaker.store import Record, arn
 from infra.local.sagemaker.training_jobs import FINAL, TrainingJobs
 from infra.local.sagemaker.training_run import INTERRUPTED, failed
 
+# Application Auto Scaling is told by its target header alone.
+_NO_PATH = r"^(?!)"
 _INVOCATION = re.compile(r"^/endpoints/([^/]+)/invocations$")
-_NAMED = (("TrainingJobName", "training-job"), ("ModelName", "model"), ("EndpointName", "endpoint"),
+# An operation that names two resources is about the first of them in this table.
+_NAMED = (("TrainingJobName", "training-job"), ("ModelName", "model"),
+          ("InferenceComponentName", "inference-component"), ("EndpointName", "endpoint"),
           ("EndpointConfigName", "endpoint-config"))  # fmt: skip
-_PASSED_ROLES = {"CreateTrainingJob": "RoleArn", "CreateModel": "ExecutionRoleArn"}
+_PASSED_ROLES = {"CreateTrainingJob": "RoleArn", "CreateModel": "ExecutionRoleArn",
+                 "CreateEndpointConfig": "ExecutionRoleArn"}  # fmt: skip
 Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class SageMaker:
-    """The service: hooks itself into the emulator, answers its requests, brings endpoints back after a restart."""
+    """The service: hooks itself into the emulator, answers its requests, brings components back after a restart."""
 
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
         self._jobs = TrainingJobs(plant)
         models = Catalogue(plant.store, "model", "model", "Model")
         configs = Catalogue(plant.store, "endpoint-config", "endpoint configuration", "EndpointConfig")
-        self._endpoints = Endpoints(plant, models, configs)
+        self._components = components = Components(plant, models, configs)
+        self._autoscaling = Autoscaling(plant, components)
+        endpoints = self._endpoints = Endpoints(plant, configs, components, self._autoscaling)
         tags = Tags(plant.store)
         self._operations: dict[str, Operation] = {
             "CreateTrainingJob": self._jobs.create,
@@ -44,14 +53,22 @@ class SageMaker:
             "StopTrainingJob": self._jobs.stop,
             "CreateModel": models.create,
             "DescribeModel": models.describe,
+            "ListModels": models.list,
             "DeleteModel": models.delete,
             "CreateEndpointConfig": configs.create,
             "DescribeEndpointConfig": configs.describe,
             "DeleteEndpointConfig": configs.delete,
-            "CreateEndpoint": self._endpoints.create,
-            "DescribeEndpoint": self._endpoints.describe,
-            "ListEndpoints": self._endpoints.list,
-            "DeleteEndpoint": self._endpoints.delete,
+            "CreateEndpoint": endpoints.create,
+            "DescribeEndpoint": endpoints.describe,
+            "ListEndpoints": endpoints.list,
+            "UpdateEndpoint": endpoints.update,
+            "DeleteEndpoint": endpoints.delete,
+            "CreateInferenceComponent": components.create,
+            "DescribeInferenceComponent": components.describe,
+            "ListInferenceComponents": components.list,
+            "UpdateInferenceComponent": components.update,
+            "UpdateInferenceComponentRuntimeConfig": components.update_copies,
+            "DeleteInferenceComponent": components.delete,
             "AddTags": tags.add,
             "ListTags": tags.list,
             "DeleteTags": tags.delete,
@@ -61,18 +78,20 @@ class SageMaker:
         """Make the emulator serve SageMaker, check its IAM, and run `createTrainingJob.sync`."""
         emulator.add_service("sagemaker", "SageMaker.", _INVOCATION.pattern, self.handle)
         emulator.add_resource_arns("sagemaker", _resource_arn)
+        emulator.add_service(autoscaling.SERVICE, autoscaling.TARGET_PREFIX, _NO_PATH, self.handle_scaling)
         emulator.add_task(RESOURCE, CreateTrainingJobTask(self._plant, self._jobs))
 
     def recover(self) -> None:
         """After a restart: jobs that were running have lost their process; endpoints get a new one."""
-        for kind in ("jobs", "endpoints"):
+        for kind in ("jobs", "components"):
             shutil.rmtree(self._plant.options.sagemaker / kind, ignore_errors=True)
         for job in self._plant.store.all("training-job"):
             if job["TrainingJobStatus"] not in FINAL:
                 self._lose(job)
-        for endpoint in self._plant.store.all("endpoint"):
-            if endpoint["EndpointStatus"] in ("InService", "Creating"):
-                self._revive(endpoint)
+        # Bases before adapters: these are declared to a server that has begun to start.
+        for component in sorted(self._plant.store.all(KIND), key=lambda record: base_of(record) is not None):
+            self._revive(component)
+        self._autoscaling.start()
 
     def _lose(self, job: Record) -> None:
         ending = failed(f"AlgorithmError: {INTERRUPTED}, exit code: 137")
@@ -85,13 +104,16 @@ class SageMaker:
             BillableTimeInSeconds=seconds,
         )  # fmt: skip
 
-    def _revive(self, endpoint: Record) -> None:
-        update = functools.partial(self._plant.store.update, "endpoint", endpoint["EndpointName"])
-        update(EndpointStatus="Creating")
+    def _revive(self, component: Record) -> None:
         try:
-            self._endpoints.run(endpoint)
+            self._components.recover(component)
         except SageMakerError as error:  # its model or configuration was deleted meanwhile
-            update(EndpointStatus="Failed", FailureReason=error.message)
+            self._plant.store.update(
+                KIND,
+                component["InferenceComponentName"],
+                InferenceComponentStatus="Failed",
+                FailureReason=error.message,
+            )
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
@@ -109,12 +131,24 @@ class SageMaker:
             return _refusal(error)
         return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
 
-    def _perform(self, operation: str, body: bytes) -> dict[str, Any]:
-        perform = self._operations.get(operation)
+    async def handle_scaling(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> emulator.Response:
+        """The same for Application Auto Scaling."""
+        operation = headers.get("x-amz-target", "").partition(".")[2]
+        try:
+            document = await asyncio.to_thread(self._perform, operation, body, autoscaling.SERVICE)
+        except SageMakerError as error:
+            return _refusal(error)
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
+
+    def _perform(self, operation: str, body: bytes, service: str = "sagemaker") -> dict[str, Any]:
+        operations = self._autoscaling.operations if service == autoscaling.SERVICE else self._operations
+        perform = operations.get(operation)
         if perform is None:
-            raise SageMakerError("UnknownOperationException", f"The local cloud has no SageMaker {operation}.")
+            raise SageMakerError("UnknownOperationException", f"The local cloud has no {service} {operation}.")
         request = _document(body)
-        shapes.check_request(operation, request)
+        shapes.check_request(operation, request, service)
         return perform(request)
 
 

@@ -22,9 +22,9 @@ def service_model(service: str = "sagemaker") -> Any:
     return botocore.session.get_session().get_service_model(service)
 
 
-def check_request(operation: str, request: dict[str, Any]) -> None:
+def check_request(operation: str, request: dict[str, Any], service: str = "sagemaker") -> None:
     """Raise ValidationException with every breach of the operation's input shape, as the service lists them."""
-    breaches = list(_breaches(service_model().operation_model(operation).input_shape, request, ""))
+    breaches = list(_breaches(service_model(service).operation_model(operation).input_shape, request, ""))
     if breaches:
         noun = "error" if len(breaches) == 1 else "errors"
         raise invalid(f"{len(breaches)} validation {noun} detected: " + "; ".join(breaches))

@@ -8,7 +8,10 @@ from typing import Any
 from infra.local.options import ACCOUNT, REGION
 
 Record = dict[str, Any]
-_KINDS = ("training-job", "model", "endpoint-config", "endpoint")
+_KINDS = (
+    *("training-job", "model", "endpoint-config", "endpoint", "inference-component"),
+    *("scalable-target", "scaling-policy"),
+)
 
 
 def arn(kind: str, name: str) -> str:
@@ -90,4 +93,7 @@ _ARN_MEMBER = {
     "model": "ModelArn",
     "endpoint-config": "EndpointConfigArn",
     "endpoint": "EndpointArn",
+    "inference-component": "InferenceComponentArn",
+    "scalable-target": "ScalableTargetARN",
+    "scaling-policy": "PolicyARN",
 }

@@ -17,6 +17,7 @@ from functions.api.build_openapi import DOCUMENT, SURFACES
 from luthier import table, wiring
 from tests.factories import BASE_MODEL, Platform, metrics_line, principal, rows
 from tests.fakes import FakeQueues
+from tests.functional.processing import world
 from tests.gateway import Answer, Gateway
 
 THEIRS, OURS = "org_zebra", "org_okapi"
@@ -41,7 +42,7 @@ GIVEN = FREE | {
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
 # What is new in every answer.
-_REQUEST_ID = re.compile(r'req_[0-9a-f]+|chatcmpl-\w+|"created":\d+')
+_REQUEST_ID = re.compile(r'req_[0-9a-f]+|chatcmpl-\w+|"created":\d+|\bep_[0-9a-f]{20}\b')
 
 
 @pytest.fixture
@@ -67,6 +68,8 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     named = {"name": f"{word} job", "description": f"about {word}", "suffix": word}
     done = platform.completed(who, training_dataset=file, **named)
     platform.deployed(who, done.result_model or "")
+    [evaluation] = platform.evaluations.evaluate(who, done.result_model or "", [file])
+    world.launch(platform, evaluation.processing)
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
     platform.watcher.metrics_written(platform.write_metrics(running, metrics_line(1)))
     platform.datasets.begin_upload(who, filename=f"{word}.jsonl", bytes=9, purpose="fine-tune")
@@ -125,7 +128,7 @@ def state(platform: Platform) -> Any:
     theirs = sorted(items(platform, THEIRS), key=lambda item: (item["pk"], item["sk"]))
     done = [json.dumps(run) for run in platform.states.started if THEIRS in json.dumps(run)]
     mine = [item["id"].replace("_", "-") for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#")]
-    asked = [question for question in platform.runtime.asked if not any(name in question["endpoint"] for name in mine)]
+    asked = [question for question in platform.runtime.asked if not any(name in question["component"] for name in mine)]
     return theirs, objects, done, list(platform.sagemaker.stopped), asked
 
 
@@ -174,6 +177,7 @@ def own(platform: Platform) -> dict[str, str]:
             found.setdefault(item["sk"].partition("#")[0], item.get("name") or item.get("id", ""))
     job, model, file, hook = (found[kind] for kind in ("JOB", "MODEL", "FILE", "WEBHOOK"))
     ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
+    ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 
 
@@ -253,7 +257,7 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
 ) -> None:
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
-        path = route.openapi_path.format_map(right | {"delivery_id": "x", "file_id": "x"})
+        path = route.openapi_path.format_map(right | {"delivery_id": "x", "file_id": "x", "evaluation_id": "x"})
         for theirs, nobodys in zip(
             right_but_one(route, reference, right), right_but_one(route, twin(reference), right), strict=True
         ):

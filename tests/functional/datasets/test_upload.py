@@ -111,7 +111,7 @@ def test_only_the_last_part_of_a_path_is_kept(world: World, given: str, kept: st
 def test_another_purpose_is_refused(world: World) -> None:
     with pytest.raises(InvalidRequest, match="purpose: 'vision'") as caught:
         world.service.upload(ACME, filename="a.jsonl", purpose="vision", content=GOOD)
-    assert caught.value.remedy == "Use fine-tune."
+    assert caught.value.remedy == "Use fine-tune or evals."
 
 
 def test_nothing_stays_behind_when_the_table_refuses(world: World) -> None:

@@ -25,16 +25,29 @@ def test_every_name_of_a_deployed_model_answers_under_that_name(platform: Platfo
 
 def test_a_fine_tuned_model_asks_for_its_adapter(platform: Platform) -> None:
     name = platform.completed(A).result_model or ""
-    platform.deployed(A, name)
+    made = platform.deployed(A, name)
     ask(platform, name)
-    assert platform.runtime.asked[-1]["model"] == "adapter"
+    assert platform.runtime.asked[-1]["component"] == made.own_name
+    ask(platform, made.id)
+    assert platform.runtime.asked[-1]["component"] == made.own_name
+
+
+def test_a_base_model_is_asked_by_the_component_of_its_weights(platform: Platform) -> None:
+    made = platform.deployed(A, BASE_MODEL)
+    ask(platform, BASE_MODEL)
+    assert platform.runtime.asked[-1]["component"] == f"{made.host}-base"
 
 
 def test_a_model_that_comes_up_says_when_to_ask_again(platform: Platform) -> None:
     platform.deployments.deploy_model(A, BASE_MODEL)
     with pytest.raises(Unavailable) as refused:
         ask(platform, BASE_MODEL)
-    assert (refused.value.code, refused.value.retry_after) == ("model_not_ready", 5)
+    assert (refused.value.code, refused.value.retry_after) == ("model_not_ready", 60)
+    assert refused.value.details["estimatedReadyTime"] == "2026-01-01T00:05:00Z"
+    platform.clock.advance(seconds=280)
+    with pytest.raises(Unavailable) as refused:
+        ask(platform, BASE_MODEL)
+    assert refused.value.retry_after == 20
 
 
 def test_a_model_that_nobody_deployed_says_so(platform: Platform) -> None:

@@ -37,7 +37,7 @@ def evaluate_generation(
     leaked: Callable[[Row], bool] = lambda row: False,
     deadline: Deadline | None = None,
 ) -> dict[str, Any]:
-    """Answer at most `max_examples` held-out rows greedily with both versions.
+    """Answer at most `max_examples` held-out rows greedily with every version.
 
     "base" and "tuned" hold exact_match, f1 (0 to 1), bleu (0 to 100) and, over the references that are JSON,
     valid_json (0 to 1); empty without an answered example. "answered" counts the examples, "leaked" the rows left out
@@ -53,7 +53,7 @@ def evaluate_generation(
 
     groups = batches([len(example.ids) + max_new_tokens for example in fitting])
     answers = versions.judge(groups, answer, deadline)
-    judged = [fitting[place] for place in answers["tuned"]]
+    judged = [fitting[place] for place in answers[versions.names[0]]]
     texts = {name: list(found.values()) for name, found in answers.items()}
     return {
         "answered": len(judged),
@@ -61,7 +61,7 @@ def evaluate_generation(
         "too_long": len(asked) - len(fitting),
         "complete": len(judged) == len(fitting),
         **{name: _metrics(found, [example.reference for example in judged]) for name, found in texts.items()},
-        "records": list(map(_record, judged, texts["base"], texts["tuned"])),
+        "records": _records(judged, texts),
     }
 
 
@@ -112,10 +112,16 @@ def _scores(answer: str, reference: str) -> dict[str, float]:
     return {"exact_match": text_metrics.exact_match(answer, reference), "f1": text_metrics.f1(answer, reference)}
 
 
-def _record(example: Example, base: str, tuned: str) -> dict[str, Any]:
-    texts = {"prompt": example.prompt, "reference": example.reference, "base": base, "tuned": tuned}
+def _records(judged: Sequence[Example], texts: dict[str, list[str]]) -> list[dict[str, Any]]:
+    return [
+        _record(example, {name: found[place] for name, found in texts.items()}) for place, example in enumerate(judged)
+    ]
+
+
+def _record(example: Example, answers: dict[str, str]) -> dict[str, Any]:
+    texts = {"prompt": example.prompt, "reference": example.reference, **answers}
     return {
         "row": example.number,
         **{name: text[:CHARACTERS_SHOWN] for name, text in texts.items()},
-        "scores": {"base": _scores(base, example.reference), "tuned": _scores(tuned, example.reference)},
+        "scores": {name: _scores(answer, example.reference) for name, answer in answers.items()},
     }

@@ -35,7 +35,7 @@ def evaluate_likelihood(
     one, and preference_accuracy_per_token, the same with log-likelihoods divided by length.
     prompt_ids, completion_ids, label: desirable_loss and undesirable_loss.
 
-    "base" and "tuned" hold those metrics, none without an example; "examples" and "tokens" count what both judged.
+    "base" and "tuned" hold those metrics, none without an example; "examples" and "tokens" count what each judged.
     `left_out` are numbers of examples to pass over. "complete" is false when the deadline came first.
     """
     sequences, metrics = _reading(dataset.column_names)
@@ -50,10 +50,11 @@ def evaluate_likelihood(
 
     groups = batches(lengths, tokens=min(TOKENS_PER_BATCH, LOGITS_PER_BATCH // versions.settings.vocab_size))
     found = versions.judge(groups, score, deadline)
-    judged = list(found["tuned"])
+    scored = found[versions.names[0]]
+    judged = list(scored)
     return {
         "examples": len(judged),
-        "tokens": sum(score.tokens for scores in found["tuned"].values() for score in scores),
+        "tokens": sum(score.tokens for scores in scored.values() for score in scores),
         "leaked": len(dataset) - len(numbers),
         "complete": len(judged) == len(numbers),
         **{name: metrics(list(results.values()), kept.select(judged)) for name, results in found.items()},

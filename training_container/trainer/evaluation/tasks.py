@@ -35,11 +35,13 @@ def find(names: Sequence[str], folder: Path) -> list[dict[str, Any]]:
 def evaluate_tasks(
     versions: Versions, tokenizer: Any, tasks: Sequence[dict[str, Any]], *, deadline: Deadline | None = None
 ) -> dict[str, Any]:
-    """{"base": {task: {metric: value}}, "tuned": …, "complete": whether all came before the deadline}.
+    """{"base": {task: {metric: value}}, "tuned": …, "samples": {task: documents judged}, "complete": whether all tasks
+    came before the deadline}.
 
     Prompts go through the chat template, as in training. Raises Failure(bad_tasks) for what lm-eval cannot do.
     """
-    found: dict[str, dict[str, Any]] = {"base": {}, "tuned": {}}
+    found: dict[str, dict[str, Any]] = {name: {} for name in versions.names}
+    samples: dict[str, int] = {}
     longest = 0.0
     for task in tasks:
         started = time.monotonic()
@@ -47,12 +49,12 @@ def evaluate_tasks(
             break
         for name, results in found.items():
             with versions.open(name) as model:
-                results[task["task"]] = _evaluate(model, tokenizer, task)
+                results[task["task"]], samples[task["task"]] = _evaluate(model, tokenizer, task)
         longest = max(longest, time.monotonic() - started)
-    return {**found, "complete": len(found["tuned"]) == len(tasks)}
+    return {**found, "samples": samples, "complete": len(samples) == len(tasks)}
 
 
-def _evaluate(model: Any, tokenizer: Any, task: dict[str, Any]) -> dict[str, float]:
+def _evaluate(model: Any, tokenizer: Any, task: dict[str, Any]) -> tuple[dict[str, float], int]:
     import torch
 
     try:
@@ -65,7 +67,7 @@ def _evaluate(model: Any, tokenizer: Any, task: dict[str, Any]) -> dict[str, flo
         raise Failure("bad_tasks", f"lm-eval cannot run the task {task['task']}: {reason}") from error
 
 
-def _run(model: Any, tokenizer: Any, task: dict[str, Any], cache: str) -> dict[str, float]:
+def _run(model: Any, tokenizer: Any, task: dict[str, Any], cache: str) -> tuple[dict[str, float], int]:
     from lm_eval import evaluate, utils
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
@@ -84,7 +86,8 @@ def _run(model: Any, tokenizer: Any, task: dict[str, Any], cache: str) -> dict[s
         bootstrap_iters=0,
         log_samples=False,
     )
-    return _metrics(results["results"][task["task"]])
+    told = results["results"][task["task"]]
+    return _metrics(told), int(told["sample_len"])
 
 
 def _sandbox(environment: Any) -> Any:

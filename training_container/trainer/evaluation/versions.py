@@ -23,13 +23,18 @@ Judge = Callable[[Any, list[int]], Sequence[Any]]
 class Versions:
     """`tuned` and `base` each open a model in evaluation mode. `alternate`: changing between the two costs nothing.
 
-    `settings` is the transformers config of both.
+    `settings` is the transformers config of both. One of the two may be None: the other is then judged alone.
     """
 
-    tuned: Callable[[], AbstractContextManager[Any]]
-    base: Callable[[], AbstractContextManager[Any]]
+    tuned: Callable[[], AbstractContextManager[Any]] | None
+    base: Callable[[], AbstractContextManager[Any]] | None
     alternate: bool
     settings: Any
+
+    @property
+    def names(self) -> list[str]:
+        """Of the versions that there are, in the order of a table."""
+        return [name for name in ("base", "tuned") if getattr(self, name)]
 
     @property
     def context(self) -> int:
@@ -39,22 +44,23 @@ class Versions:
     def judge(
         self, batches: list[list[int]], judge: Judge, deadline: Deadline | None = None
     ) -> dict[str, dict[int, Any]]:
-        """{"base": {number: result}, "tuned": …} for those numbers in `batches` that both came to before the deadline.
+        """{"base": {number: result}, "tuned": …} for those numbers in `batches` that each came to before the deadline.
 
         `judge(model, numbers)` returns one result per number. The batches run in an order of chance, the same every
         time: they are sorted by length, and an early end must not leave only the short ones.
         """
         batches = random.Random(0).sample(batches, len(batches))
-        found: dict[str, dict[int, Any]] = {"tuned": {}, "base": {}}
+        found: dict[str, dict[int, Any]] = {name: {} for name in reversed(self.names)}
+        last = self.names[0]
         for group in [[batch] for batch in batches] if self.alternate else [batches]:
             for name, results in found.items():
                 with self.open(name) as model:
-                    results.update(_run(model, group, judge, deadline, twice=name == "tuned"))
-        both = sorted(found["tuned"].keys() & found["base"].keys())
-        return {name: {number: found[name][number] for number in both} for name in ("base", "tuned")}
+                    results.update(_run(model, group, judge, deadline, twice=name != last))
+        all_of = sorted(set.intersection(*(set(results) for results in found.values())))
+        return {name: {number: found[name][number] for number in all_of} for name in self.names}
 
     def open(self, name: str) -> AbstractContextManager[Any]:
-        return self.tuned() if name == "tuned" else self.base()
+        return getattr(self, name)()
 
 
 def _run(
@@ -107,18 +113,21 @@ def of_weights(model: Any, base: Path) -> Versions:
     )
 
 
-def of_folders(tuned: Path, base: Path) -> Versions:
+def of_folders(tuned: Path | None, base: Path) -> Versions:
     """Of a finished model's folder and its base's. Full weights are loaded in turn, so that one is in memory at a time.
 
-    Raises Failure(bad_config) for a folder that holds no model.
+    Without a finished model the base alone. Raises Failure(bad_config) for a folder that holds no model.
     """
     for folder, names in ((base, ("config.json",)), (tuned, ("adapter_config.json", "config.json"))):
-        if not any((folder / name).exists() for name in names):
+        if folder and not any((folder / name).exists() for name in names):
             raise Failure("bad_config", f"There is no model in {folder}: it has no {' or '.join(names)}.")
+    if tuned is None:
+        model = load(base)
+        return Versions(None, partial(_judged, model), alternate=True, settings=model.config.get_text_config())
     if (tuned / "adapter_config.json").exists():
         from peft import PeftModel
 
-        return of_adapter(PeftModel.from_pretrained(_load(base), tuned))
+        return of_adapter(PeftModel.from_pretrained(load(base), tuned))
     from transformers import AutoConfig
 
     settings = AutoConfig.from_pretrained(tuned).get_text_config()
@@ -152,14 +161,15 @@ def _with_weights_of(folder: Path, model: Any) -> Iterator[Any]:
 def _loaded(folder: Path) -> Iterator[Any]:
     import torch
 
-    model = _load(folder).eval()
+    model = load(folder).eval()
     yield model
     del model
     gc.collect()
     torch.cuda.empty_cache()
 
 
-def _load(folder: Path) -> Any:
+def load(folder: Path) -> Any:
+    """The model in a folder, on the GPUs if there are any. Raises Failure(bad_base_model)."""
     machine = device.detect()
     # Spread over the GPUs where there are several: one process judges.
     place = {"device_map": "auto"} if machine.gpus else {}

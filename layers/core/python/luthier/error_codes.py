@@ -16,7 +16,7 @@ class ErrorCode(NamedTuple):
 
 
 class ReasonCode(NamedTuple):
-    """Why a job or a deployment ended, rests or waits: `status_reason.code`."""
+    """Why a job, a deployment or a processing ended, rests or waits: `status_reason.code`."""
 
     code: str
     meaning: str
@@ -43,6 +43,8 @@ ERRORS = (
         "The model holds no adapter of the base model as it is now, or the wishes contradict its shape.",
         "Leave the named field out, or train from the base model.",
     ),
+    ErrorCode(400, "unknown_benchmark", "No file and no benchmark has this name.", "Choose a listed one."),
+    ErrorCode(400, "unknown_metric", "Models are not compared by a metric of this name.", "Choose a listed one."),
     ErrorCode(400, "unsupported_method", "The base model cannot be trained this way.", "Choose a listed method."),
     ErrorCode(400, "unknown_hyperparameter", "No hyperparameter has this name.", "Check its spelling."),
     ErrorCode(
@@ -96,7 +98,7 @@ ERRORS = (
     ErrorCode(404, "model_not_found", "No model of yours has this name.", "List the models."),
     ErrorCode(404, "file_not_found", "No file of yours has this id.", "List the files."),
     ErrorCode(404, "unknown_path", "Nothing answers this path.", "GET /openapi.json lists every route."),
-    ErrorCode(404, "artifact_missing", "A run that completed left no model.", "Restart the job; read its logs."),
+    ErrorCode(404, "artifact_missing", "A job that completed left no result.", "Start it again; read its logs."),
     ErrorCode(405, "method_not_allowed", "The path does not answer this method.", "Use one of `Allow`."),
     ErrorCode(
         409,
@@ -105,8 +107,10 @@ ERRORS = (
         "Bring it into the required state, or wait `Retry-After` seconds.",
     ),
     ErrorCode(409, "content_missing", "The file's content has not arrived.", "PUT it to its upload address."),
+    ErrorCode(409, "model_paused", "The deployment of the model is paused.", "Resume it."),
+    ErrorCode(409, "name_taken", "A model, base model or alias has this name.", "Choose another name."),
+    ErrorCode(409, "too_many_aliases", "The organization has all the aliases it may have.", "Delete one."),
     ErrorCode(409, "model_not_deployed", "The model has no deployment that answers.", "Deploy it first."),
-    ErrorCode(409, "deployment_failed", "The endpoint did not come up.", "Read the reason and deploy again."),
     ErrorCode(
         409,
         "idempotency_in_progress",
@@ -124,6 +128,8 @@ ERRORS = (
     ErrorCode(413, "payload_too_large", "The body is larger than a request may be.", "Use /v1/files/presigned."),
     ErrorCode(413, "file_too_large", "The file is larger than a dataset may be.", "Split it, or train on a sample."),
     ErrorCode(415, "unsupported_media_type", "The body has the wrong content type.", "Send application/json."),
+    ErrorCode(422, "deployment_failed", "The model cannot be, or was not, brought up.", "Read the reason."),
+    ErrorCode(422, "model_too_large", "The model does not fit on the GPU.", "Choose one of `details.suggestions`."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
     ErrorCode(
         422,
@@ -137,8 +143,10 @@ ERRORS = (
     ErrorCode(429, "concurrent_jobs_exceeded", "Too many jobs wait or run at once.", "Wait until one ends."),
     ErrorCode(500, "internal_error", "Luthier failed.", "Report the request id."),
     ErrorCode(501, "not_enabled", "The operator has not switched this on.", "Ask the operator."),
+    ErrorCode(501, "playground_unavailable", "The playground is switched off.", "Ask a deployment, or the operator."),
     ErrorCode(503, "unavailable", "A service that Luthier needs does not answer.", "Try again."),
     ErrorCode(503, "model_not_ready", "The deployment is still coming up.", "Try again after `Retry-After` seconds."),
+    ErrorCode(503, "model_sleeping", "The deployment sleeps; a request wakes it.", "Try again after `Retry-After`."),
     ErrorCode(503, "model_unavailable", "The endpoint does not answer.", "Try again."),
     ErrorCode(503, "model_failed", "The endpoint failed to answer.", "Try again; read the deployment's logs."),
     ErrorCode(504, "timeout", "The request took longer than API Gateway waits.", "Try again, or ask for less."),
@@ -152,7 +160,8 @@ REASONS = (
     ReasonCode("max_duration_exceeded", "The run took more than its time limit.", "Restart it to go on."),
     ReasonCode("stopped_outside", "The training job was stopped from outside Luthier.", "Restart it to go on."),
     ReasonCode("training_failed", "SageMaker says why in the message.", "Read the job's logs."),
+    ReasonCode("processing_failed", "SageMaker says why in the message.", "Read the message, then ask again."),
     ReasonCode("pipeline_failed", "A step before or after training failed.", "Read the message, then restart."),
     ReasonCode("killed", "The container was killed, most likely for lack of memory.", "Lower batchSize, then restart."),
-    ReasonCode("interrupted", "The run or deployment was cut off.", "Restart the job, or deploy again."),
+    ReasonCode("interrupted", "The run, deployment or processing was cut off.", "Start it again."),
 )

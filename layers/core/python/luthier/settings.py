@@ -25,9 +25,13 @@ class Settings:
     artifacts_bucket: str = _setting("Bucket of checkpoints, metrics and finished models.")
     event_bus: str = _setting("Name of the EventBridge bus that carries Luthier's events.")
     training_state_machine_arn: str = _setting("State machine that runs one attempt of a job.")
-    deployment_state_machine_arn: str = _setting("State machine that brings one deployment up.")
+    deployment_state_machine_arn: str = _setting("State machine that brings one deployment to its goal.")
+    processing_state_machine_arn: str = _setting("State machine that evaluates, packages or adopts one model.")
     serving_image: str = _setting("Container image that answers requests on SageMaker endpoints.")
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
+    host_idle_minutes: int = _setting(
+        "Minutes that a shared endpoint is kept when no deployment is left on it.", 30, chosen=True
+    )
     hub_url: str = _setting("Hub that base models are staged from.", "https://huggingface.co")
     hub_token_secret: str = _setting("Secrets Manager secret that holds the hub token; empty: no token.")
     key_requests_per_minute: int = _setting("Requests per minute that one key may send.", 600, chosen=True)
@@ -42,6 +46,7 @@ class Settings:
     inference_cents_per_1000_tokens: float = _setting(
         "Price of inference in cents per 1,000 tokens, prompt and answer together.", 0.0, chosen=True
     )
+    hosted_inference: str = _setting("Whether the playground surface answers: on or off.", "on", chosen=True)
     audit_days: int = _setting("Days that the audit log is kept.", 400, chosen=True)
     webhook_private_networks: str = _setting(
         "Comma-separated networks that webhooks and dataset URLs may reach although they are not public; empty: none.",
@@ -57,11 +62,14 @@ class Settings:
     webhook_dead_letters_url: str = _setting("Queue of webhook deliveries that were given up.")
 
     def __post_init__(self) -> None:
-        if self.billing not in ("on", "off"):
-            raise ValueError(f"billing is {self.billing!r}; choose on or off.")
+        for name in ("billing", "hosted_inference"):
+            if getattr(self, name) not in ("on", "off"):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose on or off.")
         for name in ("key_requests_per_minute", "organization_requests_per_minute"):
             if not 1 <= getattr(self, name) <= MOST_REQUESTS_PER_MINUTE:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose 1 to {MOST_REQUESTS_PER_MINUTE}.")
+        if self.host_idle_minutes < 0:
+            raise ValueError(f"host_idle_minutes is {self.host_idle_minutes}; it must not be negative.")
         readers_of_buckets(self.dataset_buckets)
 
     @staticmethod

@@ -8,7 +8,10 @@
 | version label   | <o>         | VERSION#<family>#<version> |         |               |          |                |
 | use of a model  | <o>         | USE#<model>#<user>  |                |               |          |                |
 | deleted model   | <o>         | DELETING#<model>    |                |               |          | LIVE#MODEL     |
-| deployment      | <o>         | DEPLOYMENT#<target> |                |               |          | LIVE#DEPLOYMENT|
+| deployment      | <o>         | DEPLOYMENT#<deployment> |            | <o>#DEPLOYMENT#TARGET# |  | LIVE#DEPLOYMENT|
+| host            | HOST#<base>#<hardware> | HOST     |                |               |          | LIVE#HOST      |
+| processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
+| alias           | <o>         | ALIAS#<alias>       |                |               |          |                |
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
@@ -18,6 +21,7 @@
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
 | base model copy | BASE#<model>| STAGING#<revision>  |                |               |          |                |
 | measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
+| time to come up | CALIBRATION#| READY#<hardware>#<kind>#<warmth> |   |               |          |                |
 | organization    | <o>         | ORGANIZATION        |                |               |          |                |
 | requests counted| <o>         | RATE#<minute>       |                |               |          |                |
 | wrong keys      | ADDRESS#<ip>| GUESSES#<minute>    |                |               |          |                |
@@ -124,6 +128,25 @@ def deleted_model(model_id: str) -> str:
 
 def deployment(deployment_id: str) -> str:
     return f"DEPLOYMENT#{deployment_id}"
+
+
+def processing(processing_id: str) -> str:
+    return f"PROCESSING#{processing_id}"
+
+
+def alias(name: str = "") -> str:
+    """Without a name: what the sort keys of all aliases begin with."""
+    return f"ALIAS#{name}"
+
+
+def host(base_model: str, hardware: str) -> Item:
+    """What the key of live work then begins with is `<base>#<hardware>`."""
+    return {"pk": f"HOST#{base_model}#{hardware}", "sk": "HOST"}
+
+
+def readiness(base_model: str, hardware: str, kind: str, *, warm: bool) -> Item:
+    sort_key = f"READY#{hardware}#{kind}#{'warm' if warm else 'cold'}"
+    return {"pk": f"CALIBRATION#{base_model}", "sk": sort_key}
 
 
 def file(file_id: str) -> str:
@@ -287,46 +310,6 @@ def live_items(client: Any, name: str, noun: str) -> Iterator[tuple[str, str]]:
         ExpressionAttributeValues={":live": {"S": live(noun)}},
     ):
         yield item["pk"].partition("#")[2], item["sk"].partition("#")[2]
-
-
-def due_items(client: Any, name: str, noun: str, moment: str) -> Iterator[dict[str, Any]]:
-    """The items of a noun, over all organizations, that wait for something since before a moment (ISO 8601 UTC), the
-    longest waiting first; as the table now has them, not decoded.
-    """
-    for item in query(
-        client,
-        TableName=name,
-        IndexName=LIVE.name,
-        KeyConditionExpression=f"{LIVE.partition_key} = :live AND {LIVE.sort_key} < :moment",
-        ExpressionAttributeValues={":live": {"S": live(noun)}, ":moment": {"S": moment}},
-    ):
-        place = encode({part: item[part] for part in ("pk", "sk")})
-        row = client.get_item(TableName=name, Key=place, ConsistentRead=True).get("Item", {})
-        # The index may lag behind: only what still stands in it is due.
-        if LIVE.partition_key in row:
-            yield row
-
-
-def get_many(client: Any, name: str, keys: Sequence[Item]) -> Iterator[Item]:
-    """The items behind up to 100 keys, in no order, strongly consistent: one call, more where the items are large."""
-    asked: dict[str, Any] = {name: {"Keys": [encode(key) for key in keys], "ConsistentRead": True}} if keys else {}
-    while asked:
-        answer = client.batch_get_item(RequestItems=asked)
-        yield from map(decode, answer["Responses"].get(name, []))
-        asked = answer.get("UnprocessedKeys", {})
-
-
-def count(name: str, organization_id: str, noun: str, changes: Mapping[str, int]) -> dict[str, Any]:
-    """The write that adds to the counters of an organization's noun, to be part of the change's transaction."""
-    return {
-        "Update": {
-            "TableName": name,
-            "Key": encode(key(organization_id, counters(noun))),
-            "UpdateExpression": "ADD " + ", ".join(f"#c{i} :c{i}" for i in range(len(changes))),
-            "ExpressionAttributeNames": {f"#c{i}": counter for i, counter in enumerate(changes)},
-            "ExpressionAttributeValues": {f":c{i}": {"N": str(n)} for i, n in enumerate(changes.values())},
-        }
-    }
 
 
 class ConditionFailed(Exception):

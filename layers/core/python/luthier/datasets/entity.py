@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 UPLOADED, PROCESSED, ERROR = "uploaded", "processed", "error"
-PURPOSES = ("fine-tune",)
+PURPOSES = ("fine-tune", "evals")
 ID_PREFIX = "file"
 
 # Both spellings that clients know, with the ULID they share.

@@ -21,7 +21,7 @@ UPLOAD_BODY: dict[str, Any] = {
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary", "description": "JSONL, up to 4.5 MB."},
-                        "purpose": {"type": "string", "enum": ["fine-tune"]},
+                        "purpose": {"type": "string", "enum": ["fine-tune", "evals"]},
                     },
                 }
             }
@@ -46,7 +46,7 @@ def upload(fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> dict[
 class BeginUpload(Request):
     filename: str
     bytes: int = Field(description="Exact size; the upload takes no other.")
-    purpose: str = Field(description="fine-tune")
+    purpose: str = Field(description="fine-tune or evals")
 
 
 class File(Answer):

@@ -213,7 +213,7 @@ class DatasetService:
                 imports.append(dataset)
             else:
                 self._store.create(dataset, self._verdict(dataset))
-        elif (known := self._referred(principal.organization_id, reference)) is None:
+        elif (known := self.referred(principal.organization_id, reference)) is None:
             raise refusals.unknown_reference(reference, param)
         else:
             dataset = known
@@ -302,7 +302,8 @@ class DatasetService:
             raise refusals.not_found(dataset_id)
         return dataset
 
-    def _referred(self, organization_id: str, reference: str) -> Dataset | None:
+    def referred(self, organization_id: str, reference: str) -> Dataset | None:
+        """The organization's file of an id, or the newest of a name, `.jsonl` being understood; None without one."""
         found = id_in(reference)
         # A URI names a place that Luthier does not read from; its last part may be another file here.
         if not found and "://" not in reference and _good_name(name := name_in(reference)):

@@ -1,126 +1,169 @@
-"""SageMaker endpoints: one per deployment, with AWS's vLLM container, weights mounted from S3.
+"""Making and removing endpoints and inference components, one idempotent step nearer per call."""
 
-An adapter is served over its base model. Full weights are served as a model of their own, and so is DoRA, of which
-vLLM takes no adapters.
-"""
-
-import json
 from typing import Any
 
-from luthier.catalog import service as catalog
-from luthier.deployments.entity import ADAPTER_CHANNEL, Deployment
-from luthier.errors import Conflict, Unavailable
-from luthier.inference.invoke import Invoker
-from luthier.jobs.hyperparameters import MAX_LORA_RANK
+from luthier.deployments import requests
+from luthier.deployments.entity import base_component
+from luthier.deployments.requests import Site
+from luthier.errors import Unprocessable
 from luthier.settings import Settings
 
-_PROBE = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, "temperature": 0}
-# An endpoint in one of these will not answer any more.
-_GONE = ("Failed", "OutOfService", "RollingBack", "Deleting")
+UP, WAITING = "up", "waiting"
+# An endpoint or component in one of these is on its way.
+_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+_NO_CAPACITY = ("capacityerror", "insufficient capacity", "insufficientcapacity", "insufficientinstancecapacity",
+                "resourcelimitexceeded", "unable to provision", "not enough capacity")  # fmt: skip
+
+
+class NoCapacity(Exception):
+    """AWS has no such instance now, or the account's quota is used up; the text is AWS's own."""
 
 
 class Endpoints:
-    def __init__(self, sagemaker: Any, invoker: Invoker, settings: Settings) -> None:
+    def __init__(self, sagemaker: Any, settings: Settings) -> None:
         self._sagemaker = sagemaker
-        self._invoker = invoker
         self._settings = settings
 
-    def create(self, deployment: Deployment, model_uri: str) -> None:
-        """Create model, configuration and endpoint; each may be there from an earlier try of this step."""
-        name = deployment.endpoint_name
-        tags = [{"Key": "luthier:organization", "Value": deployment.organization_id}]
-        variant = {
-            "VariantName": "main",
-            "ModelName": name,
-            "InitialInstanceCount": 1,
-            "InstanceType": catalog.find_hardware(deployment.hardware).instance_types[0],
-            "ContainerStartupHealthCheckTimeoutInSeconds": 1800,
-            "ModelDataDownloadTimeoutInSeconds": 1800,
-        }
-        self._once(
-            self._sagemaker.create_model,
-            ModelName=name,
-            ExecutionRoleArn=self._settings.serving_role_arn,
-            PrimaryContainer=_container(deployment, model_uri, self._settings.serving_image),
-            EnableNetworkIsolation=True,
-            Tags=tags,
-        )
-        self._once(
-            self._sagemaker.create_endpoint_config,
-            EndpointConfigName=name,
-            ProductionVariants=[variant],
-            Tags=tags,
-        )
-        self._once(self._sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=name, Tags=tags)
+    @property
+    def image(self) -> str:
+        return self._settings.serving_image
 
-    def is_there(self, deployment: Deployment) -> bool:
-        """Whether SageMaker still has the endpoint, in service or on its way there."""
+    def endpoint(self, name: str) -> dict[str, Any] | None:
+        return self._described(self._sagemaker.describe_endpoint, EndpointName=name)
+
+    def component(self, name: str) -> dict[str, Any] | None:
+        return self._described(self._sagemaker.describe_inference_component, InferenceComponentName=name)
+
+    def answers(self, component: str) -> bool:
+        """Whether SageMaker still has the component; it, or somebody outside Luthier, may have removed it."""
+        described = self.component(component)
+        return described is not None and described["InferenceComponentStatus"] in ("InService", "Updating")
+
+    def rests(self, component: str) -> bool:
+        described = self.component(component)
+        return described is not None and described["InferenceComponentStatus"] == "InService"
+
+    def bring_up(self, site: Site) -> str:
+        """WAITING until the site's weights are served, then UP. Raises NoCapacity, or Unprocessable for good."""
+        endpoint = self.endpoint(site.endpoint)
+        if endpoint is None:
+            self._create_endpoint(site)
+            return WAITING
+        if self._state("endpoint", endpoint["EndpointStatus"], endpoint) == WAITING:
+            return WAITING
+        component = self.component(site.component)
+        if component is None:
+            self._once(self._sagemaker.create_inference_component, **requests.component(site))
+            return WAITING
+        return self._state("model", component["InferenceComponentStatus"], component)
+
+    def add_adapter(self, name: str, endpoint: str, archive_uri: str, tag: str) -> str:
+        """WAITING until the adapter is served over the endpoint's weights, then UP. Raises Unprocessable."""
+        component = self.component(name)
+        if component is None:
+            request = requests.adapter(name, endpoint, archive_uri, tag)
+            self._once(self._sagemaker.create_inference_component, **request)
+            return WAITING
+        return self._state("adapter", component["InferenceComponentStatus"], component)
+
+    def roll(self, site: Site, alarm: str) -> None:
+        """Begin to serve the site's weights by its image, copy after copy."""
+        self._once(self._sagemaker.create_model, **requests.model(site, self._settings.serving_role_arn))
+        self._sagemaker.update_inference_component(**requests.rolling_update(site, alarm))
+
+    def served_model(self, component: str) -> str | None:
+        """Name of the SageMaker model that a component serves."""
+        return ((self.component(component) or {}).get("Specification") or {}).get("ModelName")
+
+    def set_copies(self, component: str, copies: int) -> None:
+        described = self.component(component) or {}
+        if described.get("RuntimeConfig", {}).get("DesiredCopyCount") != copies:
+            self._sagemaker.update_inference_component_runtime_config(
+                InferenceComponentName=component, DesiredRuntimeConfig={"CopyCount": copies}
+            )
+
+    def remove_component(self, name: str) -> bool:
+        """Whether no such component is left; deletes it if there is one."""
+        described = self.component(name)
+        if described is None:
+            return True
+        if described["InferenceComponentStatus"] != "Deleting":
+            self._gone(self._sagemaker.delete_inference_component, InferenceComponentName=name)
+        return False
+
+    def remove(self, name: str) -> bool:
+        """Whether nothing is left of an endpoint; removes its adapters, its weights, then itself, as AWS demands."""
+        components = self._sagemaker.list_inference_components(EndpointNameEquals=name, MaxResults=100)
+        names = [row["InferenceComponentName"] for row in components["InferenceComponents"]]
+        if adapters := [found for found in names if found != base_component(name)]:
+            for adapter in adapters:
+                self.remove_component(adapter)
+            return False
+        if base_component(name) in names:
+            self.remove_component(base_component(name))
+            return False
+        endpoint = self.endpoint(name)
+        if endpoint is not None:
+            if endpoint["EndpointStatus"] not in _CHANGING:
+                self._gone(self._sagemaker.delete_endpoint, EndpointName=name)
+            return False
+        self._gone(self._sagemaker.delete_endpoint_config, EndpointConfigName=name)
+        for model in self._sagemaker.list_models(NameContains=name, MaxResults=100)["Models"]:
+            # Not those of the name with one more digit.
+            if model["ModelName"].startswith(f"{name}-"):
+                self._gone(self._sagemaker.delete_model, ModelName=model["ModelName"])
+        return True
+
+    def _create_endpoint(self, site: Site) -> None:
+        """Model, configuration and endpoint; each may be there from an earlier try of this step."""
+        role = self._settings.serving_role_arn
+        self._once(self._sagemaker.create_model, **requests.model(site, role))
         try:
-            described = self._sagemaker.describe_endpoint(EndpointName=deployment.endpoint_name)
+            self._once(self._sagemaker.create_endpoint_config, **requests.endpoint_config(site, role, least=site.least))
+        except self._sagemaker.exceptions.ClientError as error:
+            # Some regions keep one instance.
+            if site.least or "MinInstanceCount" not in error.response["Error"]["Message"]:
+                raise
+            self._once(self._sagemaker.create_endpoint_config, **requests.endpoint_config(site, role, least=1))
+        self._once(self._sagemaker.create_endpoint, **requests.endpoint(site))
+
+    def _state(self, what: str, status: str, described: dict[str, Any]) -> str:
+        if status == "InService":
+            return UP
+        if status in _CHANGING:
+            return WAITING
+        reason = described.get("FailureReason") or status
+        if any(word in reason.casefold() for word in _NO_CAPACITY):
+            raise NoCapacity(reason)
+        raise Unprocessable(
+            f"The {what} did not come up: {reason}",
+            code="deployment_failed",
+            remedy="The endpoint's log group tells more; then deploy again.",
+        )
+
+    def _described(self, describe: Any, **name: str) -> dict[str, Any] | None:
+        try:
+            return describe(**name)
         except self._sagemaker.exceptions.ClientError as error:
             if error.response["Error"]["Code"] == "ValidationException":
-                return False
+                return None
             raise
-        return described["EndpointStatus"] not in _GONE
-
-    def status(self, deployment: Deployment) -> str:
-        """EndpointStatus. Raises Conflict when SageMaker has given up."""
-        described = self._sagemaker.describe_endpoint(EndpointName=deployment.endpoint_name)
-        if described["EndpointStatus"] in _GONE:
-            raise Conflict(
-                f"The endpoint did not come up: {described.get('FailureReason', described['EndpointStatus'])}",
-                code="deployment_failed",
-                remedy="The endpoint's log group tells more; then deploy again.",
-            )
-        return described["EndpointStatus"]
-
-    def probe(self, deployment: Deployment) -> None:
-        """Ask one short question. Raises Unavailable unless a choice comes back."""
-        answer = self._invoker.chat(deployment, dict(_PROBE))
-        if not answer.get("choices"):
-            raise Unavailable(f"The endpoint answered the probe without a choice: {json.dumps(answer)[:200]}")
-
-    def remove(self, deployment: Deployment) -> None:
-        """Delete what `create` made; what is not there is fine."""
-        name = deployment.endpoint_name
-        for delete, argument in (
-            (self._sagemaker.delete_endpoint, "EndpointName"),
-            (self._sagemaker.delete_endpoint_config, "EndpointConfigName"),
-            (self._sagemaker.delete_model, "ModelName"),
-        ):
-            try:
-                delete(**{argument: name})
-            except self._sagemaker.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationException":
-                    raise
 
     def _once(self, create: Any, **request: Any) -> None:
+        """Make what may be there already. Raises NoCapacity where a quota is used up."""
         try:
             create(**request)
         except self._sagemaker.exceptions.ClientError as error:
-            already = "already exist" in error.response["Error"]["Message"].casefold()
-            if error.response["Error"]["Code"] != "ValidationException" or not already:
+            said = error.response["Error"]
+            if said["Code"] in ("ResourceLimitExceeded", "InsufficientCapacity"):
+                raise NoCapacity(said["Message"]) from error
+            if said["Code"] != "ValidationException" or "already exist" not in said["Message"].casefold():
                 raise
 
-
-def _container(deployment: Deployment, model_uri: str, image: str) -> dict[str, Any]:
-    """The container as LMI (vLLM) reads it: OPTION_* become engine arguments."""
-    container: dict[str, Any] = {
-        "Image": image,
-        "ModelDataSource": {"S3DataSource": _prefix(deployment.own_model_uri or model_uri)},
-        "Environment": {"HF_MODEL_ID": "/opt/ml/model", "OPTION_ROLLING_BATCH": "disable"},
-    }
-    if deployment.adapter_uri:
-        source = {"ChannelName": ADAPTER_CHANNEL, "S3DataSource": _prefix(deployment.adapter_uri)}
-        container["AdditionalModelDataSources"] = [source]
-        container["Environment"] |= {
-            "OPTION_ENABLE_LORA": "true",
-            "OPTION_MAX_LORA_RANK": str(MAX_LORA_RANK),
-            # A directory of adapters, each named by its folder: here the one that SageMaker mounts by its channel.
-            "OPTION_ADAPTERS": "/opt/ml/additional-model-data-sources",
-        }
-    return container
-
-
-def _prefix(uri: str) -> dict[str, str]:
-    return {"S3DataType": "S3Prefix", "S3Uri": uri.rstrip("/") + "/", "CompressionType": "None"}
+    def _gone(self, delete: Any, **name: str) -> None:
+        """Delete what may be gone, or may not be deletable yet: who asks again sees."""
+        try:
+            delete(**name)
+        except self._sagemaker.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":
+                raise

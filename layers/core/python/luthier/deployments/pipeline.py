@@ -1,67 +1,131 @@
 """What the deployment state machine does, step by step, and healing what it forgot."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from luthier import clock
-from luthier.deployments.endpoints import Endpoints
-from luthier.deployments.entity import DEPLOYING, Deployment
+from luthier import clock, table
+from luthier.deployments.entity import ACTIVE, DELETED, DEPLOYING, FAILED, PAUSED, Deployment
+from luthier.deployments.history import History
+from luthier.deployments.hosts import Hosts
+from luthier.deployments.placement import GONE, PLACED, Placement
 from luthier.deployments.store import DeploymentStore
-from luthier.errors import NotFound
-from luthier.events.entity import event
+from luthier.events.entity import Event, event
 from luthier.executions import RUNNING, Executions
 from luthier.jobs.outcome import reason_of
 from luthier.jobs.store import JobStore
 
-# A new deployment may be seconds away from its StartExecution; only an older one was forgotten.
+# A new run may be seconds away from its StartExecution; only an older one was forgotten.
 _GRACE = timedelta(seconds=30)
-_INTERRUPTED = {
-    "Error": "Interrupted",
-    "Cause": '{"code": "interrupted", "message": "The deployment was cut off.", "hint": "Deploy again."}',
-}
+# How long to wait between two looks at SageMaker: what is quick is seen soon, what is slow costs few steps.
+_QUICK, _QUICK_SECONDS, _SLOW_SECONDS = timedelta(minutes=2), 5, 20
+_INTERRUPTED = {"code": "interrupted", "message": "The deployment was cut off.", "hint": "Deploy again."}
+_EVENTS = {ACTIVE: "model.deployed", FAILED: "deployment.failed", PAUSED: "deployment.paused"}
+
+
+class Proof(Protocol):
+    """What must hold before a deployment says that it is active."""
+
+    def prove(self, deployment: Deployment) -> dict[str, Any]:
+        """The numbers that prove it. Raises Unprocessable with the code deployment_failed."""
 
 
 class DeploymentPipeline:
-    """Each step may run twice and means the same."""
+    """Each step may run twice and means the same. proof: of models with a `proof_uri`; probe: of others."""
 
     def __init__(
         self,
         store: DeploymentStore,
         jobs: JobStore,
-        endpoints: Endpoints,
+        placement: Placement,
+        hosts: Hosts,
         executions: Executions,
+        history: History,
+        *,
+        proof: Proof,
+        probe: Proof,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
         self._jobs = jobs
-        self._endpoints = endpoints
+        self._placement = placement
+        self._hosts = hosts
         self._executions = executions
+        self._history = history
+        self._proof = proof
+        self._probe = probe
         self._now = now
 
-    def create_endpoint(self, organization_id: str, target: str, model_uri: str) -> None:
-        self._endpoints.create(self._current(organization_id, target), model_uri)
+    def place(self, organization_id: str, deployment_id: str, run: int, model_uri: str = "") -> dict[str, Any]:
+        """`{status: placed | waiting | gone, seconds}`: one step nearer to the goal, and when to look again.
 
-    def check_endpoint(self, organization_id: str, target: str) -> str:
-        """SageMaker's EndpointStatus. Raises when the endpoint will not come up."""
-        return self._endpoints.status(self._current(organization_id, target))
+        model_uri: prefix of the staged base model; needed where the goal is to be active.
+        """
+        deployment = self._at_work(organization_id, deployment_id, run)
+        status = self._placement.step(deployment, model_uri) if deployment else GONE
+        age = self._now() - clock.parse(deployment.updated_at) if deployment else timedelta()
+        return {"status": status, "seconds": _QUICK_SECONDS if age < _QUICK else _SLOW_SECONDS}
 
-    def probe_endpoint(self, organization_id: str, target: str) -> None:
-        """Ask one short question. Raises unless it is answered."""
-        self._endpoints.probe(self._current(organization_id, target))
+    def prove(self, organization_id: str, deployment_id: str, run: int) -> dict[str, Any] | None:
+        """The numbers of the proof; None for what answers requests already. Raises unless it is proven."""
+        deployment = self._at_work(organization_id, deployment_id, run)
+        if deployment is None or deployment.goal != ACTIVE or deployment.status == ACTIVE:
+            return None
+        return (self._proof if deployment.proof_uri else self._probe).prove(deployment)
 
-    def settle(self, organization_id: str, target: str, attempt: int, error: dict[str, Any] | None) -> Deployment:
-        """Mark it deployed, or say why not and remove what was made."""
-        deployment = self._current(organization_id, target)
-        if deployment.attempt != attempt or deployment.status != DEPLOYING:
-            return deployment
+    def settle(
+        self,
+        organization_id: str,
+        deployment_id: str,
+        run: int,
+        *,
+        status: str,
+        proof: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> bool:
+        """Whether the run is over. If not, what was made has to be removed first: place it again.
+
+        status: what placing it answered last; error: as the state machine caught it, of whichever step.
+        """
+        deployment = self._at_work(organization_id, deployment_id, run)
+        if deployment is None:
+            return True
+        try:
+            return self._settle(deployment, status, proof, reason_of(error) if error else None)
+        except table.ConditionFailed:
+            # Its goal has changed meanwhile, which the next step sees.
+            return False
+
+    def _settle(
+        self, deployment: Deployment, status: str, proof: dict[str, Any] | None, reason: dict[str, Any] | None
+    ) -> bool:
         now = clock.iso(self._now())
-        if error is None:
-            new, name = deployment.ready(now), "model.deployed"
-        else:
-            self._endpoints.remove(deployment)
-            new, name = deployment.failed(now, reason_of(error)), "deployment.failed"
-        self._store.save(deployment, new, event(name, organization_id, now, _facts(new)), self._callback(new))
-        return new
+        if deployment.goal == ACTIVE and deployment.status == DEPLOYING and reason:
+            self._store.save(deployment, deployment.failing(now, reason))
+            return False
+        if not self._has_arrived(deployment, status, reason):
+            return False
+        if deployment.goal == DELETED:
+            deleted = self._event("deployment.deleted", deployment, now)
+            self._store.delete(deployment, deleted, self._callback(deployment))
+            return True
+        new = deployment.settled(now, proof, reason)
+        changed = new.status != deployment.status
+        told = self._event(_EVENTS[new.status], new, now) if changed else None
+        self._store.save(deployment, new, told, self._callback(new) if changed else None)
+        if changed and new.status == ACTIVE:
+            seconds = (self._now() - clock.parse(new.started_at)).total_seconds()
+            self._history.record(new.base_model, new.hardware, new.kind, warm=new.warm, seconds=seconds)
+        return True
+
+    @staticmethod
+    def _has_arrived(deployment: Deployment, status: str, reason: dict[str, Any] | None) -> bool:
+        if deployment.goal != ACTIVE:
+            return status == GONE and reason is None
+        # A change of scaling that failed leaves the deployment as it is, with the reason.
+        return reason is not None or status == PLACED
+
+    def _event(self, name: str, deployment: Deployment, now: str) -> Event:
+        return event(name, deployment.organization_id, now, _facts(deployment))
 
     def _callback(self, deployment: Deployment) -> str | None:
         """The `webhookUrl` of the job whose model this is."""
@@ -69,25 +133,42 @@ class DeploymentPipeline:
         return job.webhook_url if job else None
 
     def sweep(self) -> list[str]:
-        """Settle or start every deployment that its pipeline has forgotten; the targets that were healed."""
-        return [target for organization_id, target in self._store.deploying() if self._heal(organization_id, target)]
+        """Heal every deployment whose run is forgotten, then look after the hosts; ids of what was healed."""
+        healed = [found for organization_id, found in self._store.moving() if self._heal(organization_id, found)]
+        self._hosts.sweep()
+        self._placement.renew_hosts()
+        return healed
 
-    def _heal(self, organization_id: str, target: str) -> bool:
-        deployment = self._current(organization_id, target)
-        if deployment.status != DEPLOYING or self._now() - clock.parse(deployment.updated_at) < _GRACE:
+    def _heal(self, organization_id: str, deployment_id: str) -> bool:
+        deployment = self._store.get(organization_id, deployment_id)
+        if (
+            deployment is None
+            or not deployment.is_moving
+            or self._now() - clock.parse(deployment.updated_at) < _GRACE
+            or (status := self._executions.status(deployment.execution_name)) == RUNNING
+        ):
             return False
-        status = self._executions.status(deployment.execution_name)
-        if status is None:
+        if status is not None:
+            deployment = self._next_run(deployment)
+        if deployment:
             self._executions.start(deployment.execution_name, deployment.step)
-        elif status != RUNNING:
-            self.settle(organization_id, target, deployment.attempt, _INTERRUPTED)
-        return status != RUNNING
+        return True
 
-    def _current(self, organization_id: str, target: str) -> Deployment:
-        deployment = self._store.get(organization_id, target)
-        if deployment is None:
-            raise NotFound(f"No deployment of {target!r}.")
-        return deployment
+    def _next_run(self, deployment: Deployment) -> Deployment | None:
+        """Its run was cut off: one that was to come up fails, once what was made is removed; others go on."""
+        now = clock.iso(self._now())
+        interrupted = deployment.status == DEPLOYING and deployment.goal == ACTIVE
+        new = deployment.run_again(now, _INTERRUPTED if interrupted else None)
+        try:
+            self._store.save(deployment, new)
+        except table.ConditionFailed:
+            return None
+        return new
+
+    def _at_work(self, organization_id: str, deployment_id: str, run: int) -> Deployment | None:
+        """The deployment, while it is this run that works on it."""
+        deployment = self._store.get(organization_id, deployment_id)
+        return deployment if deployment and deployment.run == run and deployment.is_moving else None
 
 
 def _facts(deployment: Deployment) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, items, table
 from luthier.events.entity import Event
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Publisher:
         """Publish what has waited longer than the stream tries, oldest first; how many."""
         published = 0
         late = clock.iso(self._now() - LATE)
-        for image in islice(table.due_items(self._dynamodb, self._table, NOUN, late), _SWEPT):
+        for image in islice(items.due_items(self._dynamodb, self._table, NOUN, late), _SWEPT):
             try:
                 published += not self.publish([image])
             except Exception:

@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
-from luthier.deployments.entity import ADAPTER_CHANNEL, Deployment
-from luthier.errors import InvalidRequest, Unavailable
+from luthier.deployments.entity import Deployment
+from luthier.errors import InvalidRequest, LuthierError, Unavailable
+
+# What SageMaker says of a component that has no copies; the refused request is what wakes it.
+_ASLEEP = "no capacity to process this request"
+_WAKING_SECONDS = 30
 
 
 class Invoker:
@@ -12,25 +16,48 @@ class Invoker:
         self._runtime = runtime
 
     def chat(self, deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
-        """The endpoint's chat.completion. Raises InvalidRequest or Unavailable with the engine's own words."""
-        asked = body | ({"model": ADAPTER_CHANNEL} if deployment.adapter_uri else {"model": "lmi"})
+        """The deployment's chat.completion. Raises as `chat_component`."""
+        return self.chat_component(deployment.endpoint_name, deployment.component_name, body)
+
+    def chat_component(self, endpoint: str, component: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The chat.completion of one inference component of an endpoint: an adapter's, or the base model's alone.
+
+        Raises InvalidRequest or Unavailable with the engine's own words, Unavailable with the code model_sleeping when
+        the component has no copies.
+        """
         try:
             answer = self._runtime.invoke_endpoint(
-                EndpointName=deployment.endpoint_name, ContentType="application/json", Body=json.dumps(asked).encode()
+                EndpointName=endpoint,
+                InferenceComponentName=component,
+                ContentType="application/json",
+                # The component picks the adapter; the engine's own name for the weights is always this.
+                Body=json.dumps(body | {"model": "lmi"}).encode(),
             )
         except self._runtime.exceptions.ModelError as error:
             raise _engine_error(error.response) from error
         except self._runtime.exceptions.ClientError as error:
-            raise Unavailable(
-                f"The endpoint of {deployment.model_name} does not answer.",
-                code="model_unavailable",
-                remedy="Try again; if this lasts, deploy the model again.",
-                retry_after=10,
-            ) from error
+            raise _endpoint_error(error.response["Error"].get("Message", "")) from error
         return json.loads(answer["Body"].read())
 
 
-def _engine_error(response: dict[str, Any]) -> Exception:
+def _endpoint_error(message: str) -> LuthierError:
+    """SageMaker's refusal, before any engine has seen the request."""
+    if _ASLEEP in message:
+        return Unavailable(
+            "The deployment sleeps, and this request wakes it.",
+            code="model_sleeping",
+            remedy="Try again when it is up.",
+            retry_after=_WAKING_SECONDS,
+        )
+    return Unavailable(
+        "The endpoint does not answer.",
+        code="model_unavailable",
+        remedy="Try again; if this lasts, deploy the model again.",
+        retry_after=10,
+    )
+
+
+def _engine_error(response: dict[str, Any]) -> LuthierError:
     """The engine's refusal: a 4xx is the caller's, anything else ours."""
     try:
         said = json.loads(response.get("OriginalMessage", ""))["error"]

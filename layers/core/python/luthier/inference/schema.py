@@ -1,6 +1,6 @@
 """Wire shape of a chat completion request: every parameter that OpenAI documents, and no other."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,6 +12,13 @@ _PLATFORM = {
     "metadata", "moderation", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier",
     "service_tier", "store", "stream", "stream_options", "user",
 }  # fmt: skip
+
+
+class Message(Request):
+    """One turn of a conversation, on the surfaces that know text only."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
 
 
 class ChatRequest(Request):

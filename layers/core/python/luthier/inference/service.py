@@ -3,49 +3,100 @@
 import time
 from typing import Any
 
-from luthier import ids
+from luthier import clock, ids
 from luthier.accounts.entity import Principal
-from luthier.deployments.entity import DEPLOYED, DEPLOYING
+from luthier.aliases.entity import Alias
+from luthier.aliases.service import AliasService
+from luthier.deployments.entity import Deployment
 from luthier.deployments.service import DeploymentService
-from luthier.errors import Conflict, Unavailable
+from luthier.errors import LuthierError, NotFound, Unavailable
+from luthier.inference.entity import Answered, Completion
 from luthier.inference.invoke import Invoker
+from luthier.inference.readiness import SLEEPING, UNREADY, require_active, waking
 from luthier.usage.service import UsageService
+
+# Another route of an alias may answer what this one could not even begin with.
+_ELSEWHERE = (*UNREADY, SLEEPING, "model_unavailable")
 
 
 class InferenceService:
-    def __init__(self, deployments: DeploymentService, invoker: Invoker, usage: UsageService) -> None:
+    def __init__(
+        self,
+        deployments: DeploymentService,
+        aliases: AliasService,
+        invoker: Invoker,
+        usage: UsageService,
+        now: clock.Clock = clock.now,
+    ) -> None:
         self._deployments = deployments
+        self._aliases = aliases
         self._invoker = invoker
         self._usage = usage
+        self._now = now
 
     def chat(self, principal: Principal, body: dict[str, Any]) -> dict[str, Any]:
-        """An OpenAI chat completion from the deployment of `body["model"]`, any of the model's names.
+        """An OpenAI chat completion, without saying who answered. Raises as `complete`."""
+        return self.complete(principal, body).content
 
-        Raises NotFound for an unknown model, Conflict for one that is not deployed, Unavailable while it comes up,
-        InsufficientCredits where tokens cost something and no credits are left.
+    def complete(self, principal: Principal, body: dict[str, Any]) -> Completion:
+        """An OpenAI chat completion from what `body["model"]` names: an alias, a deployment's id, any name of a model.
+
+        Raises NotFound for an unknown name; Conflict for a model that is not deployed or is paused; Unavailable while
+        it comes up, wakes or fails; InsufficientCredits where tokens cost something and no credits are left.
         """
+        organization_id, name = principal.organization_id, body["model"]
+        if alias := self._aliases.find(organization_id, name):
+            return self._through(alias, principal, body)
+        return self._answer(principal, self._deployments.find(organization_id, name), body)
+
+    def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
+        """The same for surfaces that show a text, how long it took and what it cost. Raises as `complete`."""
+        started = time.perf_counter()
+        completion = self.chat(principal, body)
+        return Answered.of(
+            completion,
+            latency_ms=round(1000 * (time.perf_counter() - started)),
+            cost=self._usage.price_of(completion.get("usage") or {}),
+        )
+
+    def _through(self, alias: Alias, principal: Principal, body: dict[str, Any]) -> Completion:
+        """From the route that is drawn; from another one where that one cannot answer now."""
+        refusals: list[LuthierError] = []
+        for route in self._aliases.order(alias):
+            try:
+                completion = self._answer(principal, self._of(alias, route.deployment_id), body)
+            except Exception as error:
+                if _is_its_fault(error):
+                    self._aliases.note(alias, route.deployment_id, failed=True)
+                if not isinstance(error, LuthierError) or error.code not in _ELSEWHERE:
+                    raise
+                refusals.append(error)
+            else:
+                self._aliases.note(alias, route.deployment_id, failed=False)
+                return completion
+        raise refusals[0]
+
+    def _of(self, alias: Alias, deployment_id: str) -> Deployment | None:
+        """The deployment of a route; None when it was removed meanwhile."""
+        try:
+            return self._deployments.find(alias.organization_id, deployment_id)
+        except NotFound:
+            return None
+
+    def _answer(self, principal: Principal, found: Deployment | None, body: dict[str, Any]) -> Completion:
         name = body["model"]
-        deployment = self._deployments.find(principal.organization_id, name)
-        if deployment and deployment.status == DEPLOYING:
-            raise Unavailable(
-                f"Model {name!r} is being deployed.",
-                code="model_not_ready",
-                remedy="Try again in a few seconds.",
-                retry_after=5,
-            )
-        if deployment is None or deployment.status != DEPLOYED:
-            raise Conflict(
-                f"Model {name!r} is not deployed.",
-                code="model_not_deployed",
-                param="model",
-                details=deployment.status_reason if deployment else None,
-                remedy="Deploy it first.",
-            )
+        deployment = require_active(found, name, self._now())
         self._usage.admit_inference(principal)
-        answer = self._invoker.chat(deployment, body)
+        try:
+            answer = self._invoker.chat(deployment, _with_defaults(body, deployment.configuration))
+        except Unavailable as error:
+            if error.code != SLEEPING:
+                raise
+            raise waking(deployment, name, self._now()) from error
         self._meter(principal, deployment.model_name, answer.get("usage") or {})
         defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
-        return defaults | answer | {"model": name}
+        content = defaults | answer | {"model": name}
+        return Completion(content, deployment.id, deployment.model_name, deployment.model_version)
 
     def _meter(self, principal: Principal, model: str, tokens: dict[str, Any]) -> None:
         self._usage.meter_inference(
@@ -54,3 +105,19 @@ class InferenceService:
             prompt_tokens=tokens.get("prompt_tokens") or 0,
             completion_tokens=tokens.get("completion_tokens") or 0,
         )
+
+
+def _with_defaults(body: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
+    """The request with the deployment's own defaults where it says nothing."""
+    defaults = {name: value for name, value in configuration.items() if value is not None}
+    if "max_completion_tokens" in body:
+        # The newer name of the same limit.
+        defaults.pop("max_tokens", None)
+    return defaults | body
+
+
+def _is_its_fault(error: Exception) -> bool:
+    """Whether a request failed because of its route: a wrong request says nothing about it, nor does waking it."""
+    if not isinstance(error, LuthierError):
+        return True
+    return error.code in UNREADY or (error.status >= 500 and error.code != SLEEPING)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from luthier.catalog.entity import Estimate
-from luthier.deployments.entity import Deployment
+from luthier.deployments.entity import ACTIVE, Deployment
 from luthier.jobs import hyperparameters
 from luthier.jobs.curve import Curve
 from luthier.jobs.entity import EVALUATION, PAUSED, PAUSING, SHOWN, STOPPED, Export, Job
@@ -226,7 +226,7 @@ class JobChanged(CamelAnswer):
 
 
 class JobDeployed(CamelAnswer):
-    """`status` is `deploying` until a probe request was answered, then `deployed`."""
+    """`status` is `deploying` until it is proven that the model answers, then `deployed`."""
 
     id: str
     result_model: str
@@ -235,14 +235,9 @@ class JobDeployed(CamelAnswer):
 
     @classmethod
     def of(cls, job_id: str, deployment: Deployment) -> Self:
-        return cls.model_validate(
-            {
-                "id": job_id,
-                "result_model": deployment.model_name,
-                "status": deployment.status,
-                "message": _DEPLOY_MESSAGES[deployment.status],
-            }
-        )
+        status = "deployed" if deployment.status == ACTIVE else "deploying"
+        told = {"id": job_id, "result_model": deployment.model_name, "status": status}
+        return cls.model_validate(told | {"message": _DEPLOY_MESSAGES[status]})
 
 
 class LogLine(CamelAnswer):

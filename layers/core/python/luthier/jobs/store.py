@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from luthier import table
+from luthier import items, table
 from luthier.accounts.entity import UNLIMITED, Limits
 from luthier.events import outbox
 from luthier.events.entity import Event
@@ -157,7 +157,7 @@ class JobStore:
         }
 
     def _count(self, organization_id: str, changes: dict[str, int]) -> dict[str, Any]:
-        return table.count(self._table, organization_id, NOUN, changes)
+        return items.count(self._table, organization_id, NOUN, changes)
 
 
 def _alive(job: Job, change: int) -> dict[str, int]:

@@ -84,6 +84,12 @@ class ModelService:
             hyperparameters=job.hyperparameters,
             base_revision=card.get("base_model", {}).get("revision"),
             start_from=job.start_from["model"] if job.start_from else None,
+            datasets=[
+                {"role": role, "sha256": facts["sha256"], "rows": facts["rows"]}
+                for role, facts in card.get("dataset", {}).items()
+                if facts
+            ],
+            evaluation=card.get("evaluation"),
             **({"serving": card["serving"]} if "serving" in card else {}),
         )
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from luthier import table
+from luthier.errors import Conflict
 from luthier.events import outbox
 from luthier.events.entity import Event
 from luthier.models.entity import Model
@@ -57,6 +58,30 @@ class ModelStore:
             Limit=page_size,
         )
         return [_model(table.decode(item)) for item in answer["Items"]]
+
+    def deployment_writes(
+        self, organization_id: str, model_id: str, deployment_id: str, facts: dict[str, Any] | None
+    ) -> list[table.Write]:
+        """What enters a deployment into its model's record, or takes it out (None), for the deployment's transaction.
+
+        Refused with Conflict when the model is archived or gone.
+        """
+        key = table.encode(table.key(organization_id, table.model(model_id)))
+        update: dict[str, Any] = {"TableName": self._table, "Key": key}
+        update["ExpressionAttributeNames"] = {"#id": deployment_id}
+        if facts is None:
+            update |= {"UpdateExpression": "REMOVE deployments.#id", "ConditionExpression": "attribute_exists(pk)"}
+        else:
+            update["UpdateExpression"] = "SET deployments.#id = :facts"
+            update["ConditionExpression"] = "attribute_exists(pk) AND #status <> :archived"
+            update["ExpressionAttributeNames"]["#status"] = "status"
+            update["ExpressionAttributeValues"] = table.encode({":facts": facts, ":archived": "archived"})
+        refusal = Conflict(
+            f"Model {model_id} is archived or was removed.",
+            details={"current": "archived", "required": ["ready", "deployed"]},
+            remedy="Restore it first.",
+        )
+        return [table.Guarded({"Update": update}, refusal)]
 
     def _read(self, organization_id: str, sort_key: str) -> table.Item | None:
         key = table.encode(table.key(organization_id, sort_key))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, date, time, timedelta
+from typing import Any
 
 from luthier import clock, table
 from luthier.accounts.entity import Principal
@@ -33,6 +34,11 @@ class UsageService:
         """Raise InsufficientCredits when inference costs something and nothing is left to pay it with."""
         if self._price:
             self._credits.require(principal.organization_id)
+
+    def price_of(self, tokens: dict[str, Any]) -> float:
+        """What an answer is charged, in the currency of the ledger (100 cents); `tokens` as OpenAI's `usage` counts."""
+        counted = (tokens.get("prompt_tokens") or 0) + (tokens.get("completion_tokens") or 0)
+        return counted * self._price / 1_000 / 100 if self._credits.billing else 0.0
 
     def meter_inference(self, principal: Principal, model: str, *, prompt_tokens: int, completion_tokens: int) -> None:
         """Count an answer and charge the whole cents that it completes. The rest of a cent waits for the next one.

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, items, table
 from luthier.events import outbox
 from luthier.events.entity import Event
 from luthier.idempotency import Claim, Claims
@@ -131,7 +131,7 @@ class WebhookStore:
             key = table.key(organization_id, table.webhook(endpoint_id))
             wanted[tuple(key.items())] = key
         deliveries, endpoints = {}, {}
-        for item in table.get_many(self._client, self._table, list(wanted.values())):
+        for item in items.get_many(self._client, self._table, list(wanted.values())):
             if "event_id" in item:
                 found = _delivery(item)
                 deliveries[(found.organization_id, found.endpoint_id, found.event_id)] = found

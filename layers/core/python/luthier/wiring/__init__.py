@@ -15,14 +15,7 @@ if TYPE_CHECKING:
     from luthier.catalog.staging import BaseModelStaging
     from luthier.credits.service import CreditService
     from luthier.datasets.service import DatasetService
-    from luthier.deployments.endpoints import Endpoints
-    from luthier.deployments.pipeline import DeploymentPipeline
-    from luthier.deployments.service import DeploymentService
-    from luthier.deployments.store import DeploymentStore
     from luthier.events.outbox import Publisher
-    from luthier.executions import Executions
-    from luthier.inference.invoke import Invoker
-    from luthier.inference.service import InferenceService
     from luthier.jobs.pipeline import TrainingPipeline
     from luthier.jobs.runs import Runs
     from luthier.jobs.service import JobService
@@ -30,6 +23,7 @@ if TYPE_CHECKING:
     from luthier.jobs.store import JobStore
     from luthier.jobs.watch import JobWatcher
     from luthier.models.service import ModelService
+    from luthier.models.store import ModelStore
     from luthier.usage.service import UsageService
     from luthier.webhooks.address import Destinations
     from luthier.webhooks.courier import Courier
@@ -42,8 +36,9 @@ if TYPE_CHECKING:
 
 # A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 20, 3
-# An endpoint may take this long for one answer (InvokeEndpoint itself ends at 60 s).
-_INFERENCE_SECONDS = 60
+# An endpoint may take this long for one answer: less than API Gateway waits for ours (29 s), so that an endpoint that
+# hangs is still counted as one that fails.
+_INFERENCE_SECONDS = 27
 
 
 @cache
@@ -141,11 +136,17 @@ def datasets() -> "DatasetService":
 
 
 @cache
-def models() -> "ModelService":
-    from luthier.models.service import ModelService
+def _model_store() -> "ModelStore":
     from luthier.models.store import ModelStore
 
-    return ModelService(ModelStore(client("dynamodb"), settings().table))
+    return ModelStore(client("dynamodb"), settings().table)
+
+
+@cache
+def models() -> "ModelService":
+    from luthier.models.service import ModelService
+
+    return ModelService(_model_store())
 
 
 @cache
@@ -217,55 +218,6 @@ def base_model_staging() -> "BaseModelStaging":
 
 
 @cache
-def _deployment_store() -> "DeploymentStore":
-    from luthier.deployments.store import DeploymentStore
-
-    return DeploymentStore(client("dynamodb"), settings().table)
-
-
-@cache
-def _deployment_executions() -> "Executions":
-    from luthier.executions import Executions
-
-    return Executions(client("stepfunctions"), settings().deployment_state_machine_arn)
-
-
-@cache
-def _invoker() -> "Invoker":
-    from luthier.inference.invoke import Invoker
-
-    return Invoker(client("sagemaker-runtime"))
-
-
-@cache
-def deployments() -> "DeploymentService":
-    from luthier.deployments.service import DeploymentService
-
-    return DeploymentService(_deployment_store(), models(), jobs(), _deployment_executions(), _endpoints())
-
-
-@cache
-def _endpoints() -> "Endpoints":
-    from luthier.deployments.endpoints import Endpoints
-
-    return Endpoints(client("sagemaker"), _invoker(), settings())
-
-
-@cache
-def deployment_pipeline() -> "DeploymentPipeline":
-    from luthier.deployments.pipeline import DeploymentPipeline
-
-    return DeploymentPipeline(_deployment_store(), _job_store(), _endpoints(), _deployment_executions())
-
-
-@cache
-def inference() -> "InferenceService":
-    from luthier.inference.service import InferenceService
-
-    return InferenceService(deployments(), _invoker(), usage())
-
-
-@cache
 def publisher() -> "Publisher":
     from luthier.events.outbox import Publisher
 
@@ -323,8 +275,21 @@ def courier() -> "Courier":
     return Courier(_webhook_store(), _delivery_queues(), _sender())
 
 
+# At the end: what it holds is made of what stands above.
+from luthier.wiring import serving  # noqa: E402
+
+aliases = serving.aliases
+comparisons = serving.comparisons
+deployment_pipeline = serving.deployment_pipeline
+deployments = serving.deployments
+evaluations = serving.evaluations
+inference = serving.inference
+processing_pipeline = serving.processing_pipeline
+processings = serving.processings
+
+
 def reset() -> None:
     """Forget everything made so far: tests call it between environments."""
-    for made in list(globals().values()):
+    for made in [*globals().values(), *vars(serving).values()]:
         if hasattr(made, "cache_clear"):
             made.cache_clear()

@@ -1,0 +1,21 @@
+"""Asking a deployment by its id, under both documented paths; errors are those of training_models."""
+
+from functions.api.app import Surface, needs
+from functions.api.error_shapes import training_models as error_shape
+from luthier import wiring
+from luthier.inference import endpoint_schema as schema
+
+INFER = needs("inference:write")
+
+app = Surface("endpoints", error_shape)
+handler = app.handle
+
+
+@app.post("/v2/<endpoint_id>/runsync", security=INFER, summary="Ask a deployment and wait for the answer")
+def run_endpoint(endpoint_id: str, body: schema.RunSync) -> schema.RunAnswer:
+    return schema.RunAnswer.of(wiring.inference().ask(app.principal, body.input.for_engine(endpoint_id)))
+
+
+@app.post("/v2/endpoints/<endpoint_id>/runsync", security=INFER, summary="The same under the longer path")
+def run_endpoint_of_list(endpoint_id: str, body: schema.RunSync) -> schema.RunAnswer:
+    return run_endpoint(endpoint_id, body)

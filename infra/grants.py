@@ -1,0 +1,123 @@
+"""What a function may be granted: the words of the rows of `infra/catalog.py`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Permission for `actions` on the platform's resource called `on`."""
+
+    on: str
+    actions: tuple[str, ...]
+
+
+TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
+TABLE_READ_MANY = Grant("table", ("dynamodb:BatchGetItem",))
+TABLE_WRITE = Grant("table", ("dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"))
+TABLE = (TABLE_READ, TABLE_WRITE)
+# Only what a client asks for is ever deleted; pipelines and events write.
+WHOLE_TABLE = (*TABLE, Grant("table", ("dynamodb:DeleteItem",)))
+
+UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
+# Of no effect where no foreign bucket is configured.
+FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
+FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
+UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
+# A deleted job takes its rows and checkpoints with it.
+JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
+ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))
+JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
+BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
+# Of no effect where no token is configured.
+HUB_TOKEN_READ = Grant("hub_token", ("secretsmanager:GetSecretValue",))
+ARTIFACTS_READ = Grant("artifacts", ("s3:GetObject",))
+# Without it S3 answers 403, not 404, for an object that is not there.
+DATA_LIST = Grant("data_bucket", ("s3:ListBucket",))
+BASE_MODELS_LIST = Grant("base_models_bucket", ("s3:ListBucket",))
+ARTIFACTS_LIST = Grant("artifacts_bucket", ("s3:ListBucket",))
+
+TRAINING_DESCRIBE = Grant("training_jobs", ("sagemaker:DescribeTrainingJob",))
+TRAINING_STOP = Grant("training_jobs", ("sagemaker:StopTrainingJob",))
+STAGING_DESCRIBE = Grant("staging_jobs", ("sagemaker:DescribeTrainingJob",))
+PROCESSING_DESCRIBE = Grant("processing_jobs", ("sagemaker:DescribeTrainingJob",))
+PROCESSING_STOP = Grant("processing_jobs", ("sagemaker:StopTrainingJob",))
+TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
+
+START_TRAINING = Grant("training_machine", ("states:StartExecution",))
+START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
+START_PROCESSING = Grant("processing_machine", ("states:StartExecution",))
+DESCRIBE_EXECUTIONS = Grant("executions", ("states:DescribeExecution",))
+
+STREAM_READ = Grant("table_stream", ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"))
+STREAMS_LIST = Grant("all_table_streams", ("dynamodb:ListStreams",))
+PUBLISH = Grant("event_bus", ("events:PutEvents",))
+SEND_UNPUBLISHED = Grant("stream_dead_letters", ("sqs:SendMessage",))
+SEND_FAILED_CALL = Grant("dead_letters", ("sqs:SendMessage",))
+
+_CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+TAKE_PUBLISHED = Grant("published_events", _CONSUME)
+TAKE_DELIVERIES = Grant("delivery_queues", _CONSUME)
+SEND_DELIVERIES = Grant("delivery_queues", ("sqs:SendMessage",))
+SEND_GIVEN_UP = Grant("webhook_dead_letters", ("sqs:SendMessage",))
+
+COMPONENT_DESCRIBE = Grant("components", ("sagemaker:DescribeInferenceComponent",))
+ENDPOINT_INVOKE = Grant("invocable", ("sagemaker:InvokeEndpoint",))
+SERVING_DESCRIBE = (
+    Grant("serving", ("sagemaker:DescribeEndpoint", "sagemaker:DescribeInferenceComponent")),
+    Grant("all_serving", ("sagemaker:ListInferenceComponents", "sagemaker:ListModels")),
+)
+SERVING_CREATE = Grant(
+    "serving",
+    (
+        "sagemaker:AddTags",
+        "sagemaker:CreateEndpoint",
+        "sagemaker:CreateEndpointConfig",
+        "sagemaker:CreateInferenceComponent",
+        "sagemaker:CreateModel",
+    ),
+)
+SERVING_UPDATE = Grant(
+    "serving", ("sagemaker:UpdateInferenceComponent", "sagemaker:UpdateInferenceComponentRuntimeConfig")
+)
+SERVING_DELETE = Grant(
+    "serving",
+    (
+        "sagemaker:DeleteEndpoint",
+        "sagemaker:DeleteEndpointConfig",
+        "sagemaker:DeleteInferenceComponent",
+        "sagemaker:DeleteModel",
+    ),
+)
+SCALING = (
+    Grant(
+        "scalable_targets",
+        (
+            "application-autoscaling:DeregisterScalableTarget",
+            "application-autoscaling:PutScalingPolicy",
+            "application-autoscaling:RegisterScalableTarget",
+        ),
+    ),
+    # Application Auto Scaling keeps its own alarms with the caller's permissions.
+    Grant("serving_alarms", ("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm")),
+    # Of effect once per account: AWS makes the role that moves copies when the first target is registered.
+    Grant("scaling_role", ("iam:CreateServiceLinkedRole",)),
+)
+PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
+SERVING = (*SERVING_DESCRIBE, SERVING_CREATE, SERVING_UPDATE, SERVING_DELETE, *SCALING, PASS_SERVING_ROLE)
+
+# What creating, stopping and resuming a job takes, on whichever surface. A create may have to check a file whose upload
+# nobody completed or that lies elsewhere, and asks the hub about gated models; a stop looks for the last checkpoint.
+JOBS_VERBS = (
+    UPLOADS_READ,
+    UPLOADS_WRITE,
+    DATA_LIST,
+    FOREIGN_READ,
+    FOREIGN_LIST,
+    BASE_MODELS_READ,
+    BASE_MODELS_LIST,
+    HUB_TOKEN_READ,
+    ARTIFACTS_READ,
+    ARTIFACTS_LIST,
+    START_TRAINING,
+    TRAINING_STOP,
+)

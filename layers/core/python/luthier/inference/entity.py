@@ -1,0 +1,40 @@
+"""What a model answered, in no surface's words. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Completion:
+    """`content`: an OpenAI chat completion; beside it who answered: deployment, model and the model's version."""
+
+    content: dict[str, Any]
+    deployment_id: str
+    model: str
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One choice of a chat completion. latency_ms: wall clock; cost: in the platform's currency, 0 where it is free."""
+
+    model: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    latency_ms: int
+    cost: float = 0.0
+
+    @classmethod
+    def of(cls, completion: dict[str, Any], *, latency_ms: int, cost: float = 0.0) -> "Answered":
+        choice, usage = completion["choices"][0], completion.get("usage") or {}
+        return cls(
+            model=completion["model"],
+            text=choice["message"].get("content") or "",
+            finish_reason=choice.get("finish_reason") or "stop",
+            prompt_tokens=usage.get("prompt_tokens") or 0,
+            completion_tokens=usage.get("completion_tokens") or 0,
+            latency_ms=latency_ms,
+            cost=cost,
+        )

@@ -1,0 +1,79 @@
+"""Starting processings and reading them. An equal wish is the same processing, so its result is cached by nature."""
+
+import logging
+from typing import Any
+
+from luthier import clock, table
+from luthier.errors import NotFound
+from luthier.executions import Executions
+from luthier.processing.entity import FAILED, Processing, id_of
+from luthier.processing.store import ProcessingStore
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessingService:
+    def __init__(self, store: ProcessingStore, executions: Executions, now: clock.Clock = clock.now) -> None:
+        self._store = store
+        self._executions = executions
+        self._now = now
+
+    def ensure(
+        self,
+        organization_id: str,
+        kind: str,
+        subject: str,
+        base_model: str,
+        spec: dict[str, Any],
+        owner: str,
+        context: dict[str, Any] | None = None,
+    ) -> Processing:
+        """The processing of this wish, started unless it is there; a failed one is started again.
+
+        kind: a key of KINDS; subject: a model's or base model's id; spec: JSON of all that distinguishes the wish;
+        context: JSON that the kind needs besides, which makes no other wish.
+        """
+        processing_id = id_of(organization_id, kind, subject, spec)
+
+        def ensured() -> Processing:
+            current = self._store.get(organization_id, processing_id)
+            if current and current.status != FAILED:
+                return current
+            now = clock.iso(self._now())
+            if current:
+                new = current.again(now, context or {})
+            else:
+                place = (processing_id, organization_id, kind, subject)
+                new = Processing(*place, base_model, spec, owner, now, now, context=context or {})
+            self._store.save(current, new)
+            return new
+
+        processing = table.until_unchanged(processing_id, ensured)
+        self._start(processing)
+        return processing
+
+    def get(self, organization_id: str, processing_id: str) -> Processing:
+        """Raises NotFound."""
+        processing = self.find(organization_id, processing_id)
+        if processing is None:
+            raise NotFound(f"No processing {processing_id!r}.", remedy="Check the id.")
+        return processing
+
+    def find(self, organization_id: str, processing_id: str) -> Processing | None:
+        return self._store.get(organization_id, processing_id)
+
+    def peek(self, organization_id: str, kind: str, subject: str, spec: dict[str, Any]) -> Processing | None:
+        """The processing of this wish, if it was ever started; starts nothing."""
+        return self._store.get(organization_id, id_of(organization_id, kind, subject, spec))
+
+    def of_subject(self, organization_id: str, kind: str, subject: str, *, limit: int = 100) -> list[Processing]:
+        """The newest processings of one kind on one model."""
+        return self._store.of_subject(organization_id, kind, subject, limit=limit)
+
+    def _start(self, processing: Processing) -> None:
+        """Start the pipeline. If that fails now, the processing stays `queued` and the sweeper starts it."""
+        if processing.is_live and not processing.launch:
+            try:
+                self._executions.start(processing.execution_name, processing.step)
+            except Exception:
+                logger.warning("The pipeline of %s did not start; the sweeper will start it.", processing.id)

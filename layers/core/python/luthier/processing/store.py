@@ -1,0 +1,67 @@
+"""Processings in DynamoDB, one item per wish of an organization."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from luthier import table
+from luthier.events import outbox
+from luthier.events.entity import Event
+from luthier.processing.entity import Processing
+
+NOUN = "PROCESSING"
+
+
+class ProcessingStore:
+    def __init__(self, client: Any, table_name: str) -> None:
+        self._client = client
+        self._table = table_name
+
+    def get(self, organization_id: str, processing_id: str) -> Processing | None:
+        """The processing of an id: one read."""
+        key = table.encode(table.key(organization_id, table.processing(processing_id)))
+        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return _processing(table.decode(answer["Item"])) if "Item" in answer else None
+
+    def of_subject(self, organization_id: str, kind: str, subject: str, *, limit: int = 100) -> list[Processing]:
+        """The newest processings of one kind on one model: a query, and a read of all that it finds."""
+        answer = self._client.query(
+            TableName=self._table,
+            IndexName=table.SECOND_FACET.name,
+            KeyConditionExpression=f"{table.SECOND_FACET.partition_key} = :subject",
+            ExpressionAttributeValues={":subject": {"S": _subject(organization_id, kind, subject)}},
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        found = (self.get(organization_id, item["id"]["S"]) for item in answer["Items"])
+        return [processing for processing in found if processing]
+
+    def save(self, old: Processing | None, new: Processing, event: Event | None = None) -> None:
+        """Write a processing in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
+        item = table.key(new.organization_id, table.processing(new.id)) | asdict(new)
+        item |= {
+            table.SECOND_FACET.partition_key: _subject(new.organization_id, new.kind, new.subject),
+            table.SECOND_FACET.sort_key: f"{new.created_at}#{new.id}",
+        }
+        if new.is_live:
+            item |= {table.LIVE.partition_key: table.live(NOUN), table.LIVE.sort_key: new.id}
+        put: dict[str, Any] = {"TableName": self._table, "Item": table.encode(item)}
+        if old is None:
+            put["ConditionExpression"] = "attribute_not_exists(pk)"
+        else:
+            put["ConditionExpression"] = "writes = :seen"
+            put["ExpressionAttributeValues"] = {":seen": {"N": str(old.writes)}}
+        told = [outbox.write(event, self._table)] if event else []
+        table.transact(self._client, [{"Put": put}, *told])
+
+    def live(self) -> Iterator[tuple[str, str]]:
+        """(organization, id) of every processing that has not ended, over all organizations."""
+        return table.live_items(self._client, self._table, NOUN)
+
+
+def _subject(organization_id: str, kind: str, subject: str) -> str:
+    return table.facet(organization_id, NOUN, kind.upper(), subject)
+
+
+def _processing(item: table.Item) -> Processing:
+    return Processing(**{name: item[name] for name in Processing.__dataclass_fields__ if name in item})
