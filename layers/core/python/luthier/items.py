@@ -26,7 +26,9 @@ def due_items(client: Any, name: str, noun: str, moment: str) -> Iterator[dict[s
 
 def get_many(client: Any, name: str, keys: Sequence[table.Item]) -> Iterator[table.Item]:
     """The items behind up to 100 keys, in no order, strongly consistent: one call, more where the items are large."""
-    asked: dict[str, Any] = {name: {"Keys": [table.encode(key) for key in keys], "ConsistentRead": True}} if keys else {}
+    asked: dict[str, Any] = (
+        {name: {"Keys": [table.encode(key) for key in keys], "ConsistentRead": True}} if keys else {}
+    )
     while asked:
         answer = client.batch_get_item(RequestItems=asked)
         yield from map(table.decode, answer["Responses"].get(name, []))

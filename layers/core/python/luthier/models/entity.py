@@ -122,7 +122,6 @@ class Unfinished:
     status_reason: dict[str, Any] | None
     base_model: str
     job_id: str
-    bytes: None
     created_at: str
     updated_at: str
     type: str = "llm"
@@ -144,7 +143,6 @@ def unfinished(job: Mapping[str, Any], shown_status: str) -> Unfinished | None:
         status_reason=job.get("status_reason"),
         base_model=job["base_model"],
         job_id=job["id"],
-        bytes=None,
         created_at=job["created_at"],
         updated_at=job["updated_at"],
     )
