@@ -8,7 +8,9 @@ from functions.api.error_shapes import training_models as error_shape
 
 # What follows on a model's id, which may hold slashes. The id of an evaluation has none, but a client may send some.
 _AFTER_ID = r"(/(archive|deploy|deployments|evaluate|evaluations(/.+?)?|restore|versions(/[^/]+)?))?/*$"
-_IDS = re.compile(rf"(?<=^/v2/training/models/).+?(?={_AFTER_ID})|(?<=/evaluations/).+?(?=/*$)")
+# No model has a name with such a part, so a longer path is no id.
+_OF_ID = r"(?:(?!/(?:archive|deploy|deployments|evaluate|evaluations|restore|versions)/).)+?"
+_IDS = re.compile(rf"(?<=^/v2/training/models/){_OF_ID}(?={_AFTER_ID})|(?<=/evaluations/).+?(?=/*$)")
 
 app = Surface("training_models", error_shape, slashed_ids=_IDS)
 handler = app.handle

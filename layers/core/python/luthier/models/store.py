@@ -198,7 +198,8 @@ class ModelStore:
             "TableName": self._table,
             "Key": table.encode(table.key(model.organization_id, table.model(model.family))),
             "UpdateExpression": "ADD writes :one",
-            "ConditionExpression": "family = :family",
+            "ConditionExpression": "#family = :family",
+            "ExpressionAttributeNames": {"#family": "family"},
             "ExpressionAttributeValues": {":one": {"N": "1"}, ":family": {"S": model.family}},
         }
         return table.Guarded({"Update": update}, Moved())
