@@ -16,13 +16,14 @@ from tests.gateway import Gateway
 
 MODELS = "/v2/training/models"
 CARD: dict[str, Any] = {
-    "metrics": {"training_loss": 0.234, "validation_loss": 0.267, "perplexity": 12.45, "token_accuracy": 0.9, "epoch": 3},
+    "metrics": {"training_loss": 0.234, "validation_loss": 0.267, "perplexity": 12.45, "token_accuracy": 0.9},
     "architecture": page.DETAILS["architecture"],
     "training": page.DETAILS["training"] | {"best_loss": 0.198},
     "evaluation": {
         "examples": 20,
         "answered": 20,
-        "tuned": {"loss": 0.267, "exact_match": 0.892, "f1": 0.885, "bleu": 78.0, "tasks": {"helpfulness": {"score": 8.7}}},
+        "tuned": {"loss": 0.267, "exact_match": 0.892, "f1": 0.885, "bleu": 78.0}
+        | {"tasks": {"helpfulness": {"score": 8.7}}},
     },
     "dataset": {"train": {"sha256": "a" * 64, "rows": 3}, "validation": None},
     "base_model": {"id": "smollm2-135m-instruct", "revision": "main"},

@@ -176,7 +176,7 @@ def own(platform: Platform) -> dict[str, str]:
         if item.get("status") != "uploaded":
             found.setdefault(item["sk"].partition("#")[0], item.get("name") or item.get("id", ""))
     job, model, file, hook = (found[kind] for kind in ("JOB", "MODEL", "FILE", "WEBHOOK"))
-    ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
+    ids = {"version": "v1.0.0", "job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
     ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 

@@ -153,7 +153,9 @@ def test_organizations_do_not_see_each_other(platform: Platform) -> None:
             platform.listing.get(B, name)
 
 
-@pytest.mark.parametrize(("wanted", "param"), [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"offset": -1}, "offset")])
+@pytest.mark.parametrize(
+    ("wanted", "param"), [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"offset": -1}, "offset")]
+)
 def test_a_page_out_of_range_is_refused(platform: Platform, wanted: dict[str, int], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         platform.listing.page(A, Wanted(**wanted))

@@ -183,14 +183,14 @@ def _span(period: str) -> timedelta:
 
 def _require_undeployed(model: Model, wanted: str) -> None:
     if model.deployments:
-        raise _conflict(model, wanted, [READY], f"Delete its deployments first: {_listed(list(model.deployments))}.")
+        raise _conflict(model, wanted, [READY], "Delete its deployments first.", deployments=list(model.deployments))
 
 
-def _conflict(model: Model, wanted: str, required: list[str], remedy: str) -> Conflict:
+def _conflict(model: Model, wanted: str, required: list[str], remedy: str, **more: list[str]) -> Conflict:
     current = DEPLOYED if model.deployments else model.status
     return Conflict(
         f"Model {model.id} is {current}; it can be {wanted} only when it is {' or '.join(required)}.",
-        details={"current": current, "required": required},
+        details={"current": current, "required": required} | more,
         remedy=remedy,
     )
 
