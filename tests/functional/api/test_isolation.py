@@ -24,6 +24,7 @@ THEIRS, OURS = "org_zebra", "org_okapi"
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text())
 # Free text, which is kept and shown as it came.
 FREE = {"name": "ours", "description": "ours", "suffix": "ours", "filename": "ours.jsonl", "user_id": "ours"}
+FREE |= {"reason": "ours"}
 # Fields whose value must be right before the others are looked at. Any other text of a body is a foreign reference.
 GIVEN = FREE | {
     "baseModel": BASE_MODEL,
@@ -176,7 +177,7 @@ def own(platform: Platform) -> dict[str, str]:
         if item.get("status") != "uploaded":
             found.setdefault(item["sk"].partition("#")[0], item.get("name") or item.get("id", ""))
     job, model, file, hook = (found[kind] for kind in ("JOB", "MODEL", "FILE", "WEBHOOK"))
-    ids = {"version": "v1.0.0", "job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
+    ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
     ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 
@@ -257,7 +258,8 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
 ) -> None:
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
-        path = route.openapi_path.format_map(right | {"delivery_id": "x", "file_id": "x", "evaluation_id": "x"})
+        nobodys_ids = dict.fromkeys(("delivery_id", "file_id", "evaluation_id"), "x")
+        path = route.openapi_path.format_map(right | nobodys_ids | {"version": "v1.0.0"})
         for theirs, nobodys in zip(
             right_but_one(route, reference, right), right_but_one(route, twin(reference), right), strict=True
         ):

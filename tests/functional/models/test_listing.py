@@ -1,6 +1,7 @@
 """Pages of models: what is on them, in which order, and what each costs."""
 
 import itertools
+import random
 from typing import Any
 
 import pytest
@@ -80,7 +81,8 @@ def test_a_model_is_listed_by_when_it_was_made_not_by_when_its_job_was(platform:
 def test_every_filter_sort_and_page_agrees_with_what_the_models_say(platform: Platform) -> None:
     everything = mixed(platform)
     kinds, bases = (None, "llm", "vision", "custom"), (None, "smollm2-135m-instruct", "llama-3.1-8b", "none")
-    for status, kind, base, sort, ascending in itertools.product(STATUSES, kinds, bases, SORTS, (True, False)):
+    queries = list(itertools.product(STATUSES, kinds, bases, SORTS, (True, False)))
+    for status, kind, base, sort, ascending in random.Random(7).sample(queries, 60):
         statuses = ("ready", "deployed") if status == "completed" else (status,) if status else STATUSES
         expected = [
             row for row in everything

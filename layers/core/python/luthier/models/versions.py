@@ -95,6 +95,8 @@ class VersionService:
             remedy="Send another version.",
         )
         head = self._store.get(line.organization_id, line.family)
+        if head and head.family != line.family:
+            raise Moved
         grows = [self._store.family_write(head)] if head else []
         moved = [self._store.version_write(new, taken), self._store.leave_write(old)]
         return self._store.save(old, new, joined=[*moved, *grows, self._claims.write(claim, new.id)])
