@@ -9,7 +9,8 @@ from infra.components.storage import USE_KEY, Storage
 
 _ACCOUNT = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
 _TRAINING_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs"
-_ENDPOINT_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/Endpoints/*"
+# Of endpoints, and of the inference components on them.
+_SERVING_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/*"
 _IMAGES = f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:*:repository/*"
 _EVERY_JOB = "Jobs of every organization run under this role, and SageMaker opens only what each job's request names."
 
@@ -48,7 +49,7 @@ class SageMakerRoles(Construct):
             secret=hub_token_secret,
         )
         self.serving = self._role(
-            "Serving", _ENDPOINT_LOGS, reads=[base_models, job_artifacts], writes=[], lists=buckets[1:]
+            "Serving", _SERVING_LOGS, reads=[base_models, job_artifacts], writes=[], lists=buckets[1:]
         )
 
     def _role(

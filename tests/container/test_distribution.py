@@ -116,9 +116,6 @@ def test_weights_that_do_not_fit_are_shared_out(make_root: MakeRoot) -> None:
     assert list(metrics(shared).values()) == pytest.approx(list(metrics(alone).values()), rel=2e-2)
     assert card(shared)["serving"] == {"kind": "model", "path": "."}
     assert {path.name for path in (shared / "model").glob("*.safetensors")} == {"model.safetensors"}
-    told = json.loads((shared / "model" / "proof.json").read_text())
-    assert (told["failed"], told["prompts"]) == ("proof_skipped", [])
-    assert "shared out" in told["message"]
 
 
 def hosts_of(make_root: MakeRoot, **changes: Any) -> list[Path]:

@@ -5,6 +5,7 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,6 +146,12 @@ def test_a_run_without_time_left_says_that_it_has_no_proof(make_root: MakeRoot) 
     assert (content["failed"], content["prompts"]) == ("proof_skipped", [])
 
 
+def test_weights_that_are_shared_out_among_processes_leave_no_proof_and_say_so() -> None:
+    content = proof.of_run(None, None, SimpleNamespace(is_fsdp_enabled=True))
+    assert (content["failed"], content["prompts"]) == ("proof_skipped", [])
+    assert "shared out" in content["message"]
+
+
 def prompts(tokenizer: Any, *rows: dict[str, Any], longest: int = 256) -> list[list[dict[str, str]]]:
     return [prompt.messages for prompt in proof.prompts_of(tokenizer, map(row, rows), longest)]
 
@@ -201,6 +208,13 @@ def test_a_base_that_cannot_be_had_is_null(both: versions.Versions, tokenizer: A
     content = proof.of_models(replace(both, base=None), tokenizer, proof.general_prompts(tokenizer))
     assert [prompt["base"] for prompt in content["prompts"]] == [None] * 3
     assert all(prompt["tuned"] for prompt in content["prompts"])
+
+
+def test_the_proof_ends_with_a_batch_of_both_once_the_answers_do(both: versions.Versions, tokenizer: Any) -> None:
+    asked = proof.general_prompts(tokenizer)
+    content = proof.of_models(both, tokenizer, asked, tokens=1, enough=lambda: True)
+    assert [bool(prompt["base"] and prompt["tuned"]) for prompt in content["prompts"]] == [True]
+    assert len(proof.of_models(both, tokenizer, asked, tokens=1)["prompts"]) == 3
 
 
 def test_the_models_own_settings_change_no_answer_and_are_kept(both: versions.Versions, tokenizer: Any) -> None:

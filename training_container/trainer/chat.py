@@ -69,7 +69,7 @@ class TokenChoice:
 class Answer:
     """finish_reason is "stop" or "length"; completion_tokens counts the token that ended the answer.
 
-    choices: one per token that is part of the text, None where they were not asked for.
+    choices: one per generated token, that which ended the answer included; None where they were not asked for.
     """
 
     text: str

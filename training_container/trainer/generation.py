@@ -121,7 +121,7 @@ class Generator:
             reason,
             len(prompt.ids),
             tokens,
-            None if told is None else [self._told(choice, asked or 0) for choice in told[: len(ids[:end])]],
+            None if told is None else [self._told(choice, asked or 0) for choice in told[:tokens]],
         )
 
     def _told(self, choice: Choice, most: int) -> TokenChoice:

@@ -7,8 +7,9 @@ like the base or like neither; how far a sound one is off is what it is off with
 
 import heapq
 import math
+import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -35,8 +36,8 @@ GENERAL = (
     "Write one short sentence about the sea.",
     "What is 17 + 25?",
 )
-# The proof may take this part of the time that the run took, or so many seconds if that is more.
-SHARE, SECONDS = 0.02, 20
+# No further batch is begun once the proof has taken this part of the run's time, or so many seconds if that is more.
+SHARE, SECONDS = 0.02, 3
 DIGITS = 6
 # Putting a model's weights aside and reading its base's takes two more copies of them, and some room.
 COPIES = 2.2
@@ -77,8 +78,7 @@ def _of_run(job: Any, parts: Any, trainer: Any) -> dict[str, Any]:
     until = budget.seconds + max(SHARE * budget.seconds, SECONDS)
 
     def deadline(reserve: float) -> bool:
-        late = budget.seconds + reserve > until
-        return bool(late or job.interruption.requested or budget.exhausted(reserve + saving))
+        return bool(job.interruption.requested or budget.exhausted(reserve + saving))
 
     if deadline(0):
         raise Failure("proof_skipped", "There was no money or time left for it.")
@@ -87,7 +87,14 @@ def _of_run(job: Any, parts: Any, trainer: Any) -> dict[str, Any]:
     prompts = prompts_of(parts.tokenizer, _rows(job, parts), longest) or general_prompts(parts.tokenizer)
     # What was trained on at once has room without gradients too.
     fitting = trainer.rung.micro_batch * parts.train.longest
-    return of_models(_versions(job, model), parts.tokenizer, prompts, deadline=deadline, tokens=fitting)
+    return of_models(
+        _versions(job, model),
+        parts.tokenizer,
+        prompts,
+        deadline=deadline,
+        enough=lambda: budget.seconds > until,
+        tokens=fitting,
+    )
 
 
 def _versions(job: Any, model: Any) -> Versions:
@@ -167,9 +174,11 @@ def of_models(
     prompts: Sequence[Prompt],
     *,
     deadline: Deadline | None = None,
+    enough: Callable[[], bool] = lambda: False,
     tokens: int = TOKENS_PER_BATCH,
 ) -> dict[str, Any]:
-    """The content of proof.json; `tokens` is the most that one batch may have.
+    """The content of proof.json; `tokens` is the most that one batch may have. Asked between batches, `enough` tells
+    whether those answers do that there are.
 
     Raises Failure(proof_skipped) when the deadline leaves no answer, Failure(unservable) for answers that are no
     numbers.
@@ -180,8 +189,14 @@ def of_models(
     def answer(model: Any, places: list[int]) -> list[Answer]:
         return answers(model, tokenizer, [fitting[place].ids for place in places])
 
-    found = models.judge(groups, answer, deadline)
-    tuned, base = found["tuned"], found.get("base", {})
+    tuned: dict[int, Answer] = {}
+    base: dict[int, Answer] = {}
+    for some in _rounds(groups, models):
+        found = models.judge(some, answer, deadline)
+        tuned |= found["tuned"]
+        base |= found.get("base", {})
+        if enough():
+            break
     if not tuned:
         raise Failure("proof_skipped", "There was no time left for it, or no prompt leaves room for an answer.")
     return _content(
@@ -190,6 +205,13 @@ def of_models(
             for place in sorted(tuned)
         ]
     )
+
+
+def _rounds(groups: list[list[int]], models: Versions) -> list[list[list[int]]]:
+    """The batches one at a time where changing between tuned and base costs nothing, else all at once."""
+    # Sorted by length as they are, an early end would leave only the short ones.
+    mixed = random.Random(0).sample(groups, len(groups))
+    return [[group] for group in mixed] if models.alternate else [mixed]
 
 
 def _content(prompts: list[dict[str, Any]]) -> dict[str, Any]:

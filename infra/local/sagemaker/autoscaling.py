@@ -50,11 +50,11 @@ class Autoscaling:
                 raise SageMakerError(
                     "ValidationException", "MinCapacity and MaxCapacity are required for a new target."
                 )
-            record: Record = {"ScalableTargetARN": _arn(f"scalable-target/{name}"), **kept, "CreationTime": time.time()}
+            record: Record = {"ScalableTargetARN": target_arn(request), **kept, "CreationTime": time.time()}
             self._store.add(_TARGET, name, record, [])
         else:
             self._store.update(_TARGET, name, **kept)
-        return {"ScalableTargetARN": _arn(f"scalable-target/{name}")}
+        return {"ScalableTargetARN": target_arn(request)}
 
     def deregister(self, request: dict[str, Any]) -> dict[str, Any]:
         """DeregisterScalableTarget; its policies go with it."""
@@ -122,6 +122,11 @@ _ADDRESS = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 
 def _key(policy: dict[str, Any]) -> str:
     return f"{policy['ResourceId']}:{policy['PolicyName']}"
+
+
+def target_arn(request: dict[str, Any]) -> str:
+    """What a request is about."""
+    return _arn(f"scalable-target/{request.get('ResourceId', '*')}")
 
 
 def _arn(resource: str) -> str:

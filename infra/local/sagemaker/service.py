@@ -79,6 +79,7 @@ class SageMaker:
         emulator.add_service("sagemaker", "SageMaker.", _INVOCATION.pattern, self.handle)
         emulator.add_resource_arns("sagemaker", _resource_arn)
         emulator.add_service(autoscaling.SERVICE, autoscaling.TARGET_PREFIX, _NO_PATH, self.handle_scaling)
+        emulator.add_resource_arns(autoscaling.SERVICE, lambda path, body: autoscaling.target_arn(_document(body)))
         emulator.add_task(RESOURCE, CreateTrainingJobTask(self._plant, self._jobs))
 
     def recover(self) -> None:

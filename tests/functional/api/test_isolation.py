@@ -68,7 +68,8 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     file = platform.datasets.upload(who, filename=f"{word} rows.jsonl", purpose="fine-tune", content=rows()).id
     named = {"name": f"{word} job", "description": f"about {word}", "suffix": word}
     done = platform.completed(who, training_dataset=file, **named)
-    platform.deployed(who, done.result_model or "")
+    made = platform.deployed(who, done.result_model or "")
+    assert mine.send("PUT", f"/v2/training/aliases/{word}-alias", {"routes": [{"deploymentId": made.id}]}).status == 200
     [evaluation] = platform.evaluations.evaluate(who, done.result_model or "", [file])
     world.launch(platform, evaluation.processing)
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
@@ -179,6 +180,7 @@ def own(platform: Platform) -> dict[str, str]:
     job, model, file, hook = (found[kind] for kind in ("JOB", "MODEL", "FILE", "WEBHOOK"))
     ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
     ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
+    ids["endpoint_id"] = ids["deployment_id"]
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 
 
@@ -259,7 +261,8 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
         nobodys_ids = dict.fromkeys(("delivery_id", "file_id", "evaluation_id"), "x")
-        path = route.openapi_path.format_map(right | nobodys_ids | {"version": "v1.0.0"})
+        named = {"name": "okapi-alias", "version": "v1.0.0"}
+        path = route.openapi_path.format_map(right | nobodys_ids | named)
         for theirs, nobodys in zip(
             right_but_one(route, reference, right), right_but_one(route, twin(reference), right), strict=True
         ):

@@ -48,6 +48,15 @@ def test_a_deployed_model_answers_a_chat(api: Gateway) -> None:
     assert {"store", "user", "stream"} & set(asked) == set()
 
 
+def test_headers_tell_which_deployment_and_version_have_answered(api: Gateway) -> None:
+    made = api.platform.deployed(principal(), api.platform.completed(suffix="v1").result_model or "")
+    answer = api.post(CHAT, question(made.model_name))
+    assert answer.headers["x-luthier-deployment"] == made.id
+    assert answer.headers["x-luthier-model-version"] == made.model_version
+    api.platform.deployed(principal(), BASE_MODEL)
+    assert "x-luthier-model-version" not in api.post(CHAT, question(BASE_MODEL)).headers
+
+
 def test_a_base_model_is_deployed_by_the_same_verb(api: Gateway) -> None:
     started = api.post(f"/v2/training/models/{BASE_MODEL}/deploy", {}).json()["deployment"]
     assert (started["modelId"], started["status"]) == (BASE_MODEL, "deploying")

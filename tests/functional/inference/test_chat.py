@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
+from luthier.deployments.wishes import Wish
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from luthier.inference.invoke import Invoker
 from tests.factories import BASE_MODEL, Platform, principal
 from tests.fakes import RuntimeExceptions, refusal
 
@@ -85,3 +87,70 @@ def test_a_vanished_endpoint_is_unavailable_not_a_crash(platform: Platform) -> N
     platform.runtime.refusal = refusal("ValidationError", "Endpoint not found.")
     with pytest.raises(Unavailable, match="does not answer"):
         ask(platform, BASE_MODEL)
+
+
+def test_a_paused_model_says_how_to_resume_it(platform: Platform) -> None:
+    made = platform.deployed(A, BASE_MODEL)
+    platform.deployments.pause(A, made.id)
+    for state in ("pausing", "paused"):
+        with pytest.raises(Conflict) as refused:
+            ask(platform, BASE_MODEL)
+        assert (refused.value.code, refused.value.details["current"]) == ("model_paused", state)
+        assert f"/v2/training/deployments/{made.id}/resume" in (refused.value.remedy or "")
+        platform.run_deployment(platform.deployments.get(A, made.id))
+
+
+def test_a_failed_deployment_says_why(platform: Platform) -> None:
+    platform.probe.failing = Conflict("No.", code="deployment_failed")
+    platform.deployed(A, BASE_MODEL)
+    with pytest.raises(Conflict) as refused:
+        ask(platform, BASE_MODEL)
+    assert (refused.value.code, refused.value.details["code"]) == ("model_not_deployed", "deployment_failed")
+
+
+def test_a_sleeping_deployment_says_when_it_is_awake(platform: Platform) -> None:
+    made = platform.deployments.deploy_model(A, BASE_MODEL)
+    platform.clock.advance(seconds=90)
+    platform.run_deployment(made)
+    said = (
+        "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
+        "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+    )
+    platform.runtime.refusal = refusal("ValidationError", said)
+    with pytest.raises(Unavailable) as refused:
+        ask(platform, BASE_MODEL)
+    assert (refused.value.code, refused.value.retry_after) == ("model_sleeping", 60)
+    # It came up in 90 seconds.
+    assert refused.value.details == {"deploymentId": made.id, "estimatedReadyTime": "2026-01-01T00:03:00Z"}
+
+
+def test_a_deployments_settings_are_defaults_of_its_requests(platform: Platform) -> None:
+    settings = {"max_tokens": 64, "temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1}
+    platform.run_deployment(platform.deployments.deploy_model(A, BASE_MODEL, Wish(configuration=settings)))
+    ask(platform, BASE_MODEL)
+    assert {name: platform.runtime.asked[-1][name] for name in settings} == settings
+    body = {"model": BASE_MODEL, "messages": [{"role": "user", "content": "hello"}]}
+    platform.inference.chat(A, body | {"temperature": 0, "max_tokens": 8})
+    assert {name: platform.runtime.asked[-1][name] for name in settings} == settings | {
+        "temperature": 0,
+        "max_tokens": 8,
+    }
+    platform.inference.chat(A, body | {"max_completion_tokens": 8})
+    assert "max_tokens" not in platform.runtime.asked[-1]
+
+
+def test_who_has_answered_is_told(platform: Platform) -> None:
+    made = platform.deployed(A, platform.completed(A).result_model or "")
+    answered = platform.inference.complete(
+        A, {"model": made.target, "messages": [{"role": "user", "content": "hello"}]}
+    )
+    assert (answered.deployment_id, answered.model) == (made.id, made.model_name)
+    assert answered.version == made.model_version
+
+
+def test_the_base_model_of_a_host_can_be_asked_alone(platform: Platform) -> None:
+    made = platform.deployed(A, platform.completed(A).result_model or "")
+    Invoker(platform.runtime).chat_component(
+        made.endpoint_name, made.base_component_name, {"messages": [{"content": "x"}]}
+    )
+    assert platform.runtime.asked[-1]["component"] == f"{made.host}-base"

@@ -139,8 +139,8 @@ class AliasService:
     def _check_name(self, name: str) -> None:
         if not is_name(name):
             raise InvalidRequest(
-                f"An alias cannot be called {name!r}: it has 1 to {LONGEST} letters, digits, dots, hyphens and "
-                f"underscores, begins with a letter or digit, and not with {', '.join(RESERVED)}.",
+                f"An alias cannot be called {name!r}: 1 to {LONGEST} letters, digits, dots, hyphens and underscores, "
+                f"a letter or digit first, and at the beginning none of {', '.join(RESERVED)}.",
                 param="name",
                 remedy="Choose another name.",
             )
