@@ -108,18 +108,20 @@ class VersionService:
         model = self._store.get(principal.organization_id, model_id)
         if job is None and model is None:
             raise NotFound(
-                f"No training job {job_id!r}.", param="trainingJobId", remedy="List the jobs to find its id."
+                f"trainingJobId: no training job {job_id!r}.",
+                param="trainingJobId",
+                remedy="List the jobs to find its id.",
             )
         if job and job.status != jobs.COMPLETED:
             raise Conflict(
-                f"Job {job.id} is {job.status}; it yields a version only when it is completed.",
+                f"trainingJobId: job {job.id} is {job.status}; it yields a version only when it is completed.",
                 param="trainingJobId",
                 details={"current": job.status, "required": [jobs.COMPLETED]},
                 remedy="Wait until it has completed.",
             )
         if model is None or model.status == ARCHIVED:
             raise Conflict(
-                f"The model of job {job_id} was {'archived' if model else 'deleted'}.",
+                f"trainingJobId: the model of job {job_id} was {'archived' if model else 'deleted'}.",
                 param="trainingJobId",
                 details={"current": ARCHIVED if model else "deleted", "required": [READY, DEPLOYED]},
                 remedy="Restore it, or train another.",
@@ -130,8 +132,8 @@ class VersionService:
         same_line = model.family == line.family
         if same_line or len(self._store.versions(model.organization_id, model.family)) > 1:
             raise Conflict(
-                f"The model of job {model.job_id} is version {model.version} of {'this' if same_line else 'another'} "
-                "line of models already.",
+                f"trainingJobId: the model of job {model.job_id} is already version {model.version} of "
+                f"{'this' if same_line else 'another'} line of models.",
                 param="trainingJobId",
                 details={"modelId": model.id, "version": model.version},
                 remedy="Name a job whose model stands alone.",
@@ -139,7 +141,8 @@ class VersionService:
         ours, theirs = (catalog.find_base_model(one.base_model).id for one in (line, model))
         if ours != theirs:
             raise Unprocessable(
-                f"The job was trained from {theirs}, and {line.name} from {ours}: versions share a base model.",
+                f"trainingJobId: the job was trained from {theirs}, and {line.name} from {ours}; versions of a line "
+                "share a base model.",
                 param="trainingJobId",
                 details={"baseModel": ours, "jobBaseModel": theirs},
                 remedy="Name a job that was trained from the same base model.",
