@@ -182,7 +182,14 @@ API = (
         "api",
         "training_models",
         routes=("/v2/training/{proxy+}",),
-        grants=(*WHOLE_TABLE, START_DEPLOYMENT, COMPONENT_DESCRIBE, START_PROCESSING, BASE_MODELS_LIST),
+        grants=(
+            *WHOLE_TABLE,
+            TABLE_READ_MANY,
+            START_DEPLOYMENT,
+            COMPONENT_DESCRIBE,
+            START_PROCESSING,
+            BASE_MODELS_LIST,
+        ),
         env=(*PROCESSING_STORES, "deployment_state_machine_arn", "processing_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
@@ -368,6 +375,15 @@ EVENTS = (
         grants=(*TABLE, SEND_DELIVERIES, SEND_FAILED_CALL),
         triggers=(EveryMinutes(1),),
         env=("table", "webhook_queue_url", "slow_webhook_queue_url"),
+    ),
+    Function(
+        "events",
+        "sweep_models",
+        # What a client has given a time, or asked to be deleted.
+        grants=(*WHOLE_TABLE, ARTIFACTS_LIST, ARTIFACTS_DELETE, SEND_FAILED_CALL),
+        triggers=(EveryMinutes(5),),
+        env=("table",),
+        timeout=300,
     ),
 )
 

@@ -15,7 +15,7 @@ TABLE_READ = Grant("table", ("dynamodb:GetItem", "dynamodb:Query"))
 TABLE_READ_MANY = Grant("table", ("dynamodb:BatchGetItem",))
 TABLE_WRITE = Grant("table", ("dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"))
 TABLE = (TABLE_READ, TABLE_WRITE)
-# Only what a client asks for is ever deleted; pipelines and events write.
+# Only what a client asks for, or sets a time for, is ever deleted; pipelines and events write.
 WHOLE_TABLE = (*TABLE, Grant("table", ("dynamodb:DeleteItem",)))
 
 UPLOADS_READ = Grant("uploads", ("s3:GetObject",))

@@ -48,8 +48,12 @@ from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import JobStore
 from luthier.jobs.watch import JobWatcher
 from luthier.models.entity import Model
+from luthier.models.listing import ModelListing
+from luthier.models.remains import RemainsStore
+from luthier.models.retention import RetentionService
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
+from luthier.models.versions import VersionService
 from luthier.processing.benchmarks import Benchmarks
 from luthier.processing.comparing import ComparisonService
 from luthier.processing.evaluations import EvaluationService
@@ -198,6 +202,14 @@ class Platform:
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
         self._wire_processing(settings)
+        self._wire_registry(claims)
+
+    def _wire_registry(self, claims: Claims) -> None:
+        store, name = self.model_store, self.settings.table
+        self.listing = ModelListing(self.models, store, self.job_store)
+        self.versions = VersionService(self.models, store, self.job_store, claims, self.clock)
+        remains, aliases = RemainsStore(self.dynamodb, name, store), AliasStore(self.dynamodb, name)
+        self.retention = RetentionService(self.models, store, remains, self.job_store, aliases, self.s3, self.clock)
 
     def _wire_processing(self, settings: Settings) -> None:
         store = ProcessingStore(self.dynamodb, settings.table)

@@ -109,6 +109,8 @@ def training_models(error: LuthierError, request_id: str, now: str) -> dict[str,
     details = {names.get(name, name): value for name, value in _details(error).items()}
     if family is InvalidRequest:
         details["reason"] = error.code
+    if "modelId" in details and details.get("resource") == "model":
+        del details["resource"]
     general = family is InvalidRequest or error.code == family.default_code
     return {
         "error": _TRAINING_CODES[family] if general else error.code.upper(),

@@ -1,9 +1,9 @@
-"""python -m tests.benchmarks [imports|get_job|auth_cost|list_pages|webhooks|dataset_validator …] [--runs N]"""
+"""python -m tests.benchmarks [imports|get_job|auth_cost|list_pages|list_models|webhooks …] [--runs N]"""
 
 import argparse
 import importlib
 
-BENCHMARKS = ("imports", "get_job", "auth_cost", "list_pages", "webhooks", "dataset_validator")
+BENCHMARKS = ("imports", "get_job", "auth_cost", "list_pages", "list_models", "webhooks", "dataset_validator")
 
 
 def main() -> None:

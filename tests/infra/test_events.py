@@ -37,8 +37,16 @@ def test_the_artifacts_bucket_reports_its_objects(template: Template) -> None:
 
 
 def test_stuck_jobs_unpublished_events_and_forgotten_deliveries_are_swept_every_minute(template: Template) -> None:
-    schedules = [rule["ScheduleExpression"] for rule in _rules(template) if "ScheduleExpression" in rule]
-    assert schedules == ["rate(1 minute)"] * 3
+    assert _schedules(template).count("rate(1 minute)") == 3
+
+
+def test_models_whose_time_is_over_are_swept_every_few_minutes(template: Template) -> None:
+    assert set(_schedules(template)) == {"rate(1 minute)", "rate(5 minutes)"}
+    assert _schedules(template).count("rate(5 minutes)") == 1
+
+
+def _schedules(template: Template) -> list[str]:
+    return [rule["ScheduleExpression"] for rule in _rules(template) if "ScheduleExpression" in rule]
 
 
 def test_every_luthier_event_of_the_bus_reaches_the_fan_out_and_an_archive(template: Template) -> None:

@@ -14,7 +14,7 @@ HELPERS = {
     "api": {
         *("app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"),
         # Routes of the training_models surface.
-        *("training_aliases", "training_deployments", "training_evaluations"),
+        *("training_aliases", "training_deployments", "training_evaluations", "training_registry"),
     },
     "pipeline": {"step"},
     "events": set(),

@@ -24,6 +24,7 @@ THEIRS, OURS = "org_zebra", "org_okapi"
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text())
 # Free text, which is kept and shown as it came.
 FREE = {"name": "ours", "description": "ours", "suffix": "ours", "filename": "ours.jsonl", "user_id": "ours"}
+FREE |= {"reason": "ours"}
 # Fields whose value must be right before the others are looked at. Any other text of a body is a foreign reference.
 GIVEN = FREE | {
     "baseModel": BASE_MODEL,
@@ -259,8 +260,9 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
 ) -> None:
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
-        ids = {"delivery_id": "x", "file_id": "x", "evaluation_id": "x", "name": "okapi-alias"}
-        path = route.openapi_path.format_map(right | ids)
+        nobodys_ids = dict.fromkeys(("delivery_id", "file_id", "evaluation_id"), "x")
+        named = {"name": "okapi-alias", "version": "v1.0.0"}
+        path = route.openapi_path.format_map(right | nobodys_ids | named)
         for theirs, nobodys in zip(
             right_but_one(route, reference, right), right_but_one(route, twin(reference), right), strict=True
         ):

@@ -109,6 +109,8 @@ ERRORS = (
     ErrorCode(409, "content_missing", "The file's content has not arrived.", "PUT it to its upload address."),
     ErrorCode(409, "model_paused", "The deployment of the model is paused.", "Resume it."),
     ErrorCode(409, "name_taken", "A model, base model or alias has this name.", "Choose another name."),
+    ErrorCode(409, "too_many_names", "The model has all the names it may have.", "Go by one of `details.names`."),
+    ErrorCode(409, "version_exists", "The line of models has, or had, this version.", "Send another version."),
     ErrorCode(409, "too_many_aliases", "The organization has all the aliases it may have.", "Delete one."),
     ErrorCode(409, "model_not_deployed", "The model has no deployment that answers.", "Deploy it first."),
     ErrorCode(

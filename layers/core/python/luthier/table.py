@@ -3,8 +3,11 @@
 | item            | pk          | sk                  | gsi1           | gsi2          | gsi3     | gsi4           |
 |-----------------|-------------|---------------------|----------------|---------------|----------|----------------|
 | job             | <o>         | JOB#<job>           | <o>#JOB#STATUS#| <o>#JOB#BASE# | <o>#JOB  | LIVE#JOB       |
-| model           | <o>         | MODEL#<model>       | <o>#MODEL#TYPE#| <o>#MODEL#JOB#| <o>#MODEL|                |
+| model           | <o>         | MODEL#<model>       | <o>#MODEL#STATE#|<o>#MODEL#BASE#| <o>#MODEL| LIVE#MODEL    |
 | model name      | <o>         | NAME#<public name>  |                |               |          |                |
+| version label   | <o>         | VERSION#<family>#<version> |         |               |          |                |
+| use of a model  | <o>         | USE#<model>#<user>  |                |               |          |                |
+| deleted model   | <o>         | DELETING#<model>    |                |               |          | LIVE#MODEL     |
 | deployment      | <o>         | DEPLOYMENT#<deployment> |            | <o>#DEPLOYMENT#TARGET# |  | LIVE#DEPLOYMENT|
 | host            | HOST#<base>#<hardware> | HOST     |                |               |          | LIVE#HOST      |
 | processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
@@ -29,8 +32,9 @@
 | webhook endpoint| <o>         | WEBHOOK#<endpoint>  |                |               |          |                |
 | webhook delivery| <o>         | DELIVERY#<endpoint>#<event> |        |               |          | LIVE#DELIVERY  |
 
-gsi1 and gsi2 are facets (status or type, base model or job), gsi3 is the list of a noun, gsi4 the live work of all
-organizations. Ids sort by time, so newest first is a descending query and no sort key needs a timestamp.
+gsi1 and gsi2 are facets (status, or status with type; base model), gsi3 is the list of a noun, gsi4 the live work of
+all organizations, or what is due at a time. Ids sort by time, so newest first is a descending query and no sort key
+needs a timestamp; but a model has the id of its job, which was made long before it, and sorts by both.
 gsi1 to gsi3 project `SLIM`, the attributes of a list row, so that a filtered page costs one query too.
 """
 
@@ -55,6 +59,8 @@ SLIM = (
     "description",
     "status",
     "base_model",
+    "type",
+    "bytes",
     "owner",
     "organization_id",
     "trained_tokens",
@@ -104,6 +110,20 @@ def model(model_id: str) -> str:
 
 def model_name(name: str) -> str:
     return f"NAME#{name}"
+
+
+def model_version(family: str, version: str = "") -> str:
+    """Without a version: what the sort keys of all versions of that family begin with."""
+    return f"VERSION#{family}#{version}"
+
+
+def model_use(model_id: str, user_id: str = "") -> str:
+    """Without a user: what the sort keys of all uses of that model begin with."""
+    return f"USE#{model_id}#{user_id}"
+
+
+def deleted_model(model_id: str) -> str:
+    return f"DELETING#{model_id}"
 
 
 def deployment(deployment_id: str) -> str:

@@ -6,13 +6,12 @@ sweeper does.
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, items, table
 from luthier.events.entity import Event
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,8 @@ class Publisher:
     def sweep(self) -> int:
         """Publish what has waited longer than the stream tries, oldest first; how many."""
         published = 0
-        for image in islice(self._late(self._now() - LATE), _SWEPT):
+        late = clock.iso(self._now() - LATE)
+        for image in islice(items.due_items(self._dynamodb, self._table, NOUN, late), _SWEPT):
             try:
                 published += not self.publish([image])
             except Exception:
@@ -110,21 +110,6 @@ class Publisher:
                 "ExpressionAttributeValues": table.encode({":ttl": int(self._now().timestamp()) + KEPT_SECONDS}),
             }
         }
-
-    def _late(self, moment: datetime) -> Iterator[dict[str, Any]]:
-        """Unpublished events of all organizations that were written before a moment."""
-        for item in table.query(
-            self._dynamodb,
-            TableName=self._table,
-            IndexName=table.LIVE.name,
-            KeyConditionExpression=f"{table.LIVE.partition_key} = :live AND {table.LIVE.sort_key} < :moment",
-            ExpressionAttributeValues={":live": {"S": table.live(NOUN)}, ":moment": {"S": clock.iso(moment)}},
-        ):
-            place = table.encode({name: item[name] for name in ("pk", "sk")})
-            row = self._dynamodb.get_item(TableName=self._table, Key=place, ConsistentRead=True).get("Item", {})
-            # The index may lag behind: only what still stands in it is late.
-            if table.LIVE.partition_key in row:
-                yield row
 
     def _entry(self, event: Event) -> dict[str, Any]:
         return {

@@ -54,7 +54,7 @@ class JobDrafts:
         """
         with self._datasets.importing() as imports:
             job = self._draw(principal, request, imports)
-            yield Draft(job, self._datasets.writes(imports))
+            yield Draft(job, [*self._datasets.writes(imports), *self._models.use_writes(job)])
 
     def _draw(self, principal: Principal, request: JobRequest, imports: list[Dataset]) -> Job:
         base, earlier = self._origin(principal, request.base_model)

@@ -5,15 +5,17 @@ any number of jobs. Deep offsets read the slim rows before the page. Search, oth
 read every slim row of the narrowest index, about 300 bytes each, and count exactly.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from heapq import merge
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from luthier import table
+from luthier import pages, table
 from luthier.errors import InvalidRequest
 from luthier.jobs.store import JobStore, shown
+from luthier.pages import MAX_LIMIT
+
+# Rows hold the slim attributes (luthier.table.SLIM).
+Page = pages.Page[table.Item]
 
 SORTS = {
     "createdAt": "id",
@@ -25,17 +27,6 @@ SORTS = {
     "baseModel": "base_model",
 }
 STATUSES = ("queued", "running", "paused", "completed", "failed", "stopped")
-MAX_LIMIT = 100
-
-
-@dataclass(frozen=True)
-class Page:
-    """Rows hold the slim attributes (luthier.table.SLIM); `count` is the number of all matches."""
-
-    rows: list[table.Item]
-    count: int
-    limit: int
-    offset: int
 
 
 def page(
@@ -55,10 +46,11 @@ def page(
     paused_is_stopped: for surfaces that show five statuses; paused jobs are found among the stopped ones.
     """
     field, ascending = _sort(sort or "createdAt:desc")
-    _check(status, limit, offset)
+    _check(status)
+    pages.check(limit, offset)
     statuses = ("stopped", "paused") if paused_is_stopped and status == "stopped" else (status,) if status else ()
     if field == "id" and not search and not (status and base_model):
-        rows = _in_order(store, organization_id, statuses, base_model, ascending, offset + limit)
+        rows = _in_order(store, organization_id, statuses, base_model, ascending, limit, offset)
         counts = store.counts(organization_id)
         count = (
             sum(counts.by_status.get(name, 0) for name in statuses)
@@ -73,7 +65,7 @@ def page(
         for row in _of_statuses(store, organization_id, statuses, base_model=base_model)
         if _matches(row, base_model, search)
     ]
-    found.sort(key=_by(field), reverse=not ascending)
+    found.sort(key=pages.by(lambda row: shown(row) if field == "status" else row.get(field)), reverse=not ascending)
     return Page(found[offset : offset + limit], len(found), limit, offset)
 
 
@@ -83,10 +75,12 @@ def _in_order(
     statuses: tuple[str, ...],
     base_model: str | None,
     ascending: bool,
-    reach: int,
+    limit: int,
+    offset: int,
 ) -> Iterator[table.Item]:
+    reach = offset + limit
     if statuses or base_model or reach > MAX_LIMIT:
-        size = min(reach, 1000)
+        size = pages.page_size(limit, offset)
         return _of_statuses(
             store, organization_id, statuses, base_model=base_model, ascending=ascending, page_size=size
         )
@@ -98,7 +92,7 @@ def _of_statuses(
 ) -> Iterator[table.Item]:
     """Rows in order of creation, from one query per status."""
     found = [store.rows(organization_id, status=status, ascending=ascending, **query) for status in statuses or (None,)]
-    return merge(*found, key=lambda row: row["id"], reverse=not ascending)
+    return pages.merged(found, lambda row: row["id"], ascending=ascending)
 
 
 def _matches(row: table.Item, base_model: str | None, search: str | None) -> bool:
@@ -106,15 +100,6 @@ def _matches(row: table.Item, base_model: str | None, search: str | None) -> boo
         return False
     text = f"{row['name']}\n{row.get('description') or ''}".casefold()
     return not search or search.casefold() in text
-
-
-def _by(field: str) -> Callable[[table.Item], Any]:
-    def key(row: table.Item) -> tuple[bool, str, str]:
-        value = shown(row) if field == "status" else row.get(field)
-        # Rows without the value come last when descending, first when ascending; the id settles ties.
-        return value is not None, str(value or "").casefold(), row["id"]
-
-    return key
 
 
 def _sort(text: str) -> tuple[str, bool]:
@@ -128,14 +113,8 @@ def _sort(text: str) -> tuple[str, bool]:
     return SORTS[name], direction != "desc"
 
 
-def _check(status: str | None, limit: int, offset: int) -> None:
+def _check(status: str | None) -> None:
     if status is not None and status not in STATUSES:
         raise InvalidRequest(
             f"status is {status!r}, which no job has.", param="status", remedy=f"Use {', '.join(STATUSES)}."
         )
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidRequest(
-            f"limit is {limit}; it must lie from 1 to {MAX_LIMIT}.", param="limit", remedy="Ask for more pages."
-        )
-    if offset < 0:
-        raise InvalidRequest(f"offset is {offset}; it must not be negative.", param="offset", remedy="Start at 0.")

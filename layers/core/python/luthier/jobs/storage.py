@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from luthier import objects
 from luthier.errors import NotFound
 from luthier.jobs import budget
 from luthier.jobs.entity import Job
@@ -90,15 +91,10 @@ class JobStorage:
     def remove(self, job: Job) -> None:
         """Delete the job's rows, configs, metrics and checkpoints, and its output unless that became a model."""
         data, artifacts = self._settings.data_bucket, self._settings.artifacts_bucket
-        self._empty(data, f"{_job(job)}/")
-        self._empty(artifacts, f"{_job(job)}/checkpoints/")
+        objects.delete_under(self._s3, data, f"{_job(job)}/")
+        objects.delete_under(self._s3, artifacts, f"{_job(job)}/checkpoints/")
         if job.result_model is None:
-            self._empty(artifacts, f"{_job(job)}/output/")
-
-    def _empty(self, bucket: str, prefix: str) -> None:
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            if keys := [{"Key": entry["Key"]} for entry in page.get("Contents", [])]:
-                self._s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            objects.delete_under(self._s3, artifacts, f"{_job(job)}/output/")
 
     def last_checkpoint(self, job: Job) -> int | None:
         """The step of the newest checkpoint of this series, None without one."""

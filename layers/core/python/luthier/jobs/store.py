@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from luthier import table
+from luthier import items, table
 from luthier.accounts.entity import UNLIMITED, Limits
 from luthier.events import outbox
 from luthier.events.entity import Event
@@ -157,17 +157,7 @@ class JobStore:
         }
 
     def _count(self, organization_id: str, changes: dict[str, int]) -> dict[str, Any]:
-        names = {f"#c{i}": name for i, name in enumerate(changes)}
-        values = {f":c{i}": {"N": str(n)} for i, n in enumerate(changes.values())}
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": table.encode(table.key(organization_id, table.counters(NOUN))),
-                "UpdateExpression": "ADD " + ", ".join(f"#c{i} :c{i}" for i in range(len(changes))),
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": values,
-            }
-        }
+        return items.count(self._table, organization_id, NOUN, changes)
 
 
 def _alive(job: Job, change: int) -> dict[str, int]:

@@ -5,13 +5,14 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from luthier import clock
+from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.errors import NotFound
 from luthier.events.entity import event
 from luthier.jobs.entity import Job
-from luthier.models.entity import Model, public_names
-from luthier.models.store import ModelStore, NameTaken
+from luthier.models import names
+from luthier.models.entity import Model, id_of_job, public_names
+from luthier.models.store import ModelStore, Moved, NameTaken
 
 
 class ModelService:
@@ -26,8 +27,8 @@ class ModelService:
         """
         drawn = self._draw(job, artifact_uri, card)
         data = {"modelId": drawn.id, "jobId": job.id, "baseModel": job.base_model}
-        for names in _untaken(drawn.names):
-            model = replace(drawn, name=names[0], names=names)
+        for wished in _untaken(drawn.names):
+            model = replace(drawn, name=wished[0], names=wished)
             registered = event("model.registered", job.organization_id, model.created_at, data | {"name": model.name})
             try:
                 if self._store.create(model, registered):
@@ -42,13 +43,13 @@ class ModelService:
 
     def of_job(self, job: Job) -> Model | None:
         """The model that a job has yielded: one read."""
-        return self._store.get(job.organization_id, _id_of(job))
+        return self._store.get(job.organization_id, id_of_job(job.id))
 
     def get(self, principal: Principal, name: str) -> Model:
         """The model behind an id or any of its public names."""
         model = self.find(principal.organization_id, name)
         if model is None:
-            raise NotFound(f"No model {name!r}.", code="model_not_found", param="model", remedy="List the models.")
+            raise not_found(name)
         return model
 
     def find(self, organization_id: str, name: str) -> Model | None:
@@ -58,15 +59,43 @@ class ModelService:
     def newest(self, principal: Principal, *, limit: int = 100) -> list[Model]:
         return self._store.newest(principal.organization_id, page_size=limit)
 
+    def update(self, principal: Principal, name: str, changes: dict[str, Any]) -> Model:
+        """Change name, description, tags or metadata; each is replaced as a whole, and what is not sent stays.
+
+        A new name resolves besides the old ones. Raises NotFound, InvalidRequest for a name that no model can have, and
+        Conflict for one that is taken.
+        """
+        if "name" in changes:
+            names.check(changes["name"])
+
+        def updated() -> Model:
+            old = self.get(principal, name)
+            new = replace(_renamed(old, changes.get("name", old.name)), **changes)
+            if new == old:
+                return old
+            return self._store.save(old, replace(new, updated_at=clock.iso(self._now())))
+
+        try:
+            return table.until_unchanged(name, updated, Moved)
+        except NameTaken as error:
+            raise names.taken(changes["name"]) from error
+
+    def use_writes(self, job: Job) -> list[table.Write]:
+        """What notes that a job trains on from a model, for the job's transaction: none where it starts from a base
+        model. The transaction raises Conflict when the model is archived or gone."""
+        if not job.start_from:
+            return []
+        return self._store.use_writes(job.organization_id, job.start_from["model_id"], job.id)
+
     def _draw(self, job: Job, artifact_uri: str, card: dict[str, Any]) -> Model:
         now = clock.iso(self._now())
-        names = public_names(job.base_model, job.organization_id, job.suffix, job.id[-8:])
+        drawn = public_names(job.base_model, job.organization_id, job.suffix, job.id[-8:])
         files = card.get("files", [])
         return Model(
-            id=_id_of(job),
+            id=id_of_job(job.id),
             organization_id=job.organization_id,
-            name=names[0],
-            names=names,
+            name=drawn[0],
+            names=drawn,
             base_model=job.base_model,
             job_id=job.id,
             owner=job.owner,
@@ -84,22 +113,43 @@ class ModelService:
             hyperparameters=job.hyperparameters,
             base_revision=card.get("base_model", {}).get("revision"),
             start_from=job.start_from["model"] if job.start_from else None,
-            datasets=[
-                {"role": role, "sha256": facts["sha256"], "rows": facts["rows"]}
-                for role, facts in card.get("dataset", {}).items()
-                if facts
-            ],
+            parent=job.start_from["model_id"] if job.start_from else None,
+            datasets=_datasets(job, card),
+            architecture=card.get("architecture", {}),
+            training=card.get("training", {}),
             evaluation=card.get("evaluation"),
             **({"serving": card["serving"]} if "serving" in card else {}),
         )
 
 
-def _id_of(job: Job) -> str:
-    return f"model_{job.id.partition('_')[2]}"
+def not_found(name: str) -> NotFound:
+    return NotFound(
+        f"No model {name!r}.",
+        code="model_not_found",
+        param="model",
+        details={"modelId": name},
+        remedy="List the models.",
+    )
 
 
-def _untaken(names: list[str]) -> Iterator[list[str]]:
+def _renamed(model: Model, name: str) -> Model:
+    if name not in model.names and len(model.names) >= names.MOST:
+        raise names.too_many(model.names)
+    return replace(model, names=list(dict.fromkeys([name, *model.names])))
+
+
+def _datasets(job: Job, card: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the run has read, by content; rows held out of the training file have that file's id."""
+    files = {"train": job.training_dataset, "validation": job.validation_dataset or job.training_dataset}
+    return [
+        {"role": role, "file_id": files.get(role), "sha256": read["sha256"], "rows": read["rows"]}
+        for role, read in card.get("dataset", {}).items()
+        if read
+    ]
+
+
+def _untaken(wished: list[str]) -> Iterator[list[str]]:
     """The names as wished, then with -2, -3, … on the first: a suffix may be used again, a name stays one model's."""
-    yield names
+    yield wished
     for number in count(2):
-        yield [f"{names[0]}-{number}", *names[1:]]
+        yield [f"{wished[0]}-{number}", *wished[1:]]

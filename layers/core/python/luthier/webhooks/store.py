@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, items, table
 from luthier.events import outbox
 from luthier.events.entity import Event
 from luthier.idempotency import Claim, Claims
@@ -131,7 +131,7 @@ class WebhookStore:
             key = table.key(organization_id, table.webhook(endpoint_id))
             wanted[tuple(key.items())] = key
         deliveries, endpoints = {}, {}
-        for item in self._batch(list(wanted.values())):
+        for item in items.get_many(self._client, self._table, list(wanted.values())):
             if "event_id" in item:
                 found = _delivery(item)
                 deliveries[(found.organization_id, found.endpoint_id, found.event_id)] = found
@@ -209,13 +209,6 @@ class WebhookStore:
         key = table.encode(table.key(organization_id, sort_key))
         answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return table.decode(answer["Item"]) if "Item" in answer else None
-
-    def _batch(self, keys: list[table.Item]) -> Iterator[table.Item]:
-        asked: dict[str, Any] = {self._table: {"Keys": [table.encode(key) for key in keys], "ConsistentRead": True}}
-        while asked:
-            answer = self._client.batch_get_item(RequestItems=asked)
-            yield from map(table.decode, answer["Responses"].get(self._table, []))
-            asked = answer.get("UnprocessedKeys", {})
 
     def _query(
         self, organization_id: str, prefix: str, page_size: int | None = None, **request: Any

@@ -276,7 +276,7 @@ def courier() -> "Courier":
 
 
 # At the end: what it holds is made of what stands above.
-from luthier.wiring import serving  # noqa: E402
+from luthier.wiring import registry, serving  # noqa: E402
 
 aliases = serving.aliases
 comparisons = serving.comparisons
@@ -284,12 +284,15 @@ deployment_pipeline = serving.deployment_pipeline
 deployments = serving.deployments
 evaluations = serving.evaluations
 inference = serving.inference
+model_listing = registry.model_listing
+model_versions = registry.model_versions
 processing_pipeline = serving.processing_pipeline
 processings = serving.processings
+retention = registry.retention
 
 
 def reset() -> None:
     """Forget everything made so far: tests call it between environments."""
-    for made in [*globals().values(), *vars(serving).values()]:
+    for made in [*globals().values(), *vars(serving).values(), *vars(registry).values()]:
         if hasattr(made, "cache_clear"):
             made.cache_clear()

@@ -1,0 +1,18 @@
+"""Objects in S3, many at a time."""
+
+from typing import Any
+
+
+def parts(uri: str) -> tuple[str, str]:
+    """Bucket and key, or prefix, of an `s3://` address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def delete_under(s3: Any, bucket: str, prefix: str) -> None:
+    """Delete every object whose key begins with `prefix`. Raises OSError where S3 keeps one."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        if keys := [{"Key": entry["Key"]} for entry in page.get("Contents", [])]:
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            if refused := answer.get("Errors"):
+                raise OSError(f"S3 has not deleted {refused[0]['Key']}: {refused[0].get('Code')}")

@@ -1,0 +1,39 @@
+"""What keeps models: their lists, versions and retention. Part of `luthier.wiring`."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from luthier import wiring
+from luthier.wiring import serving
+
+if TYPE_CHECKING:
+    from luthier.models.listing import ModelListing
+    from luthier.models.retention import RetentionService
+    from luthier.models.versions import VersionService
+
+
+@cache
+def model_listing() -> "ModelListing":
+    from luthier.models.listing import ModelListing
+
+    return ModelListing(wiring.models(), wiring._model_store(), wiring._job_store())
+
+
+@cache
+def model_versions() -> "VersionService":
+    from luthier.idempotency import Claims
+    from luthier.models.versions import VersionService
+
+    claims = Claims(wiring.client("dynamodb"), wiring.settings().table)
+    return VersionService(wiring.models(), wiring._model_store(), wiring._job_store(), claims)
+
+
+@cache
+def retention() -> "RetentionService":
+    from luthier.models.remains import RemainsStore
+    from luthier.models.retention import RetentionService
+
+    models, store = wiring.models(), wiring._model_store()
+    remains = RemainsStore(wiring.client("dynamodb"), wiring.settings().table, store)
+    aliases = serving._alias_store()
+    return RetentionService(models, store, remains, wiring._job_store(), aliases, wiring.client("s3"))
