@@ -382,7 +382,7 @@ EVENTS = (
         # What a client has given a time, or asked to be deleted.
         grants=(*WHOLE_TABLE, ARTIFACTS_LIST, ARTIFACTS_DELETE, SEND_FAILED_CALL),
         triggers=(EveryMinutes(5),),
-        env=("table",),
+        env=("table", "artifacts_bucket"),
         timeout=300,
     ),
 )

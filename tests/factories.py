@@ -59,6 +59,7 @@ from luthier.processing.comparing import ComparisonService
 from luthier.processing.evaluations import EvaluationService
 from luthier.processing.pipeline import ProcessingPipeline
 from luthier.processing.plan import Workshop
+from luthier.processing.removal import ProcessingRemoval
 from luthier.processing.service import ProcessingService
 from luthier.processing.store import ProcessingStore
 from luthier.settings import Settings
@@ -209,7 +210,10 @@ class Platform:
         self.listing = ModelListing(self.models, store, self.job_store)
         self.versions = VersionService(self.models, store, self.job_store, claims, self.clock)
         remains, aliases = RemainsStore(self.dynamodb, name, store), AliasStore(self.dynamodb, name)
-        self.retention = RetentionService(self.models, store, remains, self.job_store, aliases, self.s3, self.clock)
+        processings = ProcessingRemoval(ProcessingStore(self.dynamodb, name), self.s3, SETTINGS.artifacts_bucket)
+        self.retention = RetentionService(
+            self.models, store, remains, self.job_store, aliases, processings, self.s3, self.clock
+        )
 
     def _wire_processing(self, settings: Settings) -> None:
         store = ProcessingStore(self.dynamodb, settings.table)

@@ -95,6 +95,16 @@ def test_get_model_details(api: Gateway) -> None:
     }
 
 
+def test_a_measure_that_came_out_as_no_number_is_left_out_or_null(api: Gateway) -> None:
+    broken = {"tuned": {"loss": None, "exact_match": None, "tasks": {"helpfulness": {"score": None, "other": 1.0}}}}
+    job = api.platform.complete(api.platform.launched(), evaluation=broken, metrics={"training_loss": None})
+    shown = api.get(f"{MODELS}/{job.result_model}")
+    assert shown.status == 200
+    assert shown.json()["metrics"]["custom"] == {"helpfulness_other": 1.0}
+    assert set(shown.json()["metrics"]["validation"].values()) == {None}
+    assert api.get(MODELS).json()["models"][0]["metrics"] == dict.fromkeys(("finalLoss", "accuracy", "perplexity"))
+
+
 def test_a_model_trained_from_another_names_its_parent(api: Gateway) -> None:
     parent = api.platform.models.of_job(api.platform.completed())
     assert parent is not None

@@ -241,3 +241,14 @@ def test_a_base_model_is_a_tenant_without_a_component_of_its_own(platform: Platf
     platform.run_deployment(platform.deployments.delete(A, made.id))
     [host] = platform.host_store.awake()
     assert host.tenants == 0
+
+
+@pytest.mark.parametrize("verb", ["archive", "delete"])
+def test_what_failed_can_be_deleted_though_its_model_is_put_away(platform: Platform, verb: str) -> None:
+    name = platform.completed(A).result_model or ""
+    made = platform.deployments.deploy_model(A, name)
+    platform.sagemaker.component_failures[made.own_name] = "The adapter cannot be loaded."
+    assert platform.run_deployment(made).status == "failed"
+    getattr(platform.retention, verb)(A, name)
+    gone = platform.run_deployment(platform.deployments.delete(A, made.id))
+    assert platform.deployment_store.get("org_a", gone.id) is None

@@ -69,6 +69,14 @@ def test_the_model_of_a_job_is_one_read_however_the_job_is_spelled(platform: Pla
     assert ids(platform, training_job=made.job_id, status="training") == []
 
 
+def test_a_model_is_one_read_by_its_id_and_another_by_a_name(platform: Platform) -> None:
+    made = model(platform)
+    for name, cost in ((made.id, ["GetItem"]), (made.name, ["GetItem", "GetItem"])):
+        with calls(platform) as seen:
+            assert platform.listing.get(A, name) == made
+        assert seen == cost
+
+
 def test_a_model_is_listed_by_when_it_was_made_not_by_when_its_job_was(platform: Platform) -> None:
     slow = platform.launched(A)
     quick = model(platform)

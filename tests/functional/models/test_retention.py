@@ -11,13 +11,30 @@ import pytest
 from luthier import clock, table
 from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.models.entity import Model
+from luthier.processing.entity import Processing
 from tests.factories import Platform
 from tests.functional.models.world import A, copy, deployed, fresh, model
+from tests.functional.processing import world as processing
 
 
 def objects(platform: Platform, model: Model) -> list[str]:
-    listed = platform.s3.list_objects_v2(Bucket="luthier-artifacts", Prefix=f"org_a/jobs/{model.job_id}/")
+    return objects_under(platform, f"org_a/jobs/{model.job_id}")
+
+
+def objects_under(platform: Platform, folder: str) -> list[str]:
+    listed = platform.s3.list_objects_v2(Bucket="luthier-artifacts", Prefix=f"{folder}/")
     return [entry["Key"] for entry in listed.get("Contents", [])]
+
+
+def evaluated(platform: Platform, model: Model) -> Processing:
+    """A completed evaluation of a model on the organization's eval set."""
+    return processing.finish(platform, evaluating(platform, model))
+
+
+def evaluating(platform: Platform, model: Model) -> Processing:
+    """The same, just begun."""
+    [evaluation] = platform.evaluations.evaluate(A, model.id, ["custom_eval_suite"])
+    return evaluation.processing
 
 
 def items(platform: Platform, *names: str) -> list[str]:
@@ -151,11 +168,13 @@ class Died(BaseException):
 def test_a_deletion_that_dies_anywhere_is_finished_by_the_next_sweep(platform: Platform) -> None:
     """At every call to AWS that deleting a model by request and by sweep makes."""
     first, done, last = model(platform), False, 0
+    processing.eval_set(platform, A)
     while not done:
         made, last = copy(platform, first, artifact_uri=f"s3://luthier-artifacts/org_a/jobs/{last}/m"), last + 1
         made = replace(made, job_id=f"{last - 1}")
         platform.put_artifact(f"org_a/jobs/{made.job_id}/m/model_card.json", "{}")
         table.transact(platform.dynamodb, platform.model_store.use_writes("org_a", made.id, "ftjob_gone"))
+        evaluation = evaluated(platform, made)
         with suppress(Died), dying(platform, last):
             platform.retention.delete(A, made.id)
             sweep(platform)
@@ -164,6 +183,7 @@ def test_a_deletion_that_dies_anywhere_is_finished_by_the_next_sweep(platform: P
             platform.retention.delete(A, made.id)
         sweep(platform)
         assert objects(platform, made) == [], last
+        assert objects_under(platform, evaluation.folder) == [], last
         assert items(platform, made.id) == [], last
         assert platform.events().count("model.deleted") == last
     assert last > 10
@@ -266,6 +286,46 @@ def test_an_alias_keeps_the_model_that_it_leads_to(platform: Platform) -> None:
     platform.model_store.save(one, one.linked(deployment.id, None))
     with pytest.raises(Conflict, match="chat"):
         platform.retention.delete(A, made.id)
+
+
+def test_a_model_takes_its_evaluations_with_it_and_no_others(platform: Platform) -> None:
+    processing.eval_set(platform, A)
+    made, other = model(platform), model(platform)
+    gone, kept = evaluated(platform, made), evaluated(platform, other)
+    assert objects_under(platform, gone.folder)
+    platform.retention.delete(A, made.id)
+    assert sweep(platform)["deleted"] == [made.id]
+    assert objects_under(platform, gone.folder) == items(platform, made.id, gone.id) == []
+    assert objects_under(platform, kept.folder)
+    assert processing.fresh(platform, kept) == kept
+
+
+def test_a_model_is_kept_while_it_is_evaluated(platform: Platform) -> None:
+    processing.eval_set(platform, A)
+    made = model(platform)
+    begun = evaluating(platform, made)
+    with pytest.raises(Conflict, match=begun.id) as refused:
+        platform.retention.delete(A, made.id)
+    assert refused.value.details == {"current": "ready", "usedBy": [begun.id]}
+    platform.retention.archive(A, made.id, retention_period="1d")
+    assert sweep(platform, days=2) == {"deleted": [], "kept": [made.id]}
+    processing.finish(platform, begun)
+    assert sweep(platform, hours=2) == {"deleted": [made.id], "kept": []}
+    assert objects_under(platform, begun.folder) == []
+
+
+def test_an_evaluation_that_begins_while_its_model_is_deleted_is_waited_for(platform: Platform) -> None:
+    processing.eval_set(platform, A)
+    made = model(platform)
+    begun = evaluating(platform, made)
+    platform.retention._remains.delete(fresh(platform, made), clock.iso(platform.clock()))
+    assert sweep(platform) == {"deleted": [], "kept": []}
+    assert objects(platform, made)
+    with pytest.raises(NotFound):
+        processing.plan(platform, begun)
+    processing.settle(platform, begun, {"Error": "NotFound"})
+    assert sweep(platform) == {"deleted": [made.id], "kept": []}
+    assert objects(platform, made) == items(platform, made.id) == []
 
 
 def test_one_that_cannot_be_deleted_holds_back_no_other(platform: Platform) -> None:

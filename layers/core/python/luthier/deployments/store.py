@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from luthier import table
-from luthier.deployments.entity import ACTIVE, FAILED, PRODUCTION, Deployment
+from luthier.deployments.entity import ACTIVE, DELETING, FAILED, PRODUCTION, Deployment
 from luthier.deployments.hosts import HostStore
 from luthier.events import outbox
 from luthier.events.entity import Event
@@ -86,8 +86,10 @@ class DeploymentStore:
         one = new or old
         assert one is not None
         told: list[table.Write] = []
-        facts = new.facts if new and new.status != FAILED else None
         before = old.facts if old and old.status != FAILED else None
+        # One that has failed is removed without entering its model's record again: that may be archived or gone.
+        removed = before is None and new and new.status == DELETING
+        facts = new.facts if new and new.status != FAILED and not removed else None
         if one.target != one.base_model and facts != before:
             told += self._models.deployment_writes(one.organization_id, one.target, one.id, facts)
         left, taken = (_place(side) for side in (old, new))

@@ -23,9 +23,10 @@ def validation(model: Model) -> Numbers:
 
 
 def custom(model: Model) -> dict[str, float]:
-    """The scores of evaluation tasks, as `<task>_<metric>`."""
+    """The scores of evaluation tasks, as `<task>_<metric>`, without those of a broken model that are no numbers."""
     tasks: dict[str, dict[str, Any]] = (model.evaluation or {}).get("tuned", {}).get("tasks", {})
-    return {f"{task}_{name}": score for task, scores in tasks.items() for name, score in scores.items()}
+    told = {f"{task}_{name}": score for task, scores in tasks.items() for name, score in scores.items()}
+    return {name: score for name, score in told.items() if score is not None}
 
 
 def brief(model: Model) -> Numbers:

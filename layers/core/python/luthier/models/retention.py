@@ -17,6 +17,7 @@ from luthier.models.entity import ARCHIVED, DEPLOYED, READY, Model, job_of_id
 from luthier.models.remains import Remains, RemainsStore
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore, Moved
+from luthier.processing.removal import ProcessingRemoval
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class RetentionService:
         remains: RemainsStore,
         jobs: JobStore,
         aliases: AliasStore,
+        processings: ProcessingRemoval,
         s3: Any,
         now: clock.Clock = clock.now,
     ) -> None:
@@ -44,6 +46,7 @@ class RetentionService:
         self._remains = remains
         self._jobs = jobs
         self._aliases = aliases
+        self._processings = processings
         self._s3 = s3
         self._now = now
 
@@ -102,7 +105,7 @@ class RetentionService:
                 raise Conflict(
                     f"Model {model.id} is needed by {_listed(users)}.",
                     details={"current": model.status, "usedBy": users},
-                    remedy="Let those jobs complete or delete them, and move those aliases.",
+                    remedy="Let those jobs and processings end, or delete the jobs, and move those aliases.",
                 )
             return self._remains.delete(model, clock.iso(self._now()))
 
@@ -143,7 +146,11 @@ class RetentionService:
         return table.until_unchanged(model_id, looked, Moved)
 
     def _finish(self, remains: Remains) -> bool:
-        """Delete objects, then the record of them: whoever dies in between is followed by the next sweep."""
+        """Delete processings and objects, then the record of them: whoever dies in between is followed by the next
+        sweep. False when that was somebody else, or has to wait for a processing that began just before the deletion.
+        """
+        if not self._processings.remove(remains.organization_id, remains.id):
+            return False
         for uri in remains.prefixes:
             bucket, prefix = objects.parts(uri)
             # Of this folder only, not of another whose name goes on from it.
@@ -152,12 +159,13 @@ class RetentionService:
         return self._remains.forget(remains, _fact("model.deleted", remains.organization_id, remains, now))
 
     def _needed_by(self, model: Model) -> list[str]:
-        """Ids of the jobs that trained from it and may run again, of its own job while it has not ended, of whatever
-        else has noted a use; and names of aliases."""
+        """Ids of the jobs that trained from it and may run again, of its own job while it has not ended, of
+        processings at work, of whatever else has noted a use; and names of aliases."""
         org = model.organization_id
         own = self._jobs.get(org, job_of_id(model.id)) if model.job_id else None
         users = [own.id] if own and own.is_live else []
         users += [user for user in self._store.users(org, model.id) if self._is_at_work(org, user)]
+        users += self._processings.at_work(org, model.id)
         return users + self._aliases.references(org, model.id, self._now())
 
     def _is_at_work(self, organization_id: str, user_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from luthier import table
@@ -23,17 +24,18 @@ class ProcessingStore:
         answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return _processing(table.decode(answer["Item"])) if "Item" in answer else None
 
-    def of_subject(self, organization_id: str, kind: str, subject: str, *, limit: int = 100) -> list[Processing]:
-        """The newest processings of one kind on one model: a query, and a read of all that it finds."""
-        answer = self._client.query(
+    def of_subject(self, organization_id: str, kind: str, subject: str, *, limit: int | None = 100) -> list[Processing]:
+        """The newest processings of one kind on one model, or all: a query, and a read of all that it finds."""
+        rows = table.query(
+            self._client,
+            page_size=limit,
             TableName=self._table,
             IndexName=table.SECOND_FACET.name,
             KeyConditionExpression=f"{table.SECOND_FACET.partition_key} = :subject",
             ExpressionAttributeValues={":subject": {"S": _subject(organization_id, kind, subject)}},
             ScanIndexForward=False,
-            Limit=limit,
         )
-        found = (self.get(organization_id, item["id"]["S"]) for item in answer["Items"])
+        found = (self.get(organization_id, row["id"]) for row in islice(rows, limit))
         return [processing for processing in found if processing]
 
     def save(self, old: Processing | None, new: Processing, event: Event | None = None) -> None:
@@ -53,6 +55,17 @@ class ProcessingStore:
             put["ExpressionAttributeValues"] = {":seen": {"N": str(old.writes)}}
         told = [outbox.write(event, self._table)] if event else []
         table.transact(self._client, [{"Put": put}, *told])
+
+    def remove(self, processing: Processing) -> None:
+        """Raises table.ConditionFailed when somebody has changed it since it was read, or removed it."""
+        key = table.key(processing.organization_id, table.processing(processing.id))
+        delete = {
+            "TableName": self._table,
+            "Key": table.encode(key),
+            "ConditionExpression": "writes = :seen",
+            "ExpressionAttributeValues": {":seen": {"N": str(processing.writes)}},
+        }
+        table.transact(self._client, [{"Delete": delete}])
 
     def live(self) -> Iterator[tuple[str, str]]:
         """(organization, id) of every processing that has not ended, over all organizations."""

@@ -32,8 +32,10 @@ def model_versions() -> "VersionService":
 def retention() -> "RetentionService":
     from luthier.models.remains import RemainsStore
     from luthier.models.retention import RetentionService
+    from luthier.processing.removal import ProcessingRemoval
 
     models, store = wiring.models(), wiring._model_store()
     remains = RemainsStore(wiring.client("dynamodb"), wiring.settings().table, store)
-    aliases = serving._alias_store()
-    return RetentionService(models, store, remains, wiring._job_store(), aliases, wiring.client("s3"))
+    aliases, s3 = serving._alias_store(), wiring.client("s3")
+    processings = ProcessingRemoval(serving._processing_store(), s3, wiring.settings().artifacts_bucket)
+    return RetentionService(models, store, remains, wiring._job_store(), aliases, processings, s3)
