@@ -122,7 +122,9 @@ def test_no_extreme_of_plain_input_is_a_500(us: Gateway) -> None:
     for method, path in ROUTES:
         for asked, body in requests(method, path, known):
             answer = us.send(method.upper(), asked, body)
-            if answer.status >= 500:
+            # The model that a request before has deployed is still coming up.
+            coming_up = answer.status == 503 and "model_not_ready" in answer.text.lower()
+            if answer.status >= 500 and not coming_up:
                 failed.append((method, asked[:120], str(body)[:200], answer.status))
         if path.endswith("/archive"):
             # What follows should meet a model that can be worked with.
