@@ -189,6 +189,7 @@ API = (
             COMPONENT_DESCRIBE,
             START_PROCESSING,
             BASE_MODELS_LIST,
+            ARTIFACTS_READ,
         ),
         env=(*PROCESSING_STORES, "deployment_state_machine_arn", "processing_state_machine_arn", *ACCOUNTS),
         memory=_API_MEMORY,

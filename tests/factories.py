@@ -34,6 +34,8 @@ from luthier.deployments.proving import Prover
 from luthier.deployments.scaling import Scaling
 from luthier.deployments.service import DeploymentService
 from luthier.deployments.store import DeploymentStore
+from luthier.downloads.service import DownloadService
+from luthier.downloads.store import DownloadStore
 from luthier.executions import Executions
 from luthier.idempotency import Claims
 from luthier.inference.invoke import Invoker
@@ -222,6 +224,8 @@ class Platform:
         benchmarks = Benchmarks(self.s3, self.datasets, SETTINGS)
         self.evaluations = EvaluationService(self.processings, self.models, benchmarks)
         self.comparisons = ComparisonService(self.evaluations)
+        tokens = DownloadStore(self.dynamodb, settings.table)
+        self.downloads = DownloadService(tokens, self.models, self.processings, self.s3, self.clock)
         workshop = Workshop(self.s3, SETTINGS, self.datasets, self.models, self.model_store)
         self.processing_pipeline = ProcessingPipeline(store, machine, self.sagemaker, workshop, self.clock)
 

@@ -2,14 +2,20 @@
 
 import re
 
-from functions.api import training_aliases, training_deployments, training_evaluations, training_registry
+from functions.api import (
+    training_aliases,
+    training_deployments,
+    training_downloads,
+    training_evaluations,
+    training_registry,
+)
 from functions.api.app import Surface
 from functions.api.error_shapes import training_models as error_shape
 
 # What follows on a model's id, which may hold slashes. The id of an evaluation has none, but a client may send some.
-_AFTER_ID = r"(/(archive|deploy|deployments|evaluate|evaluations(/.+?)?|restore|versions(/[^/]+)?))?/*$"
+_AFTER_ID = r"(/(archive|deploy|deployments|download|evaluate|evaluations(/.+?)?|restore|versions(/[^/]+)?))?/*$"
 # No model has a name with such a part, so a longer path is no id.
-_OF_ID = r"(?:(?!/(?:archive|deploy|deployments|evaluate|evaluations|restore|versions)/).)+?"
+_OF_ID = r"(?:(?!/(?:archive|deploy|deployments|download|evaluate|evaluations|restore|versions)/).)+?"
 _IDS = re.compile(rf"(?<=^/v2/training/models/){_OF_ID}(?={_AFTER_ID})|(?<=/evaluations/).+?(?=/*$)")
 
 app = Surface("training_models", error_shape, slashed_ids=_IDS)
@@ -19,3 +25,4 @@ training_registry.add_routes(app)
 training_deployments.add_routes(app)
 training_evaluations.add_routes(app)
 training_aliases.add_routes(app)
+training_downloads.add_routes(app)

@@ -14,7 +14,13 @@ HELPERS = {
     "api": {
         *("app", "build_openapi", "encoding", "error_shapes", "multipart", "parameters", "validation"),
         # Routes of the training_models surface.
-        *("training_aliases", "training_deployments", "training_evaluations", "training_registry"),
+        *(
+            "training_aliases",
+            "training_deployments",
+            "training_downloads",
+            "training_evaluations",
+            "training_registry",
+        ),
     },
     "pipeline": {"step"},
     "events": set(),

@@ -97,6 +97,7 @@ ERRORS = (
     ErrorCode(404, "not_found", "Nothing of yours has this id.", "List the resources to find the id."),
     ErrorCode(404, "model_not_found", "No model of yours has this name.", "List the models."),
     ErrorCode(404, "file_not_found", "No file of yours has this id.", "List the files."),
+    ErrorCode(404, "download_not_found", "No download has this token, or it has expired.", "Ask for it again."),
     ErrorCode(404, "unknown_path", "Nothing answers this path.", "GET /openapi.json lists every route."),
     ErrorCode(404, "artifact_missing", "A job that completed left no result.", "Start it again; read its logs."),
     ErrorCode(405, "method_not_allowed", "The path does not answer this method.", "Use one of `Allow`."),
@@ -131,6 +132,7 @@ ERRORS = (
     ErrorCode(413, "file_too_large", "The file is larger than a dataset may be.", "Split it, or train on a sample."),
     ErrorCode(415, "unsupported_media_type", "The body has the wrong content type.", "Send application/json."),
     ErrorCode(422, "deployment_failed", "The model cannot be, or was not, brought up.", "Read the reason."),
+    ErrorCode(422, "packaging_failed", "The model cannot be, or was not, packed this way.", "Read `details.reason`."),
     ErrorCode(422, "model_too_large", "The model does not fit on the GPU.", "Choose one of `details.suggestions`."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
     ErrorCode(

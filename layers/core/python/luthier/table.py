@@ -19,6 +19,7 @@
 | idempotency     | <o>         | IDEMPOTENCY#<route>#|                |               |          |                |
 | API key         | KEY#<sha256>| KEY                 |                |               |          |                |
 | API key, listed | <o>         | KEY#<key id>        |                |               |          |                |
+| download token  | DOWNLOAD#<sha256> | DOWNLOAD      |                |               |          |                |
 | base model copy | BASE#<model>| STAGING#<revision>  |                |               |          |                |
 | measured speed  | CALIBRATION#| HARDWARE#<id>       |                |               |          |                |
 | time to come up | CALIBRATION#| READY#<hardware>#<kind>#<warmth> |   |               |          |                |
@@ -172,6 +173,10 @@ def idempotency(route: str, key: str) -> str:
 
 def api_key(digest: str) -> Item:
     return {"pk": f"KEY#{digest}", "sk": "KEY"}
+
+
+def download(digest: str) -> Item:
+    return {"pk": f"DOWNLOAD#{digest}", "sk": "DOWNLOAD"}
 
 
 def listed_api_key(key_id: str) -> str:

@@ -93,6 +93,10 @@ class Processing:
     def failed(self, now: str, reason: dict[str, Any], *, seconds: int, cost: float) -> "Processing":
         return self._ended(now, seconds, cost, status=FAILED, status_reason=reason)
 
+    def told(self, now: str) -> "Processing":
+        """Failed, and whoever asked for it knows."""
+        return self._next(now, context=self.context | {"told": True})
+
     def _ended(self, now: str, seconds: int, cost: float, **changes: Any) -> "Processing":
         billed = {"seconds": self.seconds + seconds, "cost": round(self.cost + cost, 4)}
         return self._next(now, finished_at=now, **billed, **changes)

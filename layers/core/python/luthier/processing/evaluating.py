@@ -12,7 +12,7 @@ from typing import Any
 from luthier.catalog import service as catalog
 from luthier.errors import NotFound
 from luthier.processing.entity import Processing
-from luthier.processing.plan import Plan, Workshop
+from luthier.processing.plan import Plan, Workshop, cheapest_machine
 
 # The channels of the trainer's evaluator: rows of an organization, or an operator's lm-eval task files.
 ROWS, TASKS = "validation", "tasks"
@@ -36,11 +36,10 @@ def plan(processing: Processing, workshop: Workshop, base_uri: str) -> Plan:
         channels["model"], size = f"{model.artifact_uri.rstrip('/')}/", size + model.bytes
     place = processing.context
     most = processing.spec["max_examples"]
-    fitting = catalog.fitting_hardware(base)
     return Plan(
         module="trainer.evaluate",
         channels=channels | {place["channel"]: place["uri"]},
-        hardware=(fitting[0] if fitting else catalog.choose_hardware(base, "sft")).id,
+        hardware=cheapest_machine(base),
         volume_gb=_ROOM_GB + 2 * size // 10**9,
         arguments=(
             *("--max-seconds", str(_MAX_SECONDS - _SPARE_SECONDS)),

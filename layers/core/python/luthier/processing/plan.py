@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.catalog import service as catalog
+from luthier.catalog.entity import BaseModel
 from luthier.datasets.service import DatasetService
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore
@@ -36,3 +38,9 @@ class Workshop:
     datasets: DatasetService
     models: ModelService
     model_store: ModelStore
+
+
+def cheapest_machine(base: BaseModel) -> str:
+    """Id of the cheapest hardware that holds a base model."""
+    fitting = catalog.fitting_hardware(base)
+    return (fitting[0] if fitting else catalog.choose_hardware(base, "sft")).id

@@ -1,6 +1,8 @@
 """Starting processings and reading them. An equal wish is the same processing, so its result is cached by nature."""
 
 import logging
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from luthier import clock, table
@@ -65,6 +67,19 @@ class ProcessingService:
     def peek(self, organization_id: str, kind: str, subject: str, spec: dict[str, Any]) -> Processing | None:
         """The processing of this wish, if it was ever started; starts nothing."""
         return self._store.get(organization_id, id_of(organization_id, kind, subject, spec))
+
+    def is_news(self, failed: Processing, *, final: Collection[str] = ()) -> bool:
+        """Whether nobody was told yet that it has failed, or it would fail again for a reason that is `final`.
+
+        Whoever polls is told once, and may then ask for another attempt.
+        """
+        if (failed.status_reason or {}).get("code") in final:
+            return True
+        if failed.context.get("told"):
+            return False
+        with suppress(table.ConditionFailed):
+            self._store.save(failed, failed.told(clock.iso(self._now())))
+        return True
 
     def of_subject(self, organization_id: str, kind: str, subject: str, *, limit: int = 100) -> list[Processing]:
         """The newest processings of one kind on one model."""

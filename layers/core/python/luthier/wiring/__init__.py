@@ -282,6 +282,7 @@ aliases = serving.aliases
 comparisons = serving.comparisons
 deployment_pipeline = serving.deployment_pipeline
 deployments = serving.deployments
+downloads = serving.downloads
 evaluations = serving.evaluations
 inference = serving.inference
 model_listing = registry.model_listing

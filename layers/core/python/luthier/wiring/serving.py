@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from luthier.deployments.scaling import Scaling
     from luthier.deployments.service import DeploymentService
     from luthier.deployments.store import DeploymentStore
+    from luthier.downloads.service import DownloadService
     from luthier.executions import Executions
     from luthier.inference.invoke import Invoker
     from luthier.inference.service import InferenceService
@@ -172,6 +173,15 @@ def comparisons() -> "ComparisonService":
     from luthier.processing.comparing import ComparisonService
 
     return ComparisonService(evaluations())
+
+
+@cache
+def downloads() -> "DownloadService":
+    from luthier.downloads.service import DownloadService
+    from luthier.downloads.store import DownloadStore
+
+    store = DownloadStore(wiring.client("dynamodb"), wiring.settings().table)
+    return DownloadService(store, wiring.models(), processings(), wiring.client("s3"))
 
 
 @cache

@@ -1,0 +1,17 @@
+"""The formats in which a model is downloaded, and the files of each (training_models page, "Model Formats"). Pure."""
+
+from typing import Literal
+
+Format = Literal["adapter", "pytorch", "huggingface", "onnx", "tensorrt", "gguf"]
+Compression = Literal["none", "zip", "tar.gz"]
+
+ADAPTER, HUGGINGFACE, PYTORCH, TENSORRT = "adapter", "huggingface", "pytorch", "tensorrt"
+NONE = "none"
+FILES: dict[str, tuple[str, ...]] = {
+    ADAPTER: ("adapter_config.json", "adapter_model.safetensors"),
+    PYTORCH: ("pytorch_model.bin", "config.json", "tokenizer.json"),
+    HUGGINGFACE: ("model.safetensors", "pytorch_model.bin", "config.json", "tokenizer_config.json"),
+    "onnx": ("model.onnx", "config.json", "tokenizer.json"),
+    TENSORRT: ("model.trt", "config.json", "profiling_data.json"),
+    "gguf": ("model.gguf",),
+}

@@ -1,0 +1,66 @@
+"""Downloading a trained model from the running cloud: what is there, what a job converts, and an archive of it."""
+
+import hashlib
+import io
+import json
+import zipfile
+from typing import Any
+
+import httpx
+
+from tests.journey.customer import Customer
+from tests.journey.local_cloud import LocalCloud, wait_for
+
+MODELS = "/v2/training/models"
+
+
+def downloaded(customer: Customer, model: str, **wish: Any) -> dict[str, Any]:
+    """The answer of a download once there is something to fetch."""
+
+    def look() -> dict[str, Any] | None:
+        answer = customer.call("POST", f"{MODELS}/{model}/download", json=wish)
+        return answer if answer["status"] == "ready" else None
+
+    return dict(wait_for(look, 180, f"{wish} of {model}"))
+
+
+def fetched(url: str, checksum: str) -> bytes:
+    answer = httpx.get(url)
+    assert answer.status_code == 200, answer.text
+    assert checksum == f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+    return answer.content
+
+
+def test_a_model_is_downloaded_as_it_is_converted_and_packed(
+    cloud: LocalCloud, completed: dict[str, Any], customer: Customer
+) -> None:
+    model = completed["resultModel"]
+    adapter = customer.call("POST", f"{MODELS}/{model}/download", json={})
+    assert (adapter["status"], adapter["format"]) == ("ready", "adapter")
+    files = {file["name"]: fetched(file["url"], file["checksum"]) for file in adapter["files"]}
+    assert json.loads(files["adapter_config.json"])["peft_type"] == "LORA"
+
+    packed = downloaded(customer, model, format="pytorch", compression="zip")
+    with zipfile.ZipFile(io.BytesIO(fetched(packed["downloadUrl"], packed["checksum"]))) as archive:
+        for file in packed["files"]:
+            assert file["checksum"] == f"sha256:{hashlib.sha256(archive.read(file['name'])).hexdigest()}"
+            assert archive.getinfo(file["name"]).file_size == file["size"]
+
+    # The token works without a key, and leads to the same object.
+    with httpx.Client(base_url=cloud.api_url) as stranger:
+        led = stranger.get(f"/v2/training/downloads/{packed['downloadToken']}")
+        assert led.status_code == 302
+        assert fetched(led.headers["location"], packed["checksum"])
+        assert stranger.get("/v2/training/downloads/tok_download_x").status_code == 404
+
+
+def test_a_conversion_that_this_machine_cannot_make_says_why(
+    cloud: LocalCloud, completed: dict[str, Any], api: httpx.Client
+) -> None:
+    def look() -> httpx.Response | None:
+        answer = api.post(f"{MODELS}/{completed['resultModel']}/download", json={"format": "tensorrt"})
+        return answer if answer.status_code != 202 else None
+
+    refused = wait_for(look, 120, "the refusal")
+    assert (refused.status_code, refused.json()["error"]) == (422, "PACKAGING_FAILED")
+    assert refused.json()["details"]["reason"]["code"] == "export_unsupported"
