@@ -47,7 +47,7 @@ def test_a_model_is_downloaded_as_it_is_converted_and_packed(
             assert archive.getinfo(file["name"]).file_size == file["size"]
 
     # The token works without a key, and leads to the same object.
-    with httpx.Client(base_url=cloud.api_url) as stranger:
+    with httpx.Client(base_url=cloud.environment["LUTHIER_BASE_URL"]) as stranger:
         led = stranger.get(f"/v2/training/downloads/{packed['downloadToken']}")
         assert led.status_code == 302
         assert fetched(led.headers["location"], packed["checksum"])
