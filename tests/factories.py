@@ -71,7 +71,15 @@ from luthier.webhooks.address import Destinations
 from tests import tables
 from tests.deployment_machine import MODEL_URI, DeploymentMachine, FakeProbe
 from tests.fake_endpoints import FakeAlarms, FakeAutoScaling
-from tests.fakes import FakeEndpointRuntime, FakeSageMaker, FakeStates, one_call_at_a_time, with_dynamodbs_key_sizes
+from tests.fakes import (
+    FakeEndpointRuntime,
+    FakeSageMaker,
+    FakeStates,
+    answer_items_as_they_are,
+    copy_only_what_transactions_touch,
+    one_call_at_a_time,
+    with_dynamodbs_key_sizes,
+)
 
 SETTINGS = Settings(
     table="luthier",
@@ -146,6 +154,8 @@ class Platform:
     """Every service, wired as `luthier.wiring` does it, on moto. Use it inside `moto.mock_aws()`."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
+        copy_only_what_transactions_touch()
+        answer_items_as_they_are()
         self.settings, self.clock = settings, Clock()
         self.dynamodb = with_dynamodbs_key_sizes(one_call_at_a_time(boto3.client("dynamodb")))
         self.s3 = boto3.client("s3")

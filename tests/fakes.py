@@ -1,10 +1,13 @@
 """Fakes of what no in-process emulator runs: SageMaker, Step Functions, and queues under a clock that tests move."""
 
+import copy
 import io
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -32,6 +35,48 @@ def one_call_at_a_time(client: Any) -> Any:
 
     client._make_api_call = locked
     return client
+
+
+@cache
+def copy_only_what_transactions_touch() -> None:
+    """Make moto's transactions cheap: as they come, each of their writes copies the whole table, to undo it all."""
+    from moto.dynamodb.models import DynamoDBBackend, DynamoType, Table
+
+    whole, touched = DynamoDBBackend.transact_write_items, []
+
+    def transact(backend: Any, transact_items: list[dict[str, Any]]) -> None:
+        touched[:] = [write.get("Key") or write.get("Item") for item in transact_items for write in item.values()]
+        whole(backend, transact_items)
+
+    def backup(table: Any, _: Any) -> Any:
+        saved, shard = copy.copy(table), copy.copy(table.stream_shard)
+        saved.items = defaultdict(dict, {value: dict(items) for value, items in table.items.items()})
+        for key in touched:
+            place, name = (DynamoType(key[attribute]) for attribute in (table.hash_key_attr, table.range_key_attr))
+            if name in saved.items.get(place, ()):
+                saved.items[place][name] = copy.deepcopy(saved.items[place][name])
+        if shard:
+            shard.table, shard.items, saved.stream_shard = saved, list(shard.items), shard
+        return saved
+
+    DynamoDBBackend.transact_write_items = transact
+    Table.__deepcopy__ = backup
+
+
+@cache
+def answer_items_as_they_are() -> None:
+    """Make moto's reads cheap: as they come, each value of an item is looked up under every type's name and alias."""
+    from moto.core.serialize import JSONSerializer
+
+    serialize = JSONSerializer._serialize
+
+    def quickly(serializer: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        if shape.name == "AttributeValue" and isinstance(value, dict):
+            serialized[key] = value
+        else:
+            serialize(serializer, serialized, value, shape, key)
+
+    JSONSerializer._serialize = quickly
 
 
 def with_dynamodbs_key_sizes(client: Any) -> Any:
