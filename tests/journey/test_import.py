@@ -53,6 +53,13 @@ def ended(customer: Customer, import_id: str) -> dict[str, Any]:
     return dict(wait_for(look, _CHECK_SECONDS, f"the check of {import_id}"))
 
 
+def proven(customer: Customer, deployment_id: str) -> dict[str, Any] | None:
+    """The deployment once it is active; fails at once when it cannot be."""
+    found = customer.call("GET", f"/v2/training/deployments/{deployment_id}")
+    assert found["status"] != "failed", found
+    return found if found["status"] == "active" else None
+
+
 def test_an_uploaded_adapter_becomes_a_model_that_training_goes_on_from(
     cloud: LocalCloud, customer: Customer, api: httpx.Client, adapter: dict[str, bytes]
 ) -> None:
@@ -70,6 +77,11 @@ def test_an_uploaded_adapter_becomes_a_model_that_training_goes_on_from(
     model = customer.call("GET", f"{MODELS}/from-elsewhere")
     assert (model["id"], model["status"]) == (done["modelId"], "ready")
     assert {"adapter_model.safetensors", "proof.json", "serving/adapter.tar.gz"} <= {f["name"] for f in model["files"]}
+
+    deployment = customer.call("POST", f"{MODELS}/from-elsewhere/deploy")["deployment"]
+    active = wait_for(lambda: proven(customer, deployment["id"]), 90, "the deployment of the imported model")
+    assert active["proof"]["verdict"] == "proven"
+    customer.call("DELETE", f"/v2/training/deployments/{deployment['id']}")
 
     job = customer.wait_for_status(customer.create_job(SHORT, baseModel="from-elsewhere"), "completed")
     assert job["startFrom"] == "from-elsewhere"

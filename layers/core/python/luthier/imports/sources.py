@@ -38,7 +38,7 @@ class ImportSources:
     def look(self, organization_id: str, uri: str) -> Found:
         """What lies below an address. Raises InvalidRequest and PayloadTooLarge."""
         bucket, prefix = objects.parts(uri)
-        prefix = f"{prefix.strip('/')}/"
+        prefix = f"{prefix.rstrip('/')}/"
         if not uri.startswith("s3://") or not bucket or prefix == "/" or not uri.isprintable():
             raise refusals.bad_address(uri)
         if len(uri.encode()) > _LONGEST_URI:
