@@ -26,6 +26,7 @@ UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
 # A deleted job takes its rows and checkpoints with it.
 JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
 ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))
+IMPORTS_WRITE = Grant("imports", ("s3:PutObject",))
 JOB_DATA_WRITE = Grant("job_data", ("s3:AbortMultipartUpload", "s3:PutObject"))
 BASE_MODELS_READ = Grant("base_models", ("s3:GetObject",))
 # Of no effect where no token is configured.
@@ -120,4 +121,17 @@ JOBS_VERBS = (
     ARTIFACTS_LIST,
     START_TRAINING,
     TRAINING_STOP,
+)
+# What the registry takes: pages of models, deploying, processing, downloads, importing from S3 or by presigned uploads.
+REGISTRY_VERBS = (
+    TABLE_READ_MANY,
+    START_DEPLOYMENT,
+    COMPONENT_DESCRIBE,
+    START_PROCESSING,
+    BASE_MODELS_LIST,
+    ARTIFACTS_READ,
+    IMPORTS_WRITE,
+    DATA_LIST,
+    FOREIGN_READ,
+    FOREIGN_LIST,
 )

@@ -38,6 +38,9 @@ from luthier.downloads.service import DownloadService
 from luthier.downloads.store import DownloadStore
 from luthier.executions import Executions
 from luthier.idempotency import Claims
+from luthier.imports.service import ImportService
+from luthier.imports.sources import ImportSources
+from luthier.imports.store import ImportStore
 from luthier.inference.invoke import Invoker
 from luthier.inference.service import InferenceService
 from luthier.jobs.draft import JobDrafts
@@ -216,6 +219,9 @@ class Platform:
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
         self._wire_processing(settings)
         self._wire_registry(claims)
+        sources = ImportSources(self.s3, settings)
+        store = ImportStore(self.dynamodb, name)
+        self.imports = ImportService(store, sources, self.models, self.processings, claims, self.clock)
 
     def _wire_registry(self, claims: Claims) -> None:
         store, name = self.model_store, self.settings.table

@@ -9,14 +9,14 @@ from aws_cdk import aws_iam as iam
 from infra.catalog import Function, Grant
 from infra.components.events import Events
 from infra.components.sagemaker_roles import SageMakerRoles, secret_arn
-from infra.components.storage import USE_KEY, Storage, table_arns
-from luthier.settings import readers_of_buckets
+from infra.components.storage import USE_KEY, Storage, foreign_buckets, table_arns
+from luthier.imports.entity import UPLOADS
 
 # The words of the catalogue that stand for data under the customer key.
-_ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "base_models", "artifacts"}
+_ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "imports", "base_models", "artifacts"}
 
 _ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
-_OPENED_BY_OPERATOR = "The operator has named the bucket as one whose objects are datasets."
+_OPENED_BY_OPERATOR = "The operator has named the bucket as one whose objects are read."
 _NAMED_LATER = "Jobs and models are made, and named, while the platform runs."
 # Application Auto Scaling's own role, by which it changes the number of copies.
 _SCALES = "sagemaker.application-autoscaling.amazonaws.com"
@@ -50,7 +50,7 @@ def words(
 
     dataset_buckets: the setting of that name, which lists buckets of others.
     """
-    theirs = [f"arn:{Aws.PARTITION}:s3:::{name}" for name in readers_of_buckets(dataset_buckets)]
+    theirs = foreign_buckets(dataset_buckets)
     training_logs = _arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
     endpoint, component = (_arn("sagemaker", f"{kind}/luthier-*") for kind in ("endpoint", "inference-component"))
     serving = (*(_arn("sagemaker", f"{kind}/luthier-*") for kind in ("model", "endpoint-config")), endpoint, component)
@@ -60,6 +60,7 @@ def words(
         "all_table_streams": Resource(("*",), "ListStreams cannot be bound to a table."),
         "uploads": Resource((storage.data.arn_for_objects("*/files/*"),), _ALL_ORGANIZATIONS),
         "job_data": Resource((storage.data.arn_for_objects("*/jobs/*"),), _ALL_ORGANIZATIONS),
+        "imports": Resource((storage.data.arn_for_objects(f"{UPLOADS}*"),), _ALL_ORGANIZATIONS),
         "data_bucket": Resource((storage.data.bucket_arn,)),
         "base_models": Resource((storage.base_models.arn_for_objects("*"),), "Any base model may be looked for."),
         "base_models_bucket": Resource((storage.base_models.bucket_arn,)),

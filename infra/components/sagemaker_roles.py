@@ -5,7 +5,8 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.acknowledgements import acknowledge_wildcards
-from infra.components.storage import USE_KEY, Storage
+from infra.components.storage import USE_KEY, Storage, foreign_buckets
+from luthier.imports.entity import UPLOADS
 
 _ACCOUNT = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
 _TRAINING_LOGS = f"arn:{Aws.PARTITION}:logs:{_ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs"
@@ -16,9 +17,12 @@ _EVERY_JOB = "Jobs of every organization run under this role, and SageMaker open
 
 
 class SageMakerRoles(Construct):
-    """`hub_token_secret`: name of the Secrets Manager secret with the hub token, empty for none."""
+    """`hub_token_secret`: name of the Secrets Manager secret with the hub token, empty for none; `dataset_buckets`:
+    the setting of that name, which lists buckets of others."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, storage: Storage, hub_token_secret: str) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, storage: Storage, hub_token_secret: str, dataset_buckets: str
+    ) -> None:
         super().__init__(scope, construct_id)
         self._key = storage.key.key_arn
         job_data = storage.data.arn_for_objects("*/jobs/*")
@@ -32,13 +36,16 @@ class SageMakerRoles(Construct):
             writes=[job_artifacts],
             lists=buckets,
         )
-        # Finished models, and the files that they are judged by, in; what is made of them out, beside all else.
+        theirs = foreign_buckets(dataset_buckets)
+        given = [storage.data.arn_for_objects("*/files/*"), storage.data.arn_for_objects(f"{UPLOADS}*")]
+        # Finished models, files that they are judged by, and models of others in; what is made of them out, beside all
+        # else.
         self.processing = self._role(
             "Processing",
             _TRAINING_LOGS,
-            reads=[storage.data.arn_for_objects("*/files/*"), base_models, job_artifacts],
+            reads=[*given, base_models, job_artifacts, *(f"{arn}/*" for arn in theirs)],
             writes=[storage.artifacts.arn_for_objects("*/jobs/processing/*")],
-            lists=buckets,
+            lists=[*buckets, *theirs],
         )
         self.staging = self._role(
             "Staging",

@@ -1,12 +1,14 @@
 """What outlives every request: the key, the table and the buckets."""
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from luthier import table as keys
+from luthier.imports.entity import UPLOADS
+from luthier.settings import readers_of_buckets
 
 # What reading and writing encrypted data takes.
 USE_KEY = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
@@ -27,6 +29,8 @@ class Storage(Construct):
         self.table = self._table()
         self.access_logs = self._access_logs()
         self.data = self._bucket("Data", versioned=False, cors=[_browser_uploads()])
+        # An import's files are copied into its model within hours, if they are ever all there.
+        self.data.add_lifecycle_rule(prefix=UPLOADS, expiration=Duration.days(7))
         self.base_models = self._bucket("BaseModels", versioned=True)
         self.artifacts = self._bucket("Artifacts", versioned=True)
         _send_events(self.artifacts)
@@ -91,6 +95,11 @@ class Storage(Construct):
 def table_arns(table: dynamodb.Table) -> list[str]:
     """The table and each of its indexes by name, so that no policy needs a wildcard."""
     return [table.table_arn, *(f"{table.table_arn}/index/{index.name}" for index in keys.INDEXES)]
+
+
+def foreign_buckets(listed: str) -> list[str]:
+    """ARNs of the buckets that the setting `dataset_buckets` lists."""
+    return [f"arn:{Aws.PARTITION}:s3:::{name}" for name in readers_of_buckets(listed)]
 
 
 def _string(name: str) -> dynamodb.Attribute:

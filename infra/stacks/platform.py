@@ -47,17 +47,18 @@ class LuthierStack(Stack):
         )
         self.storage = Storage(self, "Storage")
         self.events = Events(self, "Events")
-        self.roles = SageMakerRoles(self, "SageMaker", storage=self.storage, hub_token_secret=options.hub_token_secret)
+        dataset_buckets = options.settings.get("dataset_buckets", "")
+        self.roles = SageMakerRoles(
+            self,
+            "SageMaker",
+            storage=self.storage,
+            hub_token_secret=options.hub_token_secret,
+            dataset_buckets=dataset_buckets,
+        )
         self.functions = Functions(
             self, "Functions", flavour=flavour, deps=options.deps, key_arn=self.storage.key.key_arn
         )
-        self._words = words(
-            self.storage,
-            self.events,
-            self.roles,
-            options.hub_token_secret,
-            options.settings.get("dataset_buckets", ""),
-        )
+        self._words = words(self.storage, self.events, self.roles, options.hub_token_secret, dataset_buckets)
         self._settings = self._known_settings(options)
         self._add_pipeline(training_image(self, options.trainer_image_uri))
         self._add_events()

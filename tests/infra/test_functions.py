@@ -19,6 +19,7 @@ HELPERS = {
             "training_deployments",
             "training_downloads",
             "training_evaluations",
+            "training_imports",
             "training_registry",
         ),
     },

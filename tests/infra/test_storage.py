@@ -3,6 +3,7 @@
 import pytest
 
 from luthier import table
+from luthier.imports.entity import UPLOADS
 from tests.infra.template import Resource, Template
 
 DATA_BUCKETS = ("StorageData", "StorageBaseModels", "StorageArtifacts")
@@ -58,8 +59,14 @@ def test_models_survive_an_overwrite(template: Template) -> None:
 
 def test_abandoned_uploads_do_not_pile_up(template: Template) -> None:
     for bucket in DATA_BUCKETS:
-        [rule] = template.named("AWS::S3::Bucket", bucket)["LifecycleConfiguration"]["Rules"]
+        rule, *_ = template.named("AWS::S3::Bucket", bucket)["LifecycleConfiguration"]["Rules"]
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+
+
+def test_files_of_an_import_go_after_a_week_and_nothing_else_does(template: Template) -> None:
+    rules = template.named("AWS::S3::Bucket", "StorageData")["LifecycleConfiguration"]["Rules"]
+    [expiring] = [rule for rule in rules if "ExpirationInDays" in rule]
+    assert (expiring["Prefix"], expiring["ExpirationInDays"]) == (UPLOADS, 7)
 
 
 def test_a_browser_may_use_a_presigned_upload(template: Template) -> None:

@@ -15,6 +15,7 @@ from luthier import wiring
 from luthier.jobs.logs import GROUP
 from tests.factories import BASE_MODEL, Platform
 from tests.fakes import FakeQueues
+from tests.functional.imports import world as imports
 from tests.functional.jobs.test_budget import at_its_cap
 from tests.gateway import Gateway
 
@@ -26,7 +27,16 @@ QUERIES = ("", "nan", "inf", "1" * 130, "0001-01-01T00:00:00+14:00", "9999-12-31
 TEXTS = ("", "\x00", "x" * 1_500, "\U0001f600" * 240, "s3://bucket", "s3://bucket/", f"s3://bucket/{'k' * 1_100}")
 TIMES = QUERIES[4:6]
 LISTS: dict[str, tuple[Any, ...]] = {"scopes": (["admin"] * 50_000,)}
-FREE: dict[str, tuple[Any, ...]] = {"hyperparameters": ({"weightDecay": 1e-300}, {"epochs": 10**130}, {"x" * 1_500: 1})}
+SOURCE = {"type": "s3", "uri": "s3://bucket/model"}
+SOURCES = (
+    *({"type": "s3", "uri": text} for text in TEXTS),
+    *({"type": "upload", "files": [{"name": text, "size": 1}]} for text in TEXTS),
+    *({"type": "upload", "files": [{"name": "config.json", "size": number}]} for number in NUMBERS),
+)
+FREE: dict[str, tuple[Any, ...]] = {
+    "source": SOURCES,
+    "hyperparameters": ({"weightDecay": 1e-300}, {"epochs": 10**130}, {"x" * 1_500: 1}),
+}
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def us(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     for scope in ("KEY", "ORGANIZATION"):
         for limit in ("REQUESTS_PER_MINUTE", "CONCURRENT_JOBS"):
             monkeypatch.setenv(f"LUTHIER_{scope}_{limit}", "30000")
-    api.platform.s3.create_bucket(Bucket="bucket")
+    imports.theirs(api.platform, imports.ADAPTER, bucket="bucket", prefix="model")
     return api
 
 
@@ -56,6 +66,7 @@ def things(us: Gateway) -> dict[str, str]:
         "webhook_id": hook,
         "webhook_endpoint_id": hook,
         "delivery_id": us.post(f"/v1/webhooks/{hook}/test", {}).json()["deliveryId"],
+        "import_id": us.post(imports.IMPORTS, imports.body()).json()["id"],
         "key_id": us.post("/v1/organization/api_keys", {"name": "n", "scopes": ["models:read"]}).json()["id"],
     }
 
@@ -102,6 +113,7 @@ def bodies(operation: dict[str, Any], known: dict[str, str]) -> Iterator[Any]:
     if content:
         right = {"baseModel": BASE_MODEL, "url": "http://127.0.0.1:9/hook", "scopes": ["admin"], "datasetSize": 10}
         right |= dict.fromkeys(("trainingDataset", "dataset"), known["file_id"]) | {"events": ["*"], "bytes": 10}
+        right["source"] = SOURCE
         schema = resolved(content["schema"])
         whole = {name: right.get(name, "fine-tune") for name in schema.get("required", [])}
         for name, rule in schema["properties"].items():

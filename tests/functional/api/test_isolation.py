@@ -17,6 +17,7 @@ from functions.api.build_openapi import DOCUMENT, SURFACES
 from luthier import table, wiring
 from tests.factories import BASE_MODEL, Platform, metrics_line, principal, rows
 from tests.fakes import FakeQueues
+from tests.functional.imports import world as imports
 from tests.functional.processing import world
 from tests.gateway import Answer, Gateway
 
@@ -74,6 +75,8 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     world.launch(platform, evaluation.processing)
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
     platform.watcher.metrics_written(platform.write_metrics(running, metrics_line(1)))
+    began = mine.post(imports.IMPORTS, imports.body(name=f"{word}-import", description=f"imports {word}"))
+    imports.put(began.json(), imports.ADAPTER)
     platform.datasets.begin_upload(who, filename=f"{word}.jsonl", bytes=9, purpose="fine-tune")
     hook = mine.post("/v1/webhooks", {"url": f"http://127.0.0.1:9/{word}", "events": ["*"], "name": f"{word} hook"})
     assert mine.post(f"/v1/webhooks/{hook.json()['id']}/test", {}).status < 500
@@ -113,6 +116,8 @@ def references(platform: Platform) -> list[str]:
                 kinds.setdefault((kind, name), value)
         for number, value in enumerate(item.get("names", [])):
             kinds.setdefault((kind, f"names{number}"), value)
+        if kind == "IMPORT":
+            kinds.setdefault((kind, "uri"), item["uri"].rstrip("/"))
         if "s3_key" in item:
             kinds.setdefault((kind, "uri"), f"s3://luthier-data/{item['s3_key']}")
     known = secrets(platform)
@@ -125,7 +130,7 @@ def state(platform: Platform) -> Any:
         (entry["Key"], entry["ETag"])
         for bucket in ("luthier-data", "luthier-artifacts")
         for entry in platform.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
-        if entry["Key"].startswith(THEIRS)
+        if entry["Key"].removeprefix(".imports/").startswith(THEIRS)
     ]
     theirs = sorted(items(platform, THEIRS), key=lambda item: (item["pk"], item["sk"]))
     done = [json.dumps(run) for run in platform.states.started if THEIRS in json.dumps(run)]
@@ -260,7 +265,7 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
 ) -> None:
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
-        nobodys_ids = dict.fromkeys(("delivery_id", "file_id", "evaluation_id", "token"), "x")
+        nobodys_ids = dict.fromkeys(("delivery_id", "file_id", "evaluation_id", "import_id", "token"), "x")
         named = {"name": "okapi-alias", "version": "v1.0.0"}
         path = route.openapi_path.format_map(right | nobodys_ids | named)
         for theirs, nobodys in zip(

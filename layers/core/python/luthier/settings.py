@@ -53,8 +53,8 @@ class Settings:
         chosen=True,
     )
     dataset_buckets: str = _setting(
-        "Comma-separated S3 buckets from which datasets may be named as s3:// addresses: NAME for every organization, "
-        "NAME=ORGANIZATION for one; empty: none.",
+        "Comma-separated S3 buckets in which datasets and models may be named as s3:// addresses: NAME for every one, "
+        "NAME=ORGANIZATION for one organization; empty: none.",
         chosen=True,
     )
     webhook_queue_url: str = _setting("Queue of webhook deliveries.")

@@ -11,6 +11,7 @@
 | deployment      | <o>         | DEPLOYMENT#<deployment> |            | <o>#DEPLOYMENT#TARGET# |  | LIVE#DEPLOYMENT|
 | host            | HOST#<base>#<hardware> | HOST     |                |               |          | LIVE#HOST      |
 | processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
+| import          | <o>         | IMPORT#<import>     |                |               |          |                |
 | alias           | <o>         | ALIAS#<alias>       |                |               |          |                |
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
@@ -133,6 +134,10 @@ def deployment(deployment_id: str) -> str:
 
 def processing(processing_id: str) -> str:
     return f"PROCESSING#{processing_id}"
+
+
+def model_import(import_id: str) -> str:
+    return f"IMPORT#{import_id}"
 
 
 def alias(name: str = "") -> str:

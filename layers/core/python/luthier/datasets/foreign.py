@@ -4,7 +4,6 @@ They are copied before they are read. What is checked and trained on is the copy
 """
 
 import http.client
-import json
 import socket
 import ssl
 import threading
@@ -19,7 +18,8 @@ from luthier.datasets import refusals
 from luthier.datasets.content import DatasetContent
 from luthier.datasets.entity import Dataset, name_in
 from luthier.errors import InvalidRequest
-from luthier.settings import Settings, readers_of_buckets
+from luthier.foreign_buckets import ForeignBuckets
+from luthier.settings import Settings
 from luthier.webhooks.address import Destinations, Target
 
 # A create waits for the copy, and API Gateway gives up after 29 s.
@@ -44,7 +44,7 @@ class ForeignSources:
     ) -> None:
         self._seconds = seconds
         self._s3 = s3
-        self._settings = settings
+        self._buckets = ForeignBuckets(settings)
         self._destinations = destinations
         self._tls = tls
 
@@ -73,7 +73,8 @@ class ForeignSources:
     def _copy_object(
         self, bucket: str, key: str, dataset: Dataset, content: DatasetContent, limit: int, param: str
     ) -> None:
-        self._require_listed(bucket, dataset.organization_id, param)
+        if not self._buckets.may_read(bucket, dataset.organization_id):
+            raise refusals.bucket_not_listed(bucket, param)
         if not 0 < len(key.encode()) <= _LONGEST_KEY:
             raise refusals.no_object_named(bucket, key, param)
         try:
@@ -86,28 +87,10 @@ class ForeignSources:
             if status == 404:
                 raise refusals.no_such_object(bucket, key, param) from error
             if status == 403:
-                raise refusals.access_denied(bucket, key, self._policy(bucket), param) from error
+                raise refusals.access_denied(bucket, key, self._buckets.statement(bucket), param) from error
             if 400 <= status < 500:
                 raise refusals.not_downloaded(f"s3://{bucket}/{key}", f"S3 answers {status}", param) from error
             raise
-
-    def _require_listed(self, bucket: str, organization_id: str, param: str) -> None:
-        readers = readers_of_buckets(self._settings.dataset_buckets).get(bucket, set())
-        ours = {self._settings.data_bucket, self._settings.base_models_bucket, self._settings.artifacts_bucket}
-        # Our own buckets hold every organization's data; listing one by mistake must not open it.
-        if not readers & {organization_id, "*"} or bucket in ours:
-            raise refusals.bucket_not_listed(bucket, param)
-
-    def _policy(self, bucket: str) -> str:
-        """The statement that the owner of a bucket adds, with this account as the reader."""
-        _, partition, _, _, account, *_ = self._settings.training_state_machine_arn.split(":")
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:{partition}:iam::{account}:root"},
-            "Action": ["s3:GetObject", "s3:ListBucket"],
-            "Resource": [f"arn:{partition}:s3:::{bucket}", f"arn:{partition}:s3:::{bucket}/*"],
-        }
-        return json.dumps(statement)
 
     def _download(self, url: str, file: IO[bytes], limit: int, param: str) -> None:
         ends, size = time.monotonic() + self._seconds, 0

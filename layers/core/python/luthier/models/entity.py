@@ -1,4 +1,4 @@
-"""A model: what a completed job yields, one version of a line of models. Pure."""
+"""A model: what a completed job yields or an import brings, one version of a line of models. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,8 @@ _ACTIVE = "active"
 class Model:
     """A fine-tuned model. `name` is the public name it goes by; all of `names` resolve to it.
 
-    `artifact_uri` is the S3 prefix of the run's model folder; `bytes` is its size; `files` are `{path, size, sha256}`.
+    job_id: empty where an import brought it (`source`). `artifact_uri` is the S3 prefix of the run's model folder;
+    `bytes` is its size; `files` are `{path, size, sha256}`.
     serving: `{kind, path}` inside it: an `adapter` over the base model, or a `model` of its own, as full weights and
     DoRA are served; hyperparameters: as the job had them; start_from: the public name of the model it was trained from.
     version: unique in the family, which is called by the id of the first model of the line; writes: counts them;
@@ -154,7 +155,7 @@ def job_statuses(status: str) -> tuple[str, ...]:
 
 
 def id_of_job(job_id: str) -> str:
-    """The id of the model that a job yields, from any spelling of the job's id."""
+    """The id of the model that a job or an import yields, from any spelling of the job's or import's id."""
     return f"model_{_unique(job_id)}"
 
 

@@ -40,7 +40,9 @@ class UpdateModel(CamelRequest):
 
 class AddVersion(CamelRequest):
     version: str = Field(min_length=1, max_length=64, description="Semantic, as v1.2.0 or v2.0.0-rc.1.")
-    training_job_id: str = Field(min_length=1, max_length=LONGEST_NAME, description="A completed job.")
+    training_job_id: str = Field(
+        min_length=1, max_length=LONGEST_NAME, description="A completed job, or a completed import."
+    )
     description: Description | None = None
     changelog: list[Change] = Field(default=[], max_length=50)
 

@@ -17,7 +17,7 @@ class ModelObject(Answer):
     model_id: str
     names: list[str]
     base_model: str
-    job_id: str
+    job_id: str | None
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -28,7 +28,7 @@ class ModelObject(Answer):
             model_id=model.id,
             names=model.names,
             base_model=model.base_model,
-            job_id=model.job_id,
+            job_id=model.job_id or None,
         )
 
 

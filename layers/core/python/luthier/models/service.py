@@ -11,7 +11,7 @@ from luthier.errors import NotFound
 from luthier.events.entity import event
 from luthier.jobs.entity import Job
 from luthier.models import names
-from luthier.models.entity import Model, id_of_job, public_names
+from luthier.models.entity import IMPORTED, Model, id_of_job, public_names
 from luthier.models.store import ModelStore, Moved, NameTaken
 
 
@@ -25,18 +25,35 @@ class ModelService:
 
         card: the trainer's model_card.json (design section 7).
         """
-        drawn = self._draw(job, artifact_uri, card)
-        data = {"modelId": drawn.id, "jobId": job.id, "baseModel": job.base_model}
+        return self._enter(self._draw(job, artifact_uri, card))
+
+    def adopt(self, model_id: str, organization_id: str, artifact_uri: str, card: dict[str, Any], **told: Any) -> Model:
+        """Enter a model that was trained elsewhere. A repeated call finds the first one's model.
+
+        card: the adopter's model_card.json; told: name, base_model, owner, and what else of a Model is known.
+        """
+        now, names = clock.iso(self._now()), [told["name"]]
+        stamped = {"created_at": now, "updated_at": now, "artifact_uri": artifact_uri}
+        facts = _facts(card) | stamped | told
+        return self._enter(Model(model_id, organization_id, names=names, job_id="", source=IMPORTED, **facts))
+
+    def is_taken(self, organization_id: str, name: str) -> bool:
+        """Whether a model or an alias has this public name."""
+        return self._store.has_name(organization_id, name)
+
+    def _enter(self, drawn: Model) -> Model:
+        """Write a model, under the first of its names with a number where that is taken."""
+        data = {"modelId": drawn.id, "jobId": drawn.job_id or None, "baseModel": drawn.base_model}
         for wished in _untaken(drawn.names):
             model = replace(drawn, name=wished[0], names=wished)
-            registered = event("model.registered", job.organization_id, model.created_at, data | {"name": model.name})
+            registered = event("model.registered", drawn.organization_id, drawn.created_at, data | {"name": model.name})
             try:
                 if self._store.create(model, registered):
                     return model
             except NameTaken:
                 continue
             break
-        existing = self._store.get(job.organization_id, drawn.id)
+        existing = self._store.get(drawn.organization_id, drawn.id)
         if existing is None:
             raise NotFound(f"Model {drawn.id} was removed while it was registered.")
         return existing
@@ -90,7 +107,6 @@ class ModelService:
     def _draw(self, job: Job, artifact_uri: str, card: dict[str, Any]) -> Model:
         now = clock.iso(self._now())
         drawn = public_names(job.base_model, job.organization_id, job.suffix, job.id[-8:])
-        files = card.get("files", [])
         return Model(
             id=id_of_job(job.id),
             organization_id=job.organization_id,
@@ -104,21 +120,11 @@ class ModelService:
             updated_at=now,
             description=job.description,
             method=job.method,
-            metrics=card.get("metrics", {}),
-            trained_tokens=card.get("trained_tokens"),
-            parameters=card.get("parameters"),
-            trainable_parameters=card.get("trainable_parameters"),
-            bytes=sum(file["size"] for file in files),
-            files=files,
             hyperparameters=job.hyperparameters,
-            base_revision=card.get("base_model", {}).get("revision"),
             start_from=job.start_from["model"] if job.start_from else None,
             parent=job.start_from["model_id"] if job.start_from else None,
             datasets=_datasets(job, card),
-            architecture=card.get("architecture", {}),
-            training=card.get("training", {}),
-            evaluation=card.get("evaluation"),
-            **({"serving": card["serving"]} if "serving" in card else {}),
+            **_facts(card),
         )
 
 
@@ -130,6 +136,24 @@ def not_found(name: str) -> NotFound:
         details={"modelId": name},
         remedy="List the models.",
     )
+
+
+def _facts(card: dict[str, Any]) -> dict[str, Any]:
+    """What a model card says, as a Model has it."""
+    files = card.get("files", [])
+    return {
+        "metrics": card.get("metrics", {}),
+        "trained_tokens": card.get("trained_tokens"),
+        "parameters": card.get("parameters"),
+        "trainable_parameters": card.get("trainable_parameters"),
+        "bytes": sum(file["size"] for file in files),
+        "files": files,
+        "base_revision": card.get("base_model", {}).get("revision"),
+        "architecture": card.get("architecture", {}),
+        "training": card.get("training", {}),
+        "evaluation": card.get("evaluation"),
+        **({"serving": card["serving"]} if "serving" in card else {}),
+    }
 
 
 def _renamed(model: Model, name: str) -> Model:

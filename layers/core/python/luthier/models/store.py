@@ -72,6 +72,10 @@ class ModelStore:
         item = self._read(organization_id, table.model_name(name))
         return item["model_id"] if item else None
 
+    def has_name(self, organization_id: str, name: str) -> bool:
+        """Whether a model or an alias has this public name: one read."""
+        return self._read(organization_id, table.model_name(name)) is not None
+
     def newest(self, organization_id: str, *, page_size: int) -> list[Model]:
         """The models of the newest jobs, up to `page_size`: one query."""
         answer = self._client.query(

@@ -132,7 +132,7 @@ class VersionService:
         same_line = model.family == line.family
         if same_line or len(self._store.versions(model.organization_id, model.family)) > 1:
             raise Conflict(
-                f"trainingJobId: the model of job {model.job_id} is already version {model.version} of "
+                f"trainingJobId: the model of {model.job_id or 'the import'} is already version {model.version} of "
                 f"{'this' if same_line else 'another'} line of models.",
                 param="trainingJobId",
                 details={"modelId": model.id, "version": model.version},

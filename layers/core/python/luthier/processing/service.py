@@ -41,18 +41,34 @@ class ProcessingService:
             current = self._store.get(organization_id, processing_id)
             if current and current.status != FAILED:
                 return current
-            now = clock.iso(self._now())
             if current:
-                new = current.again(now, context or {})
+                new = current.again(clock.iso(self._now()), context or {})
             else:
-                place = (processing_id, organization_id, kind, subject)
-                new = Processing(*place, base_model, spec, owner, now, now, context=context or {})
+                new = self.draw(organization_id, kind, subject, base_model, spec, owner, context)
             self._store.save(current, new)
             return new
 
         processing = table.until_unchanged(processing_id, ensured)
-        self._start(processing)
+        self.start(processing)
         return processing
+
+    def draw(
+        self,
+        organization_id: str,
+        kind: str,
+        subject: str,
+        base_model: str,
+        spec: dict[str, Any],
+        owner: str,
+        context: dict[str, Any] | None = None,
+    ) -> Processing:
+        """What `ensure` would make of a wish that nobody had before; written nowhere."""
+        now, place = clock.iso(self._now()), (id_of(organization_id, kind, subject, spec), organization_id, kind)
+        return Processing(*place, subject, base_model, spec, owner, now, now, context=context or {})
+
+    def write(self, processing: Processing) -> table.Write:
+        """The write of a processing that was drawn, for another thing's transaction; start it afterwards."""
+        return self._store.write(None, processing)
 
     def get(self, organization_id: str, processing_id: str) -> Processing:
         """Raises NotFound."""
@@ -85,7 +101,7 @@ class ProcessingService:
         """The newest processings of one kind on one model."""
         return self._store.of_subject(organization_id, kind, subject, limit=limit)
 
-    def _start(self, processing: Processing) -> None:
+    def start(self, processing: Processing) -> None:
         """Start the pipeline. If that fails now, the processing stays `queued` and the sweeper starts it."""
         if processing.is_live and not processing.launch:
             try:

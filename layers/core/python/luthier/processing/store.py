@@ -40,6 +40,11 @@ class ProcessingStore:
 
     def save(self, old: Processing | None, new: Processing, event: Event | None = None) -> None:
         """Write a processing in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
+        told = [outbox.write(event, self._table)] if event else []
+        table.transact(self._client, [self.write(old, new), *told])
+
+    def write(self, old: Processing | None, new: Processing) -> table.Write:
+        """The write of a processing in place of `old`, which fails when somebody else was faster."""
         item = table.key(new.organization_id, table.processing(new.id)) | asdict(new)
         item |= {
             table.SECOND_FACET.partition_key: _subject(new.organization_id, new.kind, new.subject),
@@ -53,8 +58,7 @@ class ProcessingStore:
         else:
             put["ConditionExpression"] = "writes = :seen"
             put["ExpressionAttributeValues"] = {":seen": {"N": str(old.writes)}}
-        told = [outbox.write(event, self._table)] if event else []
-        table.transact(self._client, [{"Put": put}, *told])
+        return {"Put": put}
 
     def remove(self, processing: Processing) -> None:
         """Raises table.ConditionFailed when somebody has changed it since it was read, or removed it."""

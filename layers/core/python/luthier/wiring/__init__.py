@@ -285,6 +285,7 @@ deployments = serving.deployments
 downloads = serving.downloads
 evaluations = serving.evaluations
 inference = serving.inference
+model_imports = registry.model_imports
 model_listing = registry.model_listing
 model_versions = registry.model_versions
 processing_pipeline = serving.processing_pipeline

@@ -7,6 +7,7 @@ from luthier import wiring
 from luthier.wiring import serving
 
 if TYPE_CHECKING:
+    from luthier.imports.service import ImportService
     from luthier.models.listing import ModelListing
     from luthier.models.retention import RetentionService
     from luthier.models.versions import VersionService
@@ -17,6 +18,20 @@ def model_listing() -> "ModelListing":
     from luthier.models.listing import ModelListing
 
     return ModelListing(wiring.models(), wiring._model_store(), wiring._job_store())
+
+
+@cache
+def model_imports() -> "ImportService":
+    from luthier.idempotency import Claims
+    from luthier.imports.service import ImportService
+    from luthier.imports.sources import ImportSources
+    from luthier.imports.store import ImportStore
+
+    dynamodb, name = wiring.client("dynamodb"), wiring.settings().table
+    sources = ImportSources(wiring.client("s3"), wiring.settings())
+    return ImportService(
+        ImportStore(dynamodb, name), sources, wiring.models(), serving.processings(), Claims(dynamodb, name)
+    )
 
 
 @cache
