@@ -16,6 +16,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     from hypothesis import settings
+    from moto import backend_index
     from moto.core.config import default_user_config
 
     # How long an example takes says more about who else uses the machine.
@@ -23,6 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("unhurried")
     # Every test has the same credentials, and a new boto3 session costs more than most tests.
     default_user_config["core"]["reset_boto3_session"] = False
+    # Every test makes a mock of each address of each of these.
+    known = backend_index.backend_url_patterns
+    known[:] = [row for row in known if row[0] in ("dynamodb", "events", "logs", "s3", "secretsmanager", "sqs")]
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ FUNCTIONS = {
         "extract_resource_arn": [
             "service", "method", "path", "headers", "body", "query_params", "region", "account_id",
         ],
+        "request_tag_context": ["service", "iam_action", "body", "params"],
     },
     "ministack.core.iam_evaluator": {
         "enforce": ["access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"],

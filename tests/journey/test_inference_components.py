@@ -232,9 +232,10 @@ def test_a_component_without_copies_refuses_and_wakes_where_a_step_policy_is_the
             return False
 
     wait_for(answers, 60, "it is awake with its adapter")
-    assert len(site.scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]) == 2
+    named = {"ServiceNamespace": "sagemaker", "ResourceId": target["ResourceId"]}
+    assert len(site.scaling.describe_scaling_policies(**named)["ScalingPolicies"]) == 2
     site.scaling.deregister_scalable_target(**target)
-    assert site.scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
+    assert site.scaling.describe_scaling_policies(**named)["ScalingPolicies"] == []
 
 
 def test_everything_goes_in_its_order_and_leaves_no_process(cloud: LocalCloud, site: Site) -> None:

@@ -52,6 +52,7 @@ def answered(api: httpx.Client, name: str) -> Callable[[], str | None]:
 
     def look() -> str | None:
         answer = ask(api, name)
+        print(answer.status_code, answer.text[:200])
         return text(answer) or " " if answer.status_code == 200 else None
 
     return look

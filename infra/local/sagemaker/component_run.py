@@ -122,8 +122,8 @@ class ComponentRun(threading.Thread):
         try:
             if self._answers(self._child):
                 self._reconcile()
-                self._ready = True
                 self.used_at = time.monotonic()
+                self._ready = True
                 self._change("InService")
                 while self._child.poll() is None and not self._ended.is_set():
                     if self._changed.wait(_LOOK_SECONDS):
