@@ -106,7 +106,7 @@ WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
 SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 # What evaluating, packaging and adopting look at.
-PROCESSING_STORES = (*JOB_STORES, "base_models_bucket")
+PROCESSING_STORES = (*JOB_STORES, "base_models_bucket", "organization_concurrent_processings")
 
 
 @dataclass(frozen=True)

@@ -236,14 +236,14 @@ class Platform:
     def _wire_processing(self, settings: Settings) -> None:
         store = ProcessingStore(self.dynamodb, settings.table)
         machine = Executions(self.states, SETTINGS.processing_state_machine_arn)
-        self.processings = ProcessingService(store, machine, self.clock)
+        self.processings = ProcessingService(store, machine, self.credits, self.clock)
         benchmarks = Benchmarks(self.s3, self.datasets, SETTINGS)
         self.evaluations = EvaluationService(self.processings, self.models, benchmarks)
         self.comparisons = ComparisonService(self.evaluations)
         tokens = DownloadStore(self.dynamodb, settings.table)
         self.downloads = DownloadService(tokens, self.models, self.processings, self.s3, self.clock)
         workshop = Workshop(self.s3, SETTINGS, self.datasets, self.models, self.model_store)
-        self.processing_pipeline = ProcessingPipeline(store, machine, self.sagemaker, workshop, self.clock)
+        self.processing_pipeline = ProcessingPipeline(store, machine, self.sagemaker, workshop, self.usage, self.clock)
 
     def _wire_deployments(self, settings: Settings, models: ModelStore) -> None:
         name = settings.table

@@ -77,6 +77,14 @@ class CreditService:
             organization_id, self._store.get(organization_id), changes, self._moment(), CreditsMoved()
         )
 
+    def charge(self, organization_id: str, cost: float, reference: str) -> list[table.Write]:
+        """The writes that charge work for which nothing was held, to be part of its transaction; the balance may go
+        below zero. They raise CreditsMoved when somebody else was faster.
+        """
+        change = Change(USAGE, -cents(cost), 0, reference)
+        credits = self._store.get(organization_id)
+        return self._store.writes(organization_id, credits, (change,), self._moment(), CreditsMoved())
+
     def require(self, organization_id: str) -> None:
         """Raise InsufficientCredits when work is billed and nothing is left to pay it with."""
         if self.billing and (credits := self._store.get(organization_id)).available_cents <= 0:

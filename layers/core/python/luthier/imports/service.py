@@ -108,7 +108,7 @@ class ImportService:
         joined: list[table.Write] = [self._claims.write(claim, imported.id)] if claim else []
         processing = self._processings.draw(**_wish(imported)) if imported.source == S3 else None
         if processing:
-            joined.append(self._processings.write(processing))
+            joined += self._processings.writes(processing)
         self._store.create(imported, joined)
         if processing:
             self._processings.start(processing)

@@ -17,7 +17,7 @@ class Processing:
     spec: JSON that says all of what is wanted, so that an equal wish is the same processing; context: JSON that does
     not distinguish wishes, as where to find what the spec knows by its hash; status_reason: `{code, message, hint}`;
     launch: counts the SageMaker jobs of an attempt, so that no job name is used twice; seconds, cost: billed over all
-    attempts, cost in the catalogue's currency; `writes` counts writes.
+    attempts, cost in the catalogue's currency; billed: whether credits pay the attempt; `writes` counts writes.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Processing:
     seconds: int = 0
     cost: float = 0.0
     finished_at: str | None = None
+    billed: bool = False
     writes: int = 1
 
     @property
@@ -70,11 +71,11 @@ class Processing:
             "base_model": self.base_model,
         }
 
-    def again(self, now: str, context: dict[str, Any]) -> "Processing":
+    def again(self, now: str, context: dict[str, Any], *, billed: bool) -> "Processing":
         """The next attempt of a failed processing."""
         return self._next(
             now, status=QUEUED, status_reason=None, attempt=self.attempt + 1, launch=0, training_job_name=None,
-            finished_at=None, context=context,
+            finished_at=None, context=context, billed=billed,
         )  # fmt: skip
 
     def next_launch(self, now: str) -> "Processing":

@@ -16,6 +16,7 @@ from luthier.processing.entity import COMPLETED, Processing
 from luthier.processing.kinds import KINDS
 from luthier.processing.plan import Workshop
 from luthier.processing.store import ProcessingStore
+from luthier.usage.service import UsageService
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,14 @@ class ProcessingPipeline:
         executions: Executions,
         sagemaker: Any,
         workshop: Workshop,
+        usage: UsageService,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
         self._executions = executions
         self._sagemaker = sagemaker
         self._workshop = workshop
+        self._usage = usage
         self._now = now
 
     def plan(
@@ -78,10 +81,19 @@ class ProcessingPipeline:
             if processing.attempt != attempt or not processing.is_live:
                 return processing
             new = self._ended(processing, self._described(processing), error)
-            self._store.save(processing, new, _fact(new))
+            self._store.save(processing, new, _fact(new), self._metered(processing, new))
             return new
 
         return table.until_unchanged(processing_id, settled)
+
+    def _metered(self, old: Processing, new: Processing) -> list[table.Write]:
+        """The writes that count what an attempt took, and charge it."""
+        seconds, cost = new.seconds - old.seconds, new.cost - old.cost
+        if not seconds:
+            return []
+        return self._usage.processing(
+            new.organization_id, new.base_model, new.id, billed_seconds=seconds, cost=cost, charged=new.billed
+        )
 
     def sweep(self) -> list[str]:
         """Settle or start every processing that its pipeline has forgotten; the ids that were healed."""

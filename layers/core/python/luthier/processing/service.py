@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from luthier import clock, table
+from luthier.credits.service import CreditService
 from luthier.errors import NotFound
 from luthier.executions import Executions
 from luthier.processing.entity import FAILED, Processing, id_of
@@ -15,9 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessingService:
-    def __init__(self, store: ProcessingStore, executions: Executions, now: clock.Clock = clock.now) -> None:
+    def __init__(
+        self, store: ProcessingStore, executions: Executions, credits: CreditService, now: clock.Clock = clock.now
+    ) -> None:
         self._store = store
         self._executions = executions
+        self._credits = credits
         self._now = now
 
     def ensure(
@@ -33,7 +38,8 @@ class ProcessingService:
         """The processing of this wish, started unless it is there; a failed one is started again.
 
         kind: a key of KINDS; subject: a model's or base model's id; spec: JSON of all that distinguishes the wish;
-        context: JSON that the kind needs besides, which makes no other wish.
+        context: JSON that the kind needs besides, which makes no other wish. Raises RateLimited where too many wait or
+        run, InsufficientCredits where work is billed and nothing is left.
         """
         processing_id = id_of(organization_id, kind, subject, spec)
 
@@ -42,7 +48,8 @@ class ProcessingService:
             if current and current.status != FAILED:
                 return current
             if current:
-                new = current.again(clock.iso(self._now()), context or {})
+                self._credits.require(organization_id)
+                new = current.again(clock.iso(self._now()), context or {}, billed=self._credits.billing)
             else:
                 new = self.draw(organization_id, kind, subject, base_model, spec, owner, context)
             self._store.save(current, new)
@@ -62,13 +69,15 @@ class ProcessingService:
         owner: str,
         context: dict[str, Any] | None = None,
     ) -> Processing:
-        """What `ensure` would make of a wish that nobody had before; written nowhere."""
+        """What `ensure` would make of a wish that nobody had before; written nowhere. Raises InsufficientCredits."""
+        self._credits.require(organization_id)
         now, place = clock.iso(self._now()), (id_of(organization_id, kind, subject, spec), organization_id, kind)
-        return Processing(*place, subject, base_model, spec, owner, now, now, context=context or {})
+        drawn = Processing(*place, subject, base_model, spec, owner, now, now)
+        return replace(drawn, context=context or {}, billed=self._credits.billing)
 
-    def write(self, processing: Processing) -> table.Write:
-        """The write of a processing that was drawn, for another thing's transaction; start it afterwards."""
-        return self._store.write(None, processing)
+    def writes(self, processing: Processing) -> list[table.Write]:
+        """The writes of a processing that was drawn, for another thing's transaction; start it afterwards."""
+        return self._store.writes(None, processing)
 
     def get(self, organization_id: str, processing_id: str) -> Processing:
         """Raises NotFound."""

@@ -1,11 +1,12 @@
 """Processings in DynamoDB, one item per wish of an organization."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from luthier import table
+from luthier import items, table
+from luthier.errors import RateLimited
 from luthier.events import outbox
 from luthier.events.entity import Event
 from luthier.processing.entity import Processing
@@ -14,9 +15,12 @@ NOUN = "PROCESSING"
 
 
 class ProcessingStore:
-    def __init__(self, client: Any, table_name: str) -> None:
+    """most_live: processings that an organization may have waiting or running."""
+
+    def __init__(self, client: Any, table_name: str, *, most_live: int = 20) -> None:
         self._client = client
         self._table = table_name
+        self._most_live = most_live
 
     def get(self, organization_id: str, processing_id: str) -> Processing | None:
         """The processing of an id: one read."""
@@ -38,13 +42,22 @@ class ProcessingStore:
         found = (self.get(organization_id, row["id"]) for row in islice(rows, limit))
         return [processing for processing in found if processing]
 
-    def save(self, old: Processing | None, new: Processing, event: Event | None = None) -> None:
-        """Write a processing in place of `old`. Raises table.ConditionFailed when somebody else was faster."""
-        told = [outbox.write(event, self._table)] if event else []
-        table.transact(self._client, [self.write(old, new), *told])
+    def save(
+        self,
+        old: Processing | None,
+        new: Processing,
+        event: Event | None = None,
+        joined: Sequence[table.Write] = (),
+    ) -> None:
+        """Write a processing in place of `old`, with other nouns' writes.
 
-    def write(self, old: Processing | None, new: Processing) -> table.Write:
-        """The write of a processing in place of `old`, which fails when somebody else was faster."""
+        Raises table.ConditionFailed when somebody else was faster, RateLimited when too many are live.
+        """
+        told = [outbox.write(event, self._table)] if event else []
+        table.transact(self._client, [*self.writes(old, new), *told, *joined])
+
+    def writes(self, old: Processing | None, new: Processing) -> list[table.Write]:
+        """The writes of a processing in place of `old`; in a transaction they raise what `save` raises."""
         item = table.key(new.organization_id, table.processing(new.id)) | asdict(new)
         item |= {
             table.SECOND_FACET.partition_key: _subject(new.organization_id, new.kind, new.subject),
@@ -58,7 +71,17 @@ class ProcessingStore:
         else:
             put["ConditionExpression"] = "writes = :seen"
             put["ExpressionAttributeValues"] = {":seen": {"N": str(old.writes)}}
-        return {"Put": put}
+        change = int(new.is_live) - int(bool(old and old.is_live))
+        return [{"Put": put}, *([self._count(new.organization_id, change)] if change else [])]
+
+    def _count(self, organization_id: str, change: int) -> table.Write:
+        counted = items.count(self._table, organization_id, NOUN, {"live": change})
+        if change < 0:
+            return counted
+        update, most = counted["Update"], table.encode({":most": self._most_live})
+        update["ConditionExpression"] = "attribute_not_exists(#c0) OR #c0 < :most"
+        update["ExpressionAttributeValues"] |= most
+        return table.Guarded(counted, _too_many(self._most_live))
 
     def remove(self, processing: Processing) -> None:
         """Raises table.ConditionFailed when somebody has changed it since it was read, or removed it."""
@@ -74,6 +97,16 @@ class ProcessingStore:
     def live(self) -> Iterator[tuple[str, str]]:
         """(organization, id) of every processing that has not ended, over all organizations."""
         return table.live_items(self._client, self._table, NOUN)
+
+
+def _too_many(most: int) -> RateLimited:
+    return RateLimited(
+        f"{most} evaluations, packages and imports wait or run, as many as an organization may have.",
+        code="concurrent_processings_exceeded",
+        details={"organization_limit": most},
+        remedy="Wait until one ends.",
+        retry_after=60,
+    )
 
 
 def _subject(organization_id: str, kind: str, subject: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-INFERENCE, TRAINING = "inference", "training"
+INFERENCE, PROCESSING, TRAINING = "inference", "processing", "training"
 
 MICROCENTS = 1_000_000
 

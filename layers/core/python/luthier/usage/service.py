@@ -9,7 +9,7 @@ from luthier import clock, table
 from luthier.accounts.entity import Principal
 from luthier.credits.service import CreditService
 from luthier.errors import InvalidRequest
-from luthier.usage.entity import INFERENCE, MICROCENTS, TRAINING, Row, Summary, Use, grouped
+from luthier.usage.entity import INFERENCE, MICROCENTS, PROCESSING, TRAINING, Row, Summary, Use, grouped
 from luthier.usage.store import UsageStore
 
 logger = logging.getLogger(__name__)
@@ -57,8 +57,21 @@ class UsageService:
 
     def training(self, organization_id: str, base_model: str, *, billed_seconds: int, cost: float) -> table.Write:
         """The write that counts an attempt of a job that has ended, to be part of its transaction."""
-        use = Use(requests=1, billed_seconds=billed_seconds, microcents=round(cost * 100 * MICROCENTS))
-        return self._store.addition(organization_id, Row(self._today(), TRAINING, base_model, use))
+        return self._attempt(organization_id, TRAINING, base_model, billed_seconds, cost)
+
+    def processing(
+        self, organization_id: str, base_model: str, reference: str, *, billed_seconds: int, cost: float, charged: bool
+    ) -> list[table.Write]:
+        """The writes that count an attempt of a processing that has ended, and charge it, for its transaction.
+
+        There they raise CreditsMoved when somebody else was faster.
+        """
+        counted = self._attempt(organization_id, PROCESSING, base_model, billed_seconds, cost)
+        return [counted, *(self._credits.charge(organization_id, cost, reference) if charged else [])]
+
+    def _attempt(self, organization_id: str, kind: str, model: str, seconds: int, cost: float) -> table.Write:
+        use = Use(requests=1, billed_seconds=seconds, microcents=round(cost * 100 * MICROCENTS))
+        return self._store.addition(organization_id, Row(self._today(), kind, model, use))
 
     def summary(self, principal: Principal, *, start: str | None, end: str | None, by: Sequence[str] | None) -> Summary:
         """What was used between two timestamps, by whole UTC days: the last 30 without them.

@@ -130,7 +130,8 @@ def deployment_pipeline() -> "DeploymentPipeline":
 def _processing_store() -> "ProcessingStore":
     from luthier.processing.store import ProcessingStore
 
-    return ProcessingStore(wiring.client("dynamodb"), wiring.settings().table)
+    known = wiring.settings()
+    return ProcessingStore(wiring.client("dynamodb"), known.table, most_live=known.organization_concurrent_processings)
 
 
 @cache
@@ -144,7 +145,7 @@ def _processing_executions() -> "Executions":
 def processings() -> "ProcessingService":
     from luthier.processing.service import ProcessingService
 
-    return ProcessingService(_processing_store(), _processing_executions())
+    return ProcessingService(_processing_store(), _processing_executions(), wiring.credits())
 
 
 @cache
@@ -155,7 +156,8 @@ def processing_pipeline() -> "ProcessingPipeline":
     workshop = Workshop(
         wiring.client("s3"), wiring.settings(), wiring.datasets(), wiring.models(), wiring._model_store()
     )
-    return ProcessingPipeline(_processing_store(), _processing_executions(), wiring.client("sagemaker"), workshop)
+    executions, sagemaker = _processing_executions(), wiring.client("sagemaker")
+    return ProcessingPipeline(_processing_store(), executions, sagemaker, workshop, wiring.usage())
 
 
 @cache
