@@ -210,6 +210,31 @@ def test_a_token_that_has_expired_is_answered_like_one_that_never_was(api: Gatew
     assert api.stranger().get("/v2/training/downloads/tok_download_x").status == 404
 
 
+@pytest.mark.parametrize(
+    "token",
+    ["tok_download_", "tok_download_%00", "tok_download_%ED%A0%80", "tok_download_..%2Fx", "%F0%9F%98%80", "DOWNLOAD"],
+)
+def test_a_token_that_nobody_was_given_is_answered_like_any_other(api: Gateway, token: str) -> None:
+    def told(path: str) -> dict[str, Any]:
+        answer = api.stranger().get(path)
+        assert answer.status == 404
+        return {name: value for name, value in answer.json().items() if name not in ("request_id", "timestamp")}
+
+    known = told("/v2/training/downloads/tok_download_of_nobody")
+    assert known["error"] == "DOWNLOAD_NOT_FOUND"
+    assert told(f"/v2/training/downloads/{token}") == known
+
+
+def test_the_digest_of_a_token_is_none(api: Gateway) -> None:
+    token = download(api, world.model(api.platform, A)).json()["downloadToken"]
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    [kept] = [item for item in api.platform.dynamodb.scan(TableName="luthier")["Items"] if digest in item["pk"]["S"]]
+    # DynamoDB removes it when it has expired.
+    assert 0 <= time.time() + 3600 - int(kept["ttl"]["N"]) < 60
+    for told in (digest, f"tok_download_{digest}", kept["pk"]["S"].replace("#", "%23")):
+        assert api.stranger().get(f"/v2/training/downloads/{told}").status == 404
+
+
 def test_no_token_stands_in_the_table(api: Gateway) -> None:
     token = download(api, world.model(api.platform, A)).json()["downloadToken"]
     assert token not in json.dumps(api.platform.dynamodb.scan(TableName="luthier")["Items"])
