@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.journey.customer import Customer
+from tests.journey.customer import SHORT, Customer
 from tests.journey.local_cloud import LocalCloud, wait_for
 
 MODELS = "/v2/training/models"
@@ -81,6 +81,16 @@ def test_a_conversion_is_fetched_file_by_file_and_then_answers_at_once(
     assert (some["status"], some["processingId"]) == ("ready", None)
     [config] = some["files"]
     assert fetched(config["url"], config["checksum"]) == files["config.json"]
+
+
+def test_what_was_exported_with_the_training_answers_at_once(completed: dict[str, Any], customer: Customer) -> None:
+    job_id = customer.create_job(SHORT, suffix="exported", exports=["pytorch"])
+    model = customer.wait_for_status(job_id, "completed")["resultModel"]
+    ready = customer.call("POST", f"{MODELS}/{model}/download", json={"format": "pytorch"})
+    assert (ready["status"], ready["processingId"]) == ("ready", None)
+    assert {file["name"] for file in ready["files"]} == {"pytorch_model.bin", "config.json", "tokenizer.json"}
+    for file in ready["files"]:
+        assert len(fetched(file["url"], file["checksum"])) == file["size"]
 
 
 def test_a_conversion_that_this_machine_cannot_make_says_why(
