@@ -13,7 +13,10 @@ def add_routes(app: Surface) -> None:
         "/v2/training/models/<model_id>/download",
         security=needs("models:read"),
         summary="Download a model",
-        responses={202: {"description": "It is being made. Ask again after `Retry-After` seconds."}},
+        responses={
+            200: {"description": "It can be fetched."},
+            202: {"description": "It is being made. Ask again after `Retry-After` seconds."},
+        },
     )
     def download_model(model_id: str, body: schema.DownloadModel) -> Response[schema.DownloadAnswer]:
         found = wiring.downloads().download(app.principal, model_id, **body.model_dump())
@@ -22,7 +25,15 @@ def add_routes(app: Surface) -> None:
             return Response(202, "application/json", answer, headers={"Retry-After": str(found.retry_after)})
         return Response(200, "application/json", answer)
 
-    @app.get("/v2/training/downloads/<token>", security=ANYONE, summary="Fetch a download by its token")
+    @app.get(
+        "/v2/training/downloads/<token>",
+        security=ANYONE,
+        summary="Fetch a download by its token",
+        responses={
+            200: {"description": "The files one by one, each with its link."},
+            302: {"description": "The archive.", "content": {}},
+        },
+    )
     def fetch_download(token: str) -> Response[schema.DownloadFiles]:
         found = wiring.downloads().redeem(token)
         if archive := found.download.archive:

@@ -59,13 +59,15 @@ def things(us: Gateway) -> dict[str, str]:
     paused = at_its_cap(us.platform, us.platform.launched(max_cost=0.2))
     with_log(us.platform, paused.id)
     hook = us.post("/v1/webhooks", {"url": "http://127.0.0.1:9/hook"}).json()["id"]
+    model = us.platform.completed().result_model or ""
     return {
         "job_id": paused.id,
         "file_id": paused.training_dataset,
-        "model_id": us.platform.completed().result_model or "",
+        "model_id": model,
         "webhook_id": hook,
         "webhook_endpoint_id": hook,
         "delivery_id": us.post(f"/v1/webhooks/{hook}/test", {}).json()["deliveryId"],
+        "token": us.post(f"/v2/training/models/{model}/download", {}).json()["downloadToken"],
         "import_id": us.post(imports.IMPORTS, imports.body()).json()["id"],
         "key_id": us.post("/v1/organization/api_keys", {"name": "n", "scopes": ["models:read"]}).json()["id"],
     }

@@ -73,6 +73,8 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     assert mine.send("PUT", f"/v2/training/aliases/{word}-alias", {"routes": [{"deploymentId": made.id}]}).status == 200
     [evaluation] = platform.evaluations.evaluate(who, done.result_model or "", [file])
     world.launch(platform, evaluation.processing)
+    download = f"/v2/training/models/{done.result_model}/download"
+    assert [mine.post(download, {"compression": packed}).status for packed in ("none", "zip")] == [200, 202]
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
     platform.watcher.metrics_written(platform.write_metrics(running, metrics_line(1)))
     began = mine.post(imports.IMPORTS, imports.body(name=f"{word}-import", description=f"imports {word}"))
@@ -111,7 +113,7 @@ def references(platform: Platform) -> list[str]:
     for item in items(platform, THEIRS):
         kind = re.split(r"[#_-]", item["sk"])[0]
         names = ("id", "name", "filename", "target", "s3_key", "prefix")
-        for name in (*names, "sk", "pk") if kind in ("JOB", "KEY") else names:
+        for name in (*names, "sk", "pk") if kind in ("JOB", "KEY", "DOWNLOAD") else names:
             if isinstance(value := item.get(name), str) and 5 < len(value) <= 240:
                 kinds.setdefault((kind, name), value)
         for number, value in enumerate(item.get("names", [])):

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from luthier.models.entity import Model
+from luthier.errors import NotFound
+from luthier.models.entity import Model, id_of_job
 from luthier.models.formats import FILES
 from luthier.processing.entity import Processing
 from tests.factories import MODEL_URI, Platform, principal
@@ -34,11 +35,16 @@ def processing(api: Gateway, answer: Answer) -> Processing:
 
 
 def report(form: str, compression: str, *names: str) -> dict[str, Any]:
-    """What the trainer leaves beside what it has packed."""
-    rows = [{"name": name, "size": 100, "sha256": hashlib.sha256(name.encode()).hexdigest()} for name in names]
-    packed = {"name": f"model.{compression}", "size": 70, "sha256": "f" * 64} if compression != "none" else None
+    """What the trainer leaves: what it has packed, and the report beside it."""
+    archive = f"model.{compression}" if compression != "none" else None
+    left = {archive: "a" * 70} if archive else {name: name.ljust(100) for name in names}
     facts = {"format": form, "compression": compression, "proof": {form: {"kind": "probe"}}, "seconds": 2.0}
-    return {"package.json": facts | {"files": rows, "archive": packed}}
+    facts |= {"files": [row(name, name.ljust(100)) for name in names]}
+    return left | {"package.json": facts | {"archive": row(archive, left[archive]) if archive else None}}
+
+
+def row(name: str, content: str) -> dict[str, Any]:
+    return {"name": name, "size": len(content), "sha256": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def packed(api: Gateway, model: Model, form: str, compression: str) -> Processing:
@@ -76,7 +82,7 @@ def test_an_archive_is_made_by_a_job_and_the_same_call_says_how_far_it_is(api: G
     ready = download(api, model, **wish)
     assert ready.status == 200
     body = ready.json()
-    assert (body["status"], body["size"], body["checksum"]) == ("ready", 70, f"sha256:{'f' * 64}")
+    assert (body["status"], body["size"], body["checksum"]) == ("ready", 70, f"sha256:{row('', 'a' * 70)['sha256']}")
     assert [file["name"] for file in body["files"]] == list(FILES["pytorch"])
     assert all(file["url"] is None for file in body["files"])
     named = parse_qs(urlsplit(body["downloadUrl"]).query)["response-content-disposition"][0]
@@ -131,6 +137,40 @@ def test_the_newest_archive_is_the_models_compressed_size(api: Gateway) -> None:
     assert api.get(f"/v2/training/models/{model.id}").json()["size"]["compressed"] == 70
 
 
+def test_an_archive_of_some_files_says_nothing_of_the_models_size(api: Gateway) -> None:
+    model = world.model(api.platform, A)
+    wish = {"format": "pytorch", "compression": "zip", "files": ["config.json"]}
+    made = processing(api, download(api, model, **wish))
+    world.finish(api.platform, made, report("pytorch", "zip", "config.json"))
+    assert download(api, model, **wish).status == 200
+    assert fresh(api.platform, model).compressed_bytes is None
+
+
+def exported(kind: str, *names: str, **more: Any) -> dict[str, Any]:
+    """The row of a model card for what was exported with the training."""
+    files = [{"path": name, "size": 100, "sha256": "1" * 64} for name in names]
+    return {"kind": kind, "files": files, "bytes": 100 * len(names), "proof": {"ok": True}} | more
+
+
+def test_what_was_exported_with_the_training_answers_at_once(api: Gateway) -> None:
+    rows = [exported("onnx", *FILES["onnx"], "model.onnx.data", "tokenizer_config.json")]
+    model = world.model(api.platform, A, exports=rows)
+    ready = download(api, model, format="onnx")
+    assert ready.status == 200
+    found = {file["name"]: urlsplit(file["url"]).path for file in ready.json()["files"]}
+    assert set(found) == {*FILES["onnx"], "model.onnx.data"}
+    assert found["model.onnx"].endswith(f"org_a/jobs/{model.job_id}/m/exports/onnx/model.onnx")
+    assert api.platform.processings.of_subject("org_a", "package", model.id) == []
+
+
+def test_an_export_that_failed_or_is_no_format_by_itself_is_made_by_a_job(api: Gateway) -> None:
+    failed = {"kind": "onnx", "error": {"code": "export_failed", "message": "It differs.", "hint": "h"}}
+    merged = exported("merged", "model-00001-of-00002.safetensors", "config.json")
+    model = world.model(api.platform, A, exports=[failed, merged])
+    assert fresh(api.platform, model).formats == {}
+    assert [download(api, model, format=form).status for form in ("onnx", "huggingface")] == [202, 202]
+
+
 def test_a_large_onnx_models_weights_come_with_its_graph(api: Gateway) -> None:
     model = world.model(api.platform, A)
     made = processing(api, download(api, model, format="onnx"))
@@ -161,8 +201,6 @@ def test_a_token_lists_the_links_where_there_is_no_archive(api: Gateway) -> None
 def test_a_token_that_has_expired_is_answered_like_one_that_never_was(api: Gateway, platform: Platform) -> None:
     granted = platform.downloads.download(A, world.model(platform, A).id)
     platform.clock.advance(seconds=3601)
-    from luthier.errors import NotFound
-
     told = []
     for token in (granted.token, "tok_download_of_nobody", "x"):  # type: ignore[union-attr]
         with pytest.raises(NotFound) as refused:
@@ -170,6 +208,31 @@ def test_a_token_that_has_expired_is_answered_like_one_that_never_was(api: Gatew
         told.append(str(refused.value))
     assert len(set(told)) == 1
     assert api.stranger().get("/v2/training/downloads/tok_download_x").status == 404
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["tok_download_", "tok_download_%00", "tok_download_%ED%A0%80", "tok_download_..%2Fx", "%F0%9F%98%80", "DOWNLOAD"],
+)
+def test_a_token_that_nobody_was_given_is_answered_like_any_other(api: Gateway, token: str) -> None:
+    def told(path: str) -> dict[str, Any]:
+        answer = api.stranger().get(path)
+        assert answer.status == 404
+        return {name: value for name, value in answer.json().items() if name not in ("request_id", "timestamp")}
+
+    known = told("/v2/training/downloads/tok_download_of_nobody")
+    assert known["error"] == "DOWNLOAD_NOT_FOUND"
+    assert told(f"/v2/training/downloads/{token}") == known
+
+
+def test_the_digest_of_a_token_is_none(api: Gateway) -> None:
+    token = download(api, world.model(api.platform, A)).json()["downloadToken"]
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    [kept] = [item for item in api.platform.dynamodb.scan(TableName="luthier")["Items"] if digest in item["pk"]["S"]]
+    # DynamoDB removes it when it has expired.
+    assert 0 <= time.time() + 3600 - int(kept["ttl"]["N"]) < 60
+    for told in (digest, f"tok_download_{digest}", kept["pk"]["S"].replace("#", "%23")):
+        assert api.stranger().get(f"/v2/training/downloads/{told}").status == 404
 
 
 def test_no_token_stands_in_the_table(api: Gateway) -> None:
@@ -241,15 +304,58 @@ def test_an_archived_model_is_not_downloaded(api: Gateway) -> None:
     assert refused.json()["details"]["current_state"] == "archived"
 
 
+def test_a_model_that_is_still_trained_is_not_there(api: Gateway) -> None:
+    refused = api.post(f"/v2/training/models/{id_of_job(api.platform.launched(A).id)}/download", {})
+    assert (refused.status, refused.json()["error"]) == (404, "MODEL_NOT_FOUND")
+
+
+def test_a_model_is_downloaded_by_any_of_its_names(api: Gateway) -> None:
+    model = world.model(api.platform, A)
+    assert any("/" in name for name in model.names)
+    for name in model.names:
+        assert api.post(f"/v2/training/models/{name}/download", {}).status == 200
+
+
 def test_another_organizations_model_is_not_there(api: Gateway) -> None:
     refused = download(api, world.model(api.platform, principal("org_b")))
     assert (refused.status, refused.json()["error"]) == (404, "MODEL_NOT_FOUND")
 
 
-def test_a_job_that_left_no_report_has_failed(api: Gateway) -> None:
-    made = processing(api, download(api, world.model(api.platform, A), compression="zip"))
-    ended = world.finish(api.platform, made, {"other.json": {}})
+def lost(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return {left: content for left, content in report.items() if left != name}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"other.json": {}},
+        {"package.json": '{"files": ['},
+        {"package.json": {"files": []}},
+        {"package.json": ["files"]},
+        report("adapter", "zip", *FILES["adapter"]) | {"model.zip": "cut"},
+        lost(report("adapter", "zip", *FILES["adapter"]), "model.zip"),
+    ],
+)
+def test_a_job_that_left_less_than_it_says_has_failed_and_the_call_after_the_next_tries_again(
+    api: Gateway, left: dict[str, Any]
+) -> None:
+    model = world.model(api.platform, A)
+    made = processing(api, download(api, model, compression="zip"))
+    ended = world.finish(api.platform, made, left)
     assert (ended.status, (ended.status_reason or {})["code"]) == ("failed", "artifact_missing")
+    assert fresh(api.platform, model) == model
+    refused = download(api, model, compression="zip")
+    assert (refused.status, refused.json()["details"]["reason"]["code"]) == (422, "artifact_missing")
+    assert download(api, model, compression="zip").status == 202
+
+
+def test_a_conversion_of_which_a_file_is_lost_is_not_offered(api: Gateway) -> None:
+    model = world.model(api.platform, A)
+    made = processing(api, download(api, model, format="pytorch"))
+    ended = world.finish(api.platform, made, lost(report("pytorch", "none", *FILES["pytorch"]), "config.json"))
+    assert (ended.status, (ended.status_reason or {})["code"]) == ("failed", "artifact_missing")
+    assert "config.json" in (ended.status_reason or {})["message"]
+    assert fresh(api.platform, model).formats == {}
 
 
 def test_a_model_that_was_deleted_meanwhile_gets_no_package(api: Gateway) -> None:
@@ -258,7 +364,5 @@ def test_a_model_that_was_deleted_meanwhile_gets_no_package(api: Gateway) -> Non
     api.platform.dynamodb.delete_item(
         TableName="luthier", Key={"pk": {"S": "ORG#org_a"}, "sk": {"S": f"MODEL#{model.id}"}}
     )
-    from luthier.errors import NotFound
-
     with pytest.raises(NotFound):
         world.plan(api.platform, made)

@@ -90,12 +90,12 @@ def launch(platform: Platform, made: Processing) -> dict[str, Any]:
 
 
 def finish(platform: Platform, made: Processing, output: dict[str, Any] | None = None) -> Processing:
-    """The processing after its job has run for an hour; output: JSON files that it has left."""
+    """The processing after its job has run for an hour; output: what it has left, files of text or of JSON."""
     described = launch(platform, made)
     described |= {"TrainingJobStatus": "Completed", "BillableTimeInSeconds": 3600}
     folder = described["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(f"s3://{SETTINGS.artifacts_bucket}/")
     for name, content in (output or {"evaluation.json": TABLE}).items():
-        platform.put_artifact(f"{folder}{name}", json.dumps(content))
+        platform.put_artifact(f"{folder}{name}", content if isinstance(content, str) else json.dumps(content))
     return settle(platform, made)
 
 

@@ -1,6 +1,6 @@
 """The formats in which a model is downloaded, and the files of each (training_models page, "Model Formats"). Pure."""
 
-from typing import Literal
+from typing import Any, Literal
 
 Format = Literal["adapter", "pytorch", "huggingface", "onnx", "tensorrt", "gguf"]
 Compression = Literal["none", "zip", "tar.gz"]
@@ -15,3 +15,19 @@ FILES: dict[str, tuple[str, ...]] = {
     TENSORRT: ("model.trt", "config.json", "profiling_data.json"),
     "gguf": ("model.gguf",),
 }
+
+
+def exported(artifact_uri: str, card: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Format → `{uri, files, proof}` of what a run has exported beside its model, for kinds that are a format's files
+    as they are.
+    """
+    place = f"{artifact_uri.rstrip('/')}/exports"
+    return {
+        row["kind"]: {
+            "uri": f"{place}/{row['kind']}",
+            "files": row["files"],
+            "proof": {row["kind"]: row["proof"]},
+        }
+        for row in card.get("exports", [])
+        if row["kind"] in FILES and "proof" in row
+    }

@@ -12,6 +12,7 @@ from luthier.events.entity import event
 from luthier.jobs.entity import Job
 from luthier.models import names
 from luthier.models.entity import IMPORTED, Model, id_of_job, public_names
+from luthier.models.formats import exported
 from luthier.models.store import ModelStore, Moved, NameTaken
 
 
@@ -34,7 +35,7 @@ class ModelService:
         """
         now, names = clock.iso(self._now()), [told["name"]]
         stamped = {"created_at": now, "updated_at": now, "artifact_uri": artifact_uri}
-        facts = _facts(card) | stamped | told
+        facts = _facts(artifact_uri, card) | stamped | told
         return self._enter(Model(model_id, organization_id, names=names, job_id="", source=IMPORTED, **facts))
 
     def is_taken(self, organization_id: str, name: str) -> bool:
@@ -124,7 +125,7 @@ class ModelService:
             start_from=job.start_from["model"] if job.start_from else None,
             parent=job.start_from["model_id"] if job.start_from else None,
             datasets=_datasets(job, card),
-            **_facts(card),
+            **_facts(artifact_uri, card),
         )
 
 
@@ -138,7 +139,7 @@ def not_found(name: str) -> NotFound:
     )
 
 
-def _facts(card: dict[str, Any]) -> dict[str, Any]:
+def _facts(artifact_uri: str, card: dict[str, Any]) -> dict[str, Any]:
     """What a model card says, as a Model has it."""
     files = card.get("files", [])
     return {
@@ -152,6 +153,7 @@ def _facts(card: dict[str, Any]) -> dict[str, Any]:
         "architecture": card.get("architecture", {}),
         "training": card.get("training", {}),
         "evaluation": card.get("evaluation"),
+        "formats": exported(artifact_uri, card),
         **({"serving": card["serving"]} if "serving" in card else {}),
     }
 
