@@ -11,7 +11,7 @@ from luthier.downloads.entity import Preparing
 def add_routes(app: Surface) -> None:
     @app.post(
         "/v2/training/models/<model_id>/download",
-        security=needs("models:read"),
+        security=needs("models:write"),
         summary="Download a model",
         responses={
             200: {"description": "It can be fetched."},
