@@ -52,7 +52,6 @@ def answered(api: httpx.Client, name: str) -> Callable[[], str | None]:
 
     def look() -> str | None:
         answer = ask(api, name)
-        print(answer.status_code, answer.text[:200])
         return text(answer) or " " if answer.status_code == 200 else None
 
     return look
@@ -94,7 +93,7 @@ def test_a_dedicated_deployment_sleeps_wakes_rests_changes_and_goes(
     asleep = ask(api, made)
     assert (asleep.status_code, asleep.json()["error"]["code"]) == (503, "model_sleeping")
     assert int(asleep.headers["retry-after"]) > 0
-    assert wait_for(answered(api, made), 60, "it is awake") == expected
+    assert wait_for(answered(api, made), 120, "it is awake") == expected
 
     customer.call("POST", f"{DEPLOYMENTS}/{made}/pause")
     wait_until(customer, made, "paused")
