@@ -214,7 +214,9 @@ class Platform:
         self.probe = FakeProbe(Probe(invoker))
         self._wire_deployments(settings, self.model_store)
         self.aliases = AliasService(AliasStore(self.dynamodb, name), self.deployments, self.clock, Random(7))
-        self.inference = InferenceService(self.deployments, self.aliases, invoker, self.usage, self.clock)
+        self.inference = InferenceService(
+            self.deployments, self.aliases, self.model_store, invoker, self.usage, self.clock
+        )
         self.staging = BaseModelStaging(self.dynamodb, self.s3, self.sagemaker, SETTINGS, self.clock)
         self.watcher = JobWatcher(self.job_store, self.storage, self.runs, self.pipeline, self.clock)
         self._wire_processing(settings)

@@ -301,4 +301,5 @@ def test_a_models_own_name_costs_one_read_more_at_most_and_an_id_none(world: Wor
     world.put(old=1)
     reads.clear()
     world.ask()
-    assert len(reads) == 2
+    # The alias, its deployment, and the model for its behaviour spec.
+    assert len(reads) == 3

@@ -13,6 +13,8 @@ from luthier.errors import LuthierError, NotFound, Unavailable
 from luthier.inference.entity import Answered, Completion
 from luthier.inference.invoke import Invoker
 from luthier.inference.readiness import SLEEPING, UNREADY, require_active, waking
+from luthier.models import behavior
+from luthier.models.store import ModelStore
 from luthier.usage.service import UsageService
 
 # Another route of an alias may answer what this one could not even begin with.
@@ -24,12 +26,14 @@ class InferenceService:
         self,
         deployments: DeploymentService,
         aliases: AliasService,
+        models: ModelStore,
         invoker: Invoker,
         usage: UsageService,
         now: clock.Clock = clock.now,
     ) -> None:
         self._deployments = deployments
         self._aliases = aliases
+        self._models = models
         self._invoker = invoker
         self._usage = usage
         self._now = now
@@ -88,7 +92,8 @@ class InferenceService:
         deployment = require_active(found, name, self._now())
         self._usage.admit_inference(principal)
         try:
-            answer = self._invoker.chat(deployment, _with_defaults(body, deployment.configuration))
+            asked = _with_defaults(self._behaving(deployment, body), deployment.configuration)
+            answer = self._invoker.chat(deployment, asked)
         except Unavailable as error:
             if error.code != SLEEPING:
                 raise
@@ -97,6 +102,14 @@ class InferenceService:
         defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
         content = defaults | answer | {"model": name}
         return Completion(content, deployment.id, deployment.model_name, deployment.model_version)
+
+    def _behaving(self, deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
+        """The request behind the behaviour spec of the model, where it has one: one read, none for a base model."""
+        if deployment.target == deployment.base_model:
+            return body
+        model = self._models.get(deployment.organization_id, deployment.target)
+        spec = model.metadata.get(behavior.KEY) if model else None
+        return body | {"messages": behavior.applied(behavior.compiled(spec), body["messages"])} if spec else body
 
     def _meter(self, principal: Principal, model: str, tokens: dict[str, Any]) -> None:
         self._usage.meter_inference(

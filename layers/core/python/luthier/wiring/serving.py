@@ -190,7 +190,7 @@ def downloads() -> "DownloadService":
 def inference() -> "InferenceService":
     from luthier.inference.service import InferenceService
 
-    return InferenceService(deployments(), aliases(), _invoker(), wiring.usage())
+    return InferenceService(deployments(), aliases(), wiring._model_store(), _invoker(), wiring.usage())
 
 
 @cache
