@@ -51,6 +51,8 @@ class Setup:
             "report_to": [],
             "save_strategy": "no",
             "logging_steps": self.steps,
+            # On by default: it waits for the GPU after every backward pass.
+            "logging_nan_inf_filter": False,
             "disable_tqdm": True,
         }
 
@@ -188,6 +190,7 @@ def ours(
             padding_free=not padded
             and padding_free.prepare(model, [len(row) for row in setup.rows], setup.micro_batch),
             dataset_kwargs={"skip_prepare_dataset": True},
+            include_num_input_tokens_seen="non_padding",
             **checkpoint_activations(checkpointing),
             torch_compile=compiled,
         ),

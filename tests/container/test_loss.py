@@ -1,7 +1,9 @@
+import json
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer import loss
 
@@ -30,6 +32,19 @@ def test_scoring_in_chunks_gives_the_loss_and_gradient_of_plain_cross_entropy(
         assert total == pytest.approx(expected.item())
         assert correct == (head(hidden).argmax(-1) == targets).sum()
         torch.testing.assert_close(gradient, plain.grad)
+
+
+def test_a_frozen_head_in_half_precision_is_scored_as_exactly_as_its_type_allows() -> None:
+    torch.manual_seed(0)
+    head, targets = torch.nn.Linear(64, 5_000).requires_grad_(False).bfloat16(), torch.randint(5_000, (300,))
+    hidden = 4 * torch.randn(300, 64).bfloat16()
+    exact = hidden.double().requires_grad_()
+    logits = torch.nn.functional.linear(exact, head.weight.double(), head.bias.double())
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    (expected / 3).backward()
+    total, _, gradient = scores(head, hidden, targets)
+    assert total == pytest.approx(expected.item(), rel=1e-4)
+    assert (gradient.double() - exact.grad).norm() < 5e-3 * exact.grad.norm()
 
 
 def test_a_trained_head_gets_its_gradient_too() -> None:
@@ -71,9 +86,7 @@ def trainer(kind: Any, tiny: Any, folder: Any, **settings: Any) -> Any:
             disable_tqdm=True,
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
-            save_strategy="no",
-            logging_steps=1,
-            **settings,
+            **({"save_strategy": "no", "logging_steps": 1} | settings),
         ),
         train_dataset=Dataset.from_dict(ROWS),
         processing_class=AutoTokenizer.from_pretrained(tiny),
@@ -93,6 +106,55 @@ def test_training_reports_the_losses_and_gradient_norms_of_trl_itself(tiny: Any,
     assert len(ours) == 4
     for name in ("loss", "grad_norm"):
         assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-4)
+
+
+class Reads(TorchDispatchMode):
+    """Counts the values that Python asks of tensors outside of a trainer's loss: on a GPU, each waits for all work."""
+
+    def __init__(self, made: Any) -> None:
+        super().__init__()
+        self.count, self._in_loss, self._compute_loss = 0, False, made.compute_loss
+        made.compute_loss = self._watched
+
+    def _watched(self, *args: Any, **kwargs: Any) -> Any:
+        self._in_loss = True
+        try:
+            return self._compute_loss(*args, **kwargs)
+        finally:
+            self._in_loss = False
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function.__name__.startswith("_local_scalar_dense") and not self._in_loss
+        return function(*args, **(kwargs or {}))
+
+
+def test_steps_without_a_report_wait_for_the_device_in_the_loss_alone(tiny: Any, tmp_path: Any) -> None:
+    counts = []
+    for steps in (1, 3):
+        made = trainer(
+            loss.AssistantOnlyTrainer,
+            tiny,
+            tmp_path,
+            max_steps=steps,
+            per_device_train_batch_size=1,
+            logging_steps=100,
+            logging_nan_inf_filter=False,
+            include_num_input_tokens_seen="non_padding",
+        )
+        with Reads(made) as reads:
+            made.train()
+        counts.append(reads.count)
+    assert counts[0] == counts[1]
+    assert made.state.num_input_tokens_seen == sum(map(len, ROWS["input_ids"]))
+
+
+def test_a_checkpoint_between_two_reports_knows_all_tokens_before_it(tiny: Any, tmp_path: Any) -> None:
+    often = {"save_strategy": "steps", "save_steps": 3, "logging_steps": 100}
+    tokens = {"max_steps": 6, "per_device_train_batch_size": 1, "include_num_input_tokens_seen": "non_padding"}
+    made = trainer(loss.AssistantOnlyTrainer, tiny, tmp_path, **often, **tokens)
+    made.train()
+    states = [json.loads((tmp_path / f"checkpoint-{step}" / "trainer_state.json").read_text()) for step in (3, 6)]
+    assert [state["num_input_tokens_seen"] for state in states] == [13, 26]
 
 
 def test_the_evaluations_loss_is_the_mean_over_tokens_whatever_the_batches(tiny: Any, tmp_path: Any) -> None:

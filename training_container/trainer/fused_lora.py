@@ -18,24 +18,25 @@ class LoraLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scale: float) -> Any:
         flat = x.reshape(-1, x.shape[-1])
-        low = flat @ a.to(x.dtype).T
-        result = linear(flat, weight, bias).addmm_(low, b.to(x.dtype).T, alpha=scale)
-        ctx.save_for_backward(flat, low, weight, a, b)
-        ctx.scale = scale
+        down, up = a.to(x.dtype), b.to(x.dtype)
+        low = flat @ down.T
+        result = linear(flat, weight, bias).addmm_(low, up.T, alpha=scale)
+        ctx.save_for_backward(flat, low, weight, down, up)
+        ctx.scale, ctx.types = scale, (a.dtype, b.dtype)
         return result.view(*x.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Any) -> Any:
-        flat, low, weight, a, b = ctx.saved_tensors
+        flat, low, weight, down, up = ctx.saved_tensors
         outer = gradient.reshape(-1, gradient.shape[-1])
         # d loss / d (x Aᵀ), (tokens, rank)
-        inner = (outer @ b.to(outer.dtype)).mul_(ctx.scale)
-        for_a = (inner.T @ flat).to(a.dtype)
-        for_b = (outer.T @ low).mul_(ctx.scale).to(b.dtype)
+        inner = (outer @ up).mul_(ctx.scale)
+        for_a = (inner.T @ flat).to(ctx.types[0])
+        for_b = (outer.T @ low).mul_(ctx.scale).to(ctx.types[1])
         for_x = None
         if ctx.needs_input_grad[0]:
-            for_x = (outer @ weight).addmm_(inner, a.to(outer.dtype)).view(*gradient.shape[:-1], -1)
+            for_x = (outer @ weight).addmm_(inner, down).view(*gradient.shape[:-1], -1)
         return for_x, None, None, for_a, for_b, None
 
 

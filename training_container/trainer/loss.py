@@ -42,6 +42,8 @@ class AssistantOnlyTrainer(SFTTrainer):
         self._scores_labels_only = _has_plain_head(self.model.config) and not self.aux_loss_enabled
         if self._scores_labels_only:
             add_labelled_head(_causal(self.model))
+        # Tokens of micro-batches, counted on the device and not yet in the trainer's state.
+        self._unread: list[Any] = []
         self._rows = len(self.train_dataset)
         self._missing = missing(self._rows, self.args.per_device_train_batch_size)
         if self._missing:
@@ -82,6 +84,7 @@ class AssistantOnlyTrainer(SFTTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the token accuracy, and makes the evaluation's loss the mean over tokens instead of over batches."""
+        self._add_up_tokens()
         mode = "train" if self.model.training else "eval"
         scores = self._metrics[mode].pop("scores", None)
         if scores:
@@ -96,14 +99,29 @@ class AssistantOnlyTrainer(SFTTrainer):
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["scores"].append(torch.stack([total.detach(), correct, count]).double())
 
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: transformers walks through all modules for it, after every micro-batch."""
+        return 0
+
     def _track_num_input_tokens(self, inputs: Any) -> None:
-        # Without a mask transformers takes every end-of-turn token for padding where the two are one token.
+        """Leaves the number on the device: a GPU that is asked for it after every pass idles until the next."""
+        if self.args.include_num_input_tokens_seen == "no":
+            return
+        # Without a mask there is no padding: transformers would take every end-of-turn token for it where the two are
+        # one token.
         mask = inputs.get("attention_mask")
-        if not (inputs["labels"] != -100).any():
-            mask = torch.zeros_like(inputs["input_ids"])
-        super()._track_num_input_tokens(
-            {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"]) if mask is None else mask}
-        )
+        tokens = inputs["input_ids"].numel() if mask is None else mask.sum()
+        self._unread.append((inputs["labels"] != -100).any() * tokens)
+
+    def _add_up_tokens(self) -> None:
+        if self._unread:
+            tokens = self.accelerator.reduce(torch.stack(self._unread).sum(), reduction="sum")
+            self._unread.clear()
+            self.state.num_input_tokens_seen += int(tokens)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        self._add_up_tokens()
+        super()._save_checkpoint(*args, **kwargs)
 
 
 def _causal(model: Any) -> Any:
@@ -187,13 +205,12 @@ class FrozenHeadLoss(torch.autograd.Function):
 
 def _differentiate(hidden: Any, weight: Any, bias: Any, targets: Any, gradient: Any) -> tuple[Any, Any]:
     """Loss and hits of a chunk; writes the gradient of its hidden states, (N, size)."""
-    logits = torch.nn.functional.linear(hidden.to(weight.dtype), weight, bias).float()
-    correct = (logits.argmax(-1) == targets).sum()
+    logits = torch.nn.functional.linear(hidden.to(weight.dtype), weight, bias)
+    logs = logits.log_softmax(-1, dtype=torch.float32)
+    correct = (logs.argmax(-1) == targets).sum()
     rows = targets[:, None]
-    log_sums = logits.logsumexp(-1, keepdim=True)
-    loss = (log_sums - logits.gather(1, rows)).sum()
-    # softmax minus one at the target, in the memory of the logits
-    probabilities = logits.sub_(log_sums).exp_()
-    probabilities.scatter_add_(1, rows, probabilities.new_full(rows.shape, -1))
-    gradient.copy_(probabilities.to(weight.dtype) @ weight)
-    return loss, correct
+    at_targets = logs.gather(1, rows)
+    # softmax minus one at the target, in the memory of its logarithm
+    slopes = logs.exp_().scatter_(1, rows, at_targets.expm1())
+    gradient.copy_(slopes.to(weight.dtype) @ weight)
+    return -at_targets.sum(), correct
