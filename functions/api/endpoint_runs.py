@@ -1,10 +1,21 @@
-"""Asking a deployment without waiting, under both documented paths of the endpoints surface."""
+"""Asking a deployment without waiting, and how it is, under both documented paths of the endpoints surface."""
+
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.api.app import Surface, needs
 from functions.api.parameters import IdempotencyKey, RetryCount
 from luthier import wiring
 from luthier.batches import run_schema as schema
+from luthier.deployments.health_schema import EndpointHealth
 from luthier.idempotency import Repetition
+
+Check = Annotated[
+    Literal["basic", "detailed", "deep"], Query(description="deep asks the model, and so wakes it where it sleeps.")
+]
+Seconds = Annotated[int, Query(ge=1, le=30, description="How long a deep check waits; 25 at most.")]
+Include = Annotated[list[Literal["dependencies", "resources", "connectivity"]], Query()]
 
 SHORT, LONG = "/v2/<endpoint_id>", "/v2/endpoints/<endpoint_id>"
 INFER = needs("inference:write")
@@ -57,3 +68,22 @@ def add_routes(app: Surface) -> None:
     @app.post(f"{LONG}/cancel/<run_id>", security=INFER, summary="The same under the longer path")
     def cancel_run_of_list(endpoint_id: str, run_id: str) -> schema.RunStatus:
         return cancel_run(endpoint_id, run_id)
+
+    @app.get(f"{SHORT}/health", security=INFER, summary="Check how a deployment is")
+    def check_endpoint(
+        endpoint_id: str,
+        check: Check = "basic",
+        timeout: Seconds = 10,
+        include: Include = (),  # type: ignore[assignment]
+    ) -> EndpointHealth:
+        health = wiring.health().check(app.principal, endpoint_id, depth=check, seconds=timeout)
+        return EndpointHealth.of(health, include)
+
+    @app.get(f"{LONG}/health", security=INFER, summary="The same under the longer path")
+    def check_endpoint_of_list(
+        endpoint_id: str,
+        check: Check = "basic",
+        timeout: Seconds = 10,
+        include: Include = (),  # type: ignore[assignment]
+    ) -> EndpointHealth:
+        return check_endpoint(endpoint_id, check, timeout, include)

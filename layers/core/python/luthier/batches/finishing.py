@@ -37,8 +37,11 @@ _FACTS = {
 }
 
 _UNASKED = {
-    CANCELLED: ("batch_cancelled", "The batch was cancelled before this request began."),
-    EXPIRED: ("batch_expired", "This request could not be executed before the completion window expired."),
+    CANCELLED: {"code": "batch_cancelled", "message": "The batch was cancelled before this request began."},
+    EXPIRED: {
+        "code": "batch_expired",
+        "message": "This request could not be executed before the completion window expired.",
+    },
 }
 
 
@@ -67,7 +70,8 @@ class Finisher:
         """The batch in progress, or failed with what is wrong with its file. Raises table.ConditionFailed."""
         found = validate(self._content.lines(batch), batch.endpoint)
         if found.model and not found.errors and not self._is_known(batch, found.model):
-            found.refuse("model_not_found", f"No model of yours is called {found.model!r}.", 1, "body.model")
+            message = f"No model of yours is called {found.model!r}."
+            found.refuse(code="model_not_found", message=message, line=1, param="body.model")
         if found.errors:
             return self._failed(batch, found)
         moments = self._moments(batch, IN_PROGRESS)
@@ -113,8 +117,7 @@ class Finisher:
         """An outcome of every request, in their order; those that were never asked have the reason."""
         if ending not in _UNASKED:
             return self._content.outcomes(batch)
-        code, message = _UNASKED[ending]
-        error = {"status": None, "code": code, "message": message, "param": None, "details": None}
+        error = {"status": None, "param": None, "details": None} | _UNASKED[ending]
         rest = (
             Outcome(name, line.end, error=error)
             for line in self._content.lines(batch)

@@ -20,7 +20,7 @@ class Validated:
     model: str = ""
     errors: list[dict[str, Any]] = field(default_factory=list)
 
-    def refuse(self, code: str, message: str, line: int | None = None, param: str | None = None) -> None:
+    def refuse(self, code: str, message: str, *, line: int | None = None, param: str | None = None) -> None:
         self.errors.append({"code": code, "line": line, "message": message, "param": param})
 
 
@@ -36,14 +36,14 @@ def validate(lines: Iterable[Line], endpoint: str) -> Validated:
     for line in lines:
         found.requests += 1
         if found.requests > MOST_LINES:
-            found.refuse("too_many_requests", f"A batch takes {MOST_LINES:,} requests; split the file.")
+            found.refuse(code="too_many_requests", message=f"A batch takes {MOST_LINES:,} requests; split the file.")
             break
         for fault in _faults(line.text, endpoint, seen, found):
-            found.refuse(fault.code, fault.message, line.number, fault.param)
+            found.refuse(fault.code, fault.message, line=line.number, param=fault.param)
         if len(found.errors) >= _MOST_ERRORS:
             break
     if not found.requests:
-        found.refuse("empty_file", "The file has no requests; write one JSON object per line.")
+        found.refuse(code="empty_file", message="The file has no requests; write one JSON object per line.")
     return found
 
 
@@ -55,43 +55,53 @@ def _faults(text: bytes, endpoint: str, seen: set[str], found: Validated) -> Ite
         return
     yield from _custom_id(row.get("custom_id"), seen)
     if unknown := sorted(row.keys() - _KEYS):
-        yield _Fault("unknown_field", f"Unknown field {unknown[0][:80]!r}; known are {', '.join(sorted(_KEYS))}.")
+        yield _Fault(
+            code="unknown_field", message=f"Unknown field {unknown[0][:80]!r}; known are {', '.join(sorted(_KEYS))}."
+        )
     if row.get("method") != "POST":
-        yield _Fault("invalid_value", "method must be POST.", "method")
+        yield _Fault(code="invalid_value", message="method must be POST.", param="method")
     if row.get("url") != endpoint:
-        yield _Fault("invalid_value", f"url must be {endpoint}, as the batch's endpoint.", "url")
+        yield _Fault(code="invalid_value", message=f"url must be {endpoint}, as the batch's endpoint.", param="url")
     yield from _body(row.get("body"), found)
 
 
 def _row(text: bytes) -> dict[str, Any]:
     if len(text) > LONGEST_LINE:
-        raise _Fault("line_too_long", f"The line is longer than {LONGEST_LINE:,} bytes.")
+        raise _Fault(code="line_too_long", message=f"The line is longer than {LONGEST_LINE:,} bytes.")
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
-        raise _Fault("invalid_json_line", "The line is no JSON object in UTF-8.") from None
+        raise _Fault(code="invalid_json_line", message="The line is no JSON object in UTF-8.") from None
     if not isinstance(row, dict):
-        raise _Fault("invalid_json_line", "The line is JSON, but no object.")
+        raise _Fault(code="invalid_json_line", message="The line is JSON, but no object.")
     return row
 
 
 def _custom_id(given: Any, seen: set[str]) -> Iterator[_Fault]:
     if not isinstance(given, str) or not 1 <= len(given) <= LONGEST_CUSTOM_ID:
-        yield _Fault("missing_field", f"custom_id must be a text of 1 to {LONGEST_CUSTOM_ID} characters.", "custom_id")
+        yield _Fault(
+            code="missing_field",
+            message=f"custom_id must be a text of 1 to {LONGEST_CUSTOM_ID} characters.",
+            param="custom_id",
+        )
     elif given in seen:
-        yield _Fault("duplicate_custom_id", f"An earlier line has the custom_id {given[:80]!r} too.", "custom_id")
+        yield _Fault(
+            code="duplicate_custom_id",
+            message=f"An earlier line has the custom_id {given[:80]!r} too.",
+            param="custom_id",
+        )
     else:
         seen.add(given)
 
 
 def _body(body: Any, found: Validated) -> Iterator[_Fault]:
     if not isinstance(body, dict):
-        yield _Fault("missing_field", "body must be an object: the request.", "body")
+        yield _Fault(code="missing_field", message="body must be an object: the request.", param="body")
         return
     model = body.get("model")
     if not isinstance(model, str) or not 1 <= len(model) <= LONGEST_NAME or not model.isprintable():
-        yield _Fault("missing_field", "body.model must name a model.", "body.model")
+        yield _Fault(code="missing_field", message="body.model must name a model.", param="body.model")
     elif found.model and model != found.model:
         message = f"All requests of a batch ask one model; the first line asks {found.model[:80]!r}."
-        yield _Fault("mismatched_model", message, "body.model")
+        yield _Fault(code="mismatched_model", message=message, param="body.model")
     found.model = found.model or (model if isinstance(model, str) else "")

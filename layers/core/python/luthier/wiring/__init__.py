@@ -286,6 +286,7 @@ deployment_pipeline = serving.deployment_pipeline
 deployments = serving.deployments
 downloads = serving.downloads
 evaluations = serving.evaluations
+health = batching.health
 inference = serving.inference
 model_imports = registry.model_imports
 model_listing = registry.model_listing

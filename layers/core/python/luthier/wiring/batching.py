@@ -1,4 +1,4 @@
-"""What answers requests that nobody waits for. Part of `luthier.wiring`."""
+"""What answers requests that nobody waits for, and says how a deployment is. Part of `luthier.wiring`."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from luthier.batches.service import BatchService
     from luthier.batches.store import BatchStore
     from luthier.batches.worker import Worker
+    from luthier.deployments.health import HealthService
 
 
 @cache
@@ -79,3 +80,11 @@ def batch_worker() -> "Worker":
         serving.aliases(),
         usage,
     )
+
+
+@cache
+def health() -> "HealthService":
+    from luthier.deployments.health import HealthService
+    from luthier.deployments.probe import Probe
+
+    return HealthService(serving.deployments(), serving._endpoints(), Probe(serving._invoker()))
