@@ -15,7 +15,7 @@ Check = Annotated[
     Literal["basic", "detailed", "deep"], Query(description="deep asks the model, and so wakes it where it sleeps.")
 ]
 Seconds = Annotated[int, Query(ge=1, le=30, description="How long a deep check waits; 25 at most.")]
-Include = Annotated[list[Literal["dependencies", "resources", "connectivity"]], Query()]
+Include = Annotated[list[Literal["dependencies", "resources", "connectivity"]] | None, Query()]
 
 SHORT, LONG = "/v2/<endpoint_id>", "/v2/endpoints/<endpoint_id>"
 INFER = needs("inference:write")
@@ -71,19 +71,13 @@ def add_routes(app: Surface) -> None:
 
     @app.get(f"{SHORT}/health", security=INFER, summary="Check how a deployment is")
     def check_endpoint(
-        endpoint_id: str,
-        check: Check = "basic",
-        timeout: Seconds = 10,
-        include: Include = (),  # type: ignore[assignment]
+        endpoint_id: str, check: Check = "basic", timeout: Seconds = 10, include: Include = None
     ) -> EndpointHealth:
         health = wiring.health().check(app.principal, endpoint_id, depth=check, seconds=timeout)
-        return EndpointHealth.of(health, include)
+        return EndpointHealth.of(health, include or [])
 
     @app.get(f"{LONG}/health", security=INFER, summary="The same under the longer path")
     def check_endpoint_of_list(
-        endpoint_id: str,
-        check: Check = "basic",
-        timeout: Seconds = 10,
-        include: Include = (),  # type: ignore[assignment]
+        endpoint_id: str, check: Check = "basic", timeout: Seconds = 10, include: Include = None
     ) -> EndpointHealth:
         return check_endpoint(endpoint_id, check, timeout, include)

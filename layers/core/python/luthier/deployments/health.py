@@ -45,7 +45,9 @@ class HealthService:
         self._now = now
 
     def check(self, principal: Principal, name: str, *, depth: str = BASIC, seconds: int = 10) -> Health:
-        """The health of the deployment behind an id or name. A deep check asks it, which wakes it, for `seconds` at most.
+        """How the deployment behind an id or name is. A deep check asks it, which wakes it.
+
+        seconds: how long a deep check waits for the answer.
 
         Raises NotFound.
         """
@@ -78,7 +80,11 @@ class HealthService:
         if described is None:
             return _found(UNHEALTHY, "SageMaker has no such inference component any more; deploy the model again.")
         state = described["InferenceComponentStatus"]
-        copies = described.get("RuntimeConfig", {}).get("CurrentCopyCount")
+        # An adapter has the copies of its base.
+        base = (
+            described if deployment.adapter_uri is None else self._endpoints.component(deployment.base_component_name)
+        )
+        copies = (base or {}).get("RuntimeConfig", {}).get("CurrentCopyCount")
         healthy = {"InService": HEALTHY, "Updating": DEGRADED}.get(state, UNHEALTHY)
         return _found(healthy, f"Its inference component is {state}.") | {"copies": copies}
 

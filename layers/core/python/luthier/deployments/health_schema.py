@@ -8,7 +8,7 @@ from luthier.wire import CamelAnswer
 
 
 class EndpointHealth(CamelAnswer):
-    """responseTime: milliseconds that the check took; uptime: seconds since it came up; checks: `{status, message}` each.
+    """responseTime: milliseconds that the check took; uptime: seconds since it came up; checks: `{status, message}`.
 
     status: healthy, degraded or unhealthy; readiness: ready, starting, sleeping, paused or not_ready.
     """
