@@ -1,6 +1,7 @@
 """Batches come back whole, in order and once, whatever the model does meanwhile."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -254,6 +255,8 @@ def test_cancelling_stops_what_has_not_begun_and_keeps_what_was_answered(
     def answer(question: str) -> str:
         if question == "5":
             world.service.cancel(WHO, batch.id, "requests")
+            # Another worker takes the message; the batch is in the first one's hands.
+            world.step()
         return question
 
     world.engine.answer = answer
@@ -268,6 +271,30 @@ def test_cancelling_stops_what_has_not_begun_and_keeps_what_was_answered(
     assert set(texts[done.completed :]) == {"batch_cancelled"}
     assert len(texts) == 100
     assert world.platform.events()[-1] == "batch.cancelled"
+
+
+@pytest.mark.parametrize("verb", ["rest", "change"])
+def test_a_batch_that_is_cancelled_while_its_turn_ends_is_cancelled_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    batch = world.batch("a")
+    known = getattr(world.store, verb)
+
+    def late(*given: Any, **more: Any) -> Any:
+        monkeypatch.setattr(world.store, verb, known)
+        world.service.cancel(WHO, batch.id, "requests")
+        world.step()
+        return known(*given, **more)
+
+    if verb == "rest":
+        world.engine.answer = asleep
+    monkeypatch.setattr(world.store, verb, late)
+    world.work()
+    assert world.fresh(batch).status == "cancelled"
+
+
+def asleep(question: str) -> str:
+    raise Unavailable("It sleeps.", code="model_sleeping", retry_after=60)
 
 
 def test_a_batch_that_has_not_begun_is_cancelled_without_asking_anything(world: World) -> None:

@@ -220,14 +220,14 @@ def test_one_batch_that_cannot_be_swept_holds_back_no_other(
     world = World.on(platform)
     broken, good = world.batch("a"), world.batch("b")
     world.queues.waiting.clear()
-    watch = world.store.watch
+    rest = world.store.rest
 
-    def watched(batch: Batch, since: Any) -> None:
+    def rested(batch: Batch, since: Any) -> Batch:
         if batch.id == broken.id:
             raise Unavailable("No.")
-        watch(batch, since)
+        return rest(batch, since)
 
-    monkeypatch.setattr(world.store, "watch", watched)
+    monkeypatch.setattr(world.store, "rest", rested)
     world.platform.clock.advance(minutes=3)
     assert world.worker.sweep() == 1
     world.work()

@@ -99,19 +99,20 @@ class BatchStore:
                 return batch, 0
             taken = min(want, free)
             holders[_holder(batch.id, batch.turn + 1)] = {"places": taken, "until": clock.iso(until)}
-            started = {"turn": batch.turn + 1} | _watched(until + GRACE)
-            turn = {"Update": self._update(batch, started, ("turn",))}
+            started = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
+            turn = {"Update": self._update(batch, started | _watched(until + GRACE), ("turn",))}
             place = self._hold(batch.organization_id, target, held["writes"], holders, until)
             table.transact(self._client, [table.Guarded(place, _Busy()), turn])
-            return replace(batch, turn=batch.turn + 1), taken
+            return replace(batch, **started), taken
 
         return table.until_unchanged(f"the places at {target}", attempt, faster=_Busy)
 
     def begin_without_places(self, batch: Batch, until: datetime) -> Batch:
         """Take the batch's next turn for work that asks no model. Raises as `begin`."""
-        update = self._update(batch, {"turn": batch.turn + 1} | _watched(until + GRACE), ("turn",))
+        started = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
+        update = self._update(batch, started | _watched(until + GRACE), ("turn",))
         table.transact(self._client, [{"Update": update}])
-        return replace(batch, turn=batch.turn + 1)
+        return replace(batch, **started)
 
     def is_wanted(self, batch: Batch, target: str, now: datetime) -> bool:
         """Whether somebody waits for a place there."""
@@ -129,9 +130,9 @@ class BatchStore:
             ExpressionAttributeValues={":one": {"N": "1"}},
         )
 
-    def watch(self, batch: Batch, since: datetime) -> None:
-        """Let the sweeper look after the batch from a moment on. Raises table.ConditionFailed as `change`."""
-        self.change(batch, watch=since)
+    def rest(self, batch: Batch, since: datetime) -> Batch:
+        """The batch in nobody's hands; the sweeper looks after it from a moment on. Raises as `change`."""
+        return self.change(batch, watch=since, held_until=None)
 
     def overdue(self, now: datetime) -> Iterator[Batch]:
         """What the sweeper must look after, over all organizations, longest overdue first."""

@@ -78,7 +78,7 @@ class Worker:
     def take(self, message: Message) -> None:
         """One turn of a batch, and a message for its next one. A message that is stale is dropped."""
         batch = self._store.get(message.organization_id, message.batch_id)
-        if batch is None or batch.ended or batch.turn != message.turn:
+        if batch is None or batch.ended or batch.turn != message.turn or self._is_held(batch):
             return
         try:
             if batch.status != IN_PROGRESS or batch.answered or self._finisher.is_over(batch):
@@ -86,8 +86,12 @@ class Worker:
             else:
                 self._with_places(batch)
         except table.ConditionFailed:
-            # Another has taken the turn, or it was cancelled: either sends a message of its own.
-            logger.info("Batch %s was brought further by another.", batch.id)
+            fresh = self._store.get(batch.organization_id, batch.id)
+            if fresh and not fresh.ended and fresh.turn == batch.turn + 1 and self._is_held(fresh):
+                # The turn is ours: it was cancelled meanwhile.
+                self._again(fresh, 0)
+            else:
+                logger.info("Batch %s was brought further by another.", batch.id)
 
     def sweep(self) -> int:
         """Send messages for batches whose message or worker was lost; how many."""
@@ -95,8 +99,7 @@ class Worker:
         for batch in islice(self._store.overdue(now), _SWEPT):
             try:
                 # First the later moment, then the message: what dies in between comes up again.
-                self._store.watch(batch, now + GRACE)
-                self._queue.send(batch)
+                self._queue.send(self._store.rest(batch, now + GRACE))
                 sent += 1
             except Exception:
                 # One that cannot be read must not hold back the others; it comes up again.
@@ -134,8 +137,11 @@ class Worker:
 
     def _again(self, batch: Batch, delay: int) -> None:
         """Leave the batch to its next turn."""
-        self._store.watch(batch, self._now() + timedelta(seconds=delay) + GRACE)
+        self._store.rest(batch, self._now() + timedelta(seconds=delay) + GRACE)
         self._queue.send(batch, delay=delay)
+
+    def _is_held(self, batch: Batch) -> bool:
+        return batch.held_until is not None and clock.parse(batch.held_until) > self._now()
 
     def _target(self, batch: Batch) -> str:
         """Whose places a batch needs: those of an alias, of a deployment, or of a name that leads nowhere any more."""

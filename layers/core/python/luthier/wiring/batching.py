@@ -69,6 +69,8 @@ def batch_worker() -> "Worker":
 
     price = wiring.settings().inference_cents_per_1000_tokens
     usage = UsageOfKept(UsageStore(wiring.client("dynamodb"), wiring.settings().table), wiring.credits(), price=price)
+    # Before several threads want it: boto3 makes its clients in one thread only.
+    _ = wiring.client("sagemaker-runtime").exceptions
     inference = InferenceService(serving.deployments(), serving.aliases(), serving._invoker(), usage)
     return Worker(
         _store(),
