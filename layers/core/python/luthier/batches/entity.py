@@ -43,8 +43,8 @@ class Batch:
     next one begins in the input (bytes), parts: how many objects hold the outcomes.
 
     turn: counts the turns that workers took with it, so that a worker that was overtaken and a stale message are
-    recognised; held_until: while it is in a worker's hands, when that must be dead; target: what every request asks, any
-    name of a model; metadata: the client's own; errors: why a file cannot be read, {code, line, message, param};
+    recognised; held_until: while it is in a worker's hands, when that must be dead; target: what every request asks,
+    a model's name; metadata: the client's own; errors: why a file cannot be read, {code, line, message, param};
     moments: when it came into each status, ISO 8601 UTC;
     output_id, error_id: the files that it fills, named from the beginning and shown once they are there.
     """
