@@ -75,7 +75,8 @@ class World:
         content, queue = BatchContent(self.s3, settings.data_bucket), BatchQueue(self.queues, QUEUE)
         price = settings.inference_cents_per_1000_tokens
         usage = UsageOfKept(UsageStore(self.dynamodb, settings.table), self.platform.credits, price=price, now=clock)
-        inference = InferenceService(deployments, aliases, self.engine, usage, clock)  # type: ignore[arg-type]
+        models, engine = self.platform.model_store, self.engine
+        inference = InferenceService(deployments, aliases, models, engine, usage, clock)  # type: ignore[arg-type]
         finisher = Finisher(self.store, content, self.platform.datasets, deployments, aliases, clock)
         desk = Desk(inference, usage, self.slept.append)
         self.worker = Worker(self.store, content, queue, desk, finisher, deployments, aliases, usage, clock)

@@ -71,7 +71,9 @@ def batch_worker() -> "Worker":
     usage = UsageOfKept(UsageStore(wiring.client("dynamodb"), wiring.settings().table), wiring.credits(), price=price)
     # Before several threads want it: boto3 makes its clients in one thread only.
     _ = wiring.client("sagemaker-runtime").exceptions
-    inference = InferenceService(serving.deployments(), serving.aliases(), serving._invoker(), usage)
+    inference = InferenceService(
+        serving.deployments(), serving.aliases(), wiring._model_store(), serving._invoker(), usage
+    )
     return Worker(
         _store(),
         _content(),
