@@ -99,7 +99,7 @@ class BatchStore:
                 return batch, 0
             taken = min(want, free)
             holders[_holder(batch.id, batch.turn + 1)] = {"places": taken, "until": clock.iso(until)}
-            started = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
+            started: dict[str, Any] = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
             turn = {"Update": self._update(batch, started | _watched(until + GRACE), ("turn",))}
             place = self._hold(batch.organization_id, target, held["writes"], holders, until)
             table.transact(self._client, [table.Guarded(place, _Busy()), turn])
@@ -109,7 +109,7 @@ class BatchStore:
 
     def begin_without_places(self, batch: Batch, until: datetime) -> Batch:
         """Take the batch's next turn for work that asks no model. Raises as `begin`."""
-        started = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
+        started: dict[str, Any] = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
         update = self._update(batch, started | _watched(until + GRACE), ("turn",))
         table.transact(self._client, [{"Update": update}])
         return replace(batch, **started)
