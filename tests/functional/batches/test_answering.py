@@ -203,8 +203,26 @@ def test_a_batch_that_finds_no_place_waits_and_is_answered_when_there_is_room(wo
     assert world.texts(small) == ["A"]
 
 
+def test_who_made_room_comes_back_after_everybody_else_has_asked_again() -> None:
+    assert worker.SOONEST < worker.LATEST < worker.ASIDE
+
+
+def test_single_requests_have_places_that_no_long_batch_takes(world: World) -> None:
+    deployment = world.platform.deployments.find("org_a", BASE_MODEL)
+    assert deployment is not None
+    now = world.platform.clock.moment
+    for _ in range(2):
+        world.store.begin(world.batch("x"), deployment.id, want=8, most=12, until=now.replace(minute=4), now=now)
+    world.queues.waiting.clear()
+    long, run = world.batch("a", "b"), world.service.run(WHO, BASE_MODEL, requests("c")[0]["body"])
+    world.work()
+    assert (world.fresh(long).status, world.fresh(run).status) == ("in_progress", "completed")
+    assert world.engine.asked == ["c"]
+
+
 def test_a_long_batch_makes_room_for_one_that_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "PART", 4)
+    monkeypatch.setattr(worker, "PATIENCE", 0)
     deployment = world.platform.deployments.find("org_a", BASE_MODEL)
     assert deployment is not None
 

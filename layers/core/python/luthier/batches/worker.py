@@ -27,15 +27,16 @@ from luthier.usage.service import UsageService
 
 logger = logging.getLogger(__name__)
 
-# Requests that batches have under way at one deployment at once, and how many one batch takes for itself.
-PLACES, MOST_PLACES = 16, 8
+# Requests that batches have under way at one deployment at once, how many of these places are for single requests
+# alone, and how many one batch takes for itself.
+PLACES, SINGLE, MOST_PLACES = 16, 4, 8
 # For how long a turn begins requests; and when a worker that has said nothing must be dead: its function's timeout.
 TURN_SECONDS, LEASE = 60, timedelta(seconds=300)
 # A part is kept after so many outcomes, or seconds.
 PART, PART_SECONDS = 50, 3.0
-# Who finds no place asks again in so many seconds, the later the longer it waits; who made room for others comes back
-# after those that came last have asked again.
-SOONEST, LATEST, ASIDE = 2, 20, 4
+# A turn makes room for others after so many seconds. Who finds no place asks again in some seconds, the later the
+# longer it waits; who made room comes back when everybody has asked again.
+PATIENCE, SOONEST, LATEST, ASIDE = 15, 2, 8, 10
 # More parts than these are put together in a turn of their own.
 _FEW_PARTS = 20
 _LONGEST_DELAY, _SWEPT = 900, 10_000
@@ -118,7 +119,8 @@ class Worker:
     def _with_places(self, batch: Batch) -> None:
         target, now = self._target(batch), self._now()
         want = min(MOST_PLACES, batch.total - batch.position)
-        batch, places = self._store.begin(batch, target, want=want, most=PLACES, until=now + LEASE, now=now)
+        most = PLACES if batch.total == 1 else PLACES - SINGLE
+        batch, places = self._store.begin(batch, target, want=want, most=most, until=now + LEASE, now=now)
         if not places:
             waited = (now - clock.parse(batch.created_at)).total_seconds()
             self._again(batch, min(max(SOONEST, int(waited / 10)), LATEST))
@@ -160,8 +162,7 @@ class Worker:
         Requests begin in order and their outcomes are kept in order, so a batch is always answered up to one line.
         """
         lines = self._content.lines(batch)
-        ends = kept_at = time.monotonic()
-        ends += TURN_SECONDS
+        began = kept_at = time.monotonic()
         flying: deque[Future[Outcome]] = deque()
         done: list[Outcome] = []
         beginning, delay = True, 0
@@ -175,7 +176,7 @@ class Worker:
                     done.append(flying.popleft().result())
                     if len(done) >= PART or time.monotonic() - kept_at > PART_SECONDS:
                         batch, done, kept_at = self._keep(batch, done), [], time.monotonic()
-                        if beginning and (pause := self._pause(batch, target, ends)) is not None:
+                        if beginning and (pause := self._pause(batch, target, time.monotonic() - began)) is not None:
                             beginning, delay = False, pause
                             _take_back(flying)
             except Held as held:
@@ -189,12 +190,13 @@ class Worker:
     ) -> Iterable[Future[Outcome]]:
         return [threads.submit(self._desk.answer, batch, line) for line in islice(lines, max(count, 0))]
 
-    def _pause(self, batch: Batch, target: str, ends: float) -> int | None:
-        """Seconds to the next turn, where this one has to end."""
-        if self._store.is_wanted(batch, target, self._now()):
+    def _pause(self, batch: Batch, target: str, seconds: float) -> int | None:
+        """In how many seconds the next turn begins, where this one, which has taken some, has to end."""
+        if batch.status != IN_PROGRESS or self._finisher.is_over(batch):
+            return 0
+        if seconds >= PATIENCE and self._store.is_wanted(batch, target, self._now()):
             return ASIDE
-        over = batch.status != IN_PROGRESS or time.monotonic() >= ends or self._finisher.is_over(batch)
-        return 0 if over else None
+        return 0 if seconds >= TURN_SECONDS else None
 
     def _keep(self, batch: Batch, done: list[Outcome]) -> Batch:
         """The batch with these outcomes, which are its next part."""
