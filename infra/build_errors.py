@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from luthier.error_codes import ERRORS, REASONS
+from luthier.error_codes import ERRORS, LINES, REASONS
 from trainer.failures import CODES, RESUMABLE, USER
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "ERRORS.md"
@@ -18,10 +18,10 @@ surface has its own shape, and every answer carries `x-request-id`.
 | surface | body | code |
 |---|---|---|
 | `/api/v1/fine-tuning/*` | `{"error": {"code", "message", "details"}}` | as below |
-| `/v1/fine-tune*`, `/v1/webhooks*` | `{"error": {"message", "code", "details"}}` | in capitals |
-| `/v2/training/*` | `{"error", "message", "details", "code", "request_id", "timestamp"}` | `error`, in capitals; \
+| `/v1/fine-tune*`, `/v1/batch/*`, `/v1/webhooks*` | `{"error": {"message", "code", "details"}}` | in capitals |
+| `/v2/*` | `{"error", "message", "details", "code", "request_id", "timestamp"}` | `error`, in capitals; \
 general codes have the names of that page, `VALIDATION_ERROR` for every 400 |
-| `/v1/files`, `/v1/models`, `/v1/chat/completions`, `/v1/webhook_endpoints`, `/v1/organization/*` | \
+| `/v1/files`, `/v1/batches`, `/v1/models`, `/v1/chat/completions`, `/v1/webhook_endpoints`, `/v1/organization/*` | \
 `{"error": {"message", "type", "param", "code"}}` | as below |
 """
 
@@ -30,6 +30,7 @@ def rendered() -> str:
     """The whole document, the same for the same tables."""
     answers = _table(("status", "code", "meaning", "what to do"), ((str(row[0]), *row[1:]) for row in ERRORS), 1)
     reasons = _table(("code", "meaning", "what to do"), REASONS, 0)
+    lines = _table(("code", "meaning", "what to do"), LINES, 0)
     failures = _table(("code", "who can change it", "what to do"), _failures(), 0)
     return "\n".join(
         (
@@ -38,6 +39,8 @@ def rendered() -> str:
             answers,
             "\n## Why a job ended, rests or waits\n\n`statusReason.code`, or `error.code` of a failed job.\n",
             reasons,
+            "\n## What a request of a batch met\n\nBeside the codes above, in a batch's `errors` and its error file.\n",
+            lines,
             "\n## Why a run failed\n\nThe training container's own codes, in the same place.\n",
             failures,
             "",

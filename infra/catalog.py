@@ -5,7 +5,6 @@ A function may do exactly what its row grants. The words a grant is made on are 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from infra.grants import (
     ARTIFACTS_DELETE,
@@ -13,6 +12,8 @@ from infra.grants import (
     ARTIFACTS_READ,
     BASE_MODELS_LIST,
     BASE_MODELS_READ,
+    BATCH_DATA,
+    BATCHES_VERBS,
     COMPONENT_DESCRIBE,
     DATA_LIST,
     DESCRIBE_EXECUTIONS,
@@ -24,6 +25,7 @@ from infra.grants import (
     PROCESSING_STOP,
     PUBLISH,
     REGISTRY_VERBS,
+    SEND_BATCHES,
     SEND_DELIVERIES,
     SEND_FAILED_CALL,
     SEND_GIVEN_UP,
@@ -39,6 +41,7 @@ from infra.grants import (
     TABLE_READ,
     TABLE_READ_MANY,
     TABLE_WRITE,
+    TAKE_BATCHES,
     TAKE_DELIVERIES,
     TAKE_PUBLISHED,
     TRAINING_DESCRIBE,
@@ -47,48 +50,8 @@ from infra.grants import (
     UPLOADS_READ,
     UPLOADS_WRITE,
     WHOLE_TABLE,
-    Grant,
 )
-
-
-@dataclass(frozen=True)
-class OnTableStream:
-    """Called with inserted items whose sort key starts with `sort_key_prefix`."""
-
-    sort_key_prefix: str
-
-
-@dataclass(frozen=True)
-class OnTrainingJobChange:
-    """Called when SageMaker reports that a training job changed its state."""
-
-
-@dataclass(frozen=True)
-class OnArtifact:
-    """Called when an object whose key ends with `suffix` is written into the artifacts bucket."""
-
-    suffix: str
-
-
-@dataclass(frozen=True)
-class EveryMinutes:
-    minutes: int
-
-
-@dataclass(frozen=True)
-class OnQueue:
-    """Called with messages of the queue that `infra/components/events.py` calls so, `batch` at most at a time.
-
-    window: seconds to wait for a batch to fill; concurrency: how many calls at once.
-    """
-
-    queue: str
-    batch: int = 10
-    window: int = 0
-    concurrency: int = 50
-
-
-Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinutes
+from infra.rows import EveryMinutes, Function, OnArtifact, OnQueue, OnTableStream, OnTrainingJobChange
 
 HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
@@ -104,37 +67,10 @@ ACCOUNTS = (
 DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
+BATCHES = ("data_bucket", "batch_queue_url", "webhook_private_networks")
 SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 # What evaluating, packaging and adopting look at.
 PROCESSING_STORES = (*JOB_STORES, "base_models_bucket", "organization_concurrent_processings")
-
-
-@dataclass(frozen=True)
-class Function:
-    """One row: memory in MB, timeout in seconds, `routes` as API Gateway writes them
-    (`POST /path` takes that method only), `env` as fields of Settings."""
-
-    folder: str
-    name: str
-    grants: tuple[Grant, ...]
-    env: tuple[str, ...]
-    routes: tuple[str, ...] = ()
-    triggers: tuple[Trigger, ...] = ()
-    memory: int = 512
-    timeout: int = 60
-
-    @property
-    def handler(self) -> str:
-        return f"functions.{self.folder}.{self.name}.handler"
-
-    @property
-    def pascal_name(self) -> str:
-        """The name as logical ids and ASL substitutions write it: `prepare_dataset` is `PrepareDataset`."""
-        return self.name.title().replace("_", "")
-
-    @property
-    def physical_name(self) -> str:
-        return self.name.replace("_", "-")
 
 
 # API Gateway gives up after 29 s; a function that runs longer would work for nobody.
@@ -165,6 +101,8 @@ API = (
         "api",
         "openai",
         routes=(
+            "/v1/batches",
+            "/v1/batches/{proxy+}",
             "/v1/chat/completions",
             "/v1/files",
             "/v1/files/{proxy+}",
@@ -174,8 +112,8 @@ API = (
             "/v1/webhook_endpoints/{proxy+}",
             "/v1/webhook_event_types",
         ),
-        grants=(*WHOLE_TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE),
-        env=("table", "data_bucket", "webhook_private_networks", *ACCOUNTS),
+        grants=(*WHOLE_TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE, *BATCHES_VERBS),
+        env=("table", *BATCHES, *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -199,22 +137,24 @@ API = (
         "tuning",
         # GET and DELETE of a model are the openai surface's.
         routes=(
+            "/v1/batch/inference",
+            "/v1/batch/inference/{proxy+}",
             "/v1/fine-tune",
             "/v1/fine-tune/{proxy+}",
             "POST /v1/models/{proxy+}",
             "/v1/playground/inference",
         ),
-        grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_INVOKE),
-        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES),
+        grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_INVOKE, *BATCHES_VERBS),
+        env=(*JOB_STORES, *HUB, "training_state_machine_arn", "batch_queue_url", *ACCOUNTS, *DATASET_SOURCES),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
     Function(
         "api",
         "endpoints",
-        routes=("/v2/{endpoint_id}/{action}", "/v2/endpoints/{proxy+}"),
-        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE),
-        env=("table", *ACCOUNTS),
+        routes=("/v2/{endpoint_id}/{action}", "/v2/{endpoint_id}/{action}/{run_id}", "/v2/endpoints/{proxy+}"),
+        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE, COMPONENT_DESCRIBE, *BATCHES_VERBS),
+        env=("table", *BATCHES, *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -375,6 +315,23 @@ EVENTS = (
         grants=(*TABLE, SEND_DELIVERIES, SEND_FAILED_CALL),
         triggers=(EveryMinutes(1),),
         env=("table", "webhook_queue_url", "slow_webhook_queue_url"),
+    ),
+    Function(
+        "events",
+        "run_batch",
+        grants=(*WHOLE_TABLE, UPLOADS_WRITE, BATCH_DATA, ENDPOINT_INVOKE, TAKE_BATCHES, SEND_BATCHES),
+        # A turn is mostly waiting for a model; how many requests are under way at one deployment is bounded elsewhere.
+        triggers=(OnQueue("batches", batch=1),),
+        env=("table", "data_bucket", "batch_queue_url", *ACCOUNTS),
+        memory=_API_MEMORY,
+        timeout=300,
+    ),
+    Function(
+        "events",
+        "sweep_batches",
+        grants=(*TABLE, SEND_BATCHES, SEND_FAILED_CALL),
+        triggers=(EveryMinutes(1),),
+        env=("table", "data_bucket", "batch_queue_url"),
     ),
     Function(
         "events",

@@ -61,8 +61,14 @@ TAKE_DELIVERIES = Grant("delivery_queues", _CONSUME)
 SEND_DELIVERIES = Grant("delivery_queues", ("sqs:SendMessage",))
 SEND_GIVEN_UP = Grant("webhook_dead_letters", ("sqs:SendMessage",))
 
+TAKE_BATCHES = Grant("batch_queue", _CONSUME)
+SEND_BATCHES = Grant("batch_queue", ("sqs:SendMessage",))
+BATCH_DATA = Grant("batch_data", ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"))
+
 COMPONENT_DESCRIBE = Grant("components", ("sagemaker:DescribeInferenceComponent",))
 ENDPOINT_INVOKE = Grant("invocable", ("sagemaker:InvokeEndpoint",))
+# What making, reading and cancelling batches takes.
+BATCHES_VERBS = (SEND_BATCHES, BATCH_DATA)
 SERVING_DESCRIBE = (
     Grant("serving", ("sagemaker:DescribeEndpoint", "sagemaker:DescribeInferenceComponent")),
     Grant("all_serving", ("sagemaker:ListInferenceComponents", "sagemaker:ListModels")),

@@ -76,6 +76,7 @@ from tests.deployment_machine import MODEL_URI, DeploymentMachine, FakeProbe
 from tests.fake_endpoints import FakeAlarms, FakeAutoScaling
 from tests.fakes import (
     FakeEndpointRuntime,
+    FakeQueues,
     FakeSageMaker,
     FakeStates,
     answer_items_as_they_are,
@@ -97,6 +98,7 @@ SETTINGS = Settings(
     processing_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:processing",
     serving_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/djl-inference:1",
     serving_role_arn="arn:aws:iam::123456789012:role/serving",
+    batch_queue_url="batches",
 )
 BASE_MODEL = "smollm2-135m-instruct"
 
@@ -165,6 +167,7 @@ class Platform:
         self.logs = boto3.client("logs")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
         self.autoscaling, self.alarms = FakeAutoScaling(), FakeAlarms()
+        self.queues = FakeQueues(self.clock)
         tables.create(self.dynamodb, SETTINGS.table)
         for bucket in (SETTINGS.data_bucket, SETTINGS.base_models_bucket, SETTINGS.artifacts_bucket):
             self.s3.create_bucket(Bucket=bucket)

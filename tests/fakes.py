@@ -191,8 +191,11 @@ class FakeQueues:
             self._put(QueueUrl, entry["MessageBody"], entry["DelaySeconds"])
         return {"Successful": Entries}
 
-    def send_message(self, QueueUrl: str, MessageBody: str) -> None:
-        self._put(QueueUrl, MessageBody, 0)
+    def send_message(self, QueueUrl: str, MessageBody: str, DelaySeconds: int = 0) -> None:
+        if self.unavailable:
+            raise refusal("ServiceUnavailable", "Try again.")
+        assert 0 <= DelaySeconds <= 900
+        self._put(QueueUrl, MessageBody, DelaySeconds)
 
     def take(self, queue_url: str, most: int = 10) -> list[str]:
         """The bodies of up to `most` messages that are due."""

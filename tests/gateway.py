@@ -53,6 +53,13 @@ class Gateway:
     def delete(self, path: str, **options: Any) -> Answer:
         return self.send("DELETE", path, **options)
 
+    def answer_batches(self) -> None:
+        """Let the worker of batches take every message that is due."""
+        handler = importlib.import_module("functions.events.run_batch").handler
+        while bodies := self.platform.queues.take("batches"):
+            records = [{"messageId": str(i), "body": body} for i, body in enumerate(bodies)]
+            assert handler({"Records": records}, None) == {"batchItemFailures": []}
+
     def send(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Answer:
         """Bytes travel base64-encoded, text as it is, anything else as JSON."""
         sent = {"Host": "api.example.test", "X-Forwarded-Proto": "https"}
@@ -73,7 +80,7 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     clients: dict[str, Any] = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
     clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker}
     clients |= {"sagemaker-runtime": platform.runtime, "cloudwatch": platform.alarms}
-    clients["application-autoscaling"] = platform.autoscaling
+    clients |= {"application-autoscaling": platform.autoscaling, "sqs": platform.queues}
     wiring.reset()
     monkeypatch.setattr(wiring, "client", clients.__getitem__)
     for name, value in asdict(SETTINGS).items():

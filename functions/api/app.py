@@ -278,7 +278,7 @@ def record(app: Surface, following: Next) -> Response:
 def _made(response: Response) -> str | None:
     """The id of what a request made."""
     made = json.loads(response.body) if response.is_json() and response.body else {}
-    return made.get("id") or made.get("jobId") or made.get("file", {}).get("id")
+    return made.get("id") or made.get("jobId") or made.get("batchId") or made.get("file", {}).get("id")
 
 
 def _scopes(app: Surface) -> list[str]:

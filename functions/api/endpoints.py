@@ -1,5 +1,6 @@
 """Asking a deployment by its id, under both documented paths; errors are those of training_models."""
 
+from functions.api import endpoint_runs
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import training_models as error_shape
 from luthier import wiring
@@ -9,6 +10,7 @@ INFER = needs("inference:write")
 
 app = Surface("endpoints", error_shape)
 handler = app.handle
+endpoint_runs.add_routes(app)
 
 
 @app.post("/v2/<endpoint_id>/runsync", security=INFER, summary="Ask a deployment and wait for the answer")

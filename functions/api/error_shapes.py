@@ -18,6 +18,7 @@ from luthier.errors import (
     Unavailable,
     Unprocessable,
 )
+from luthier.wire import openai_error
 
 # (error, request id, ISO 8601 time) → JSON-able body
 Shape = Callable[[LuthierError, str, str], dict[str, Any]]
@@ -64,19 +65,9 @@ def playground(error: LuthierError, request_id: str, now: str) -> dict[str, Any]
     return {"error": {"code": "validation_error" if refused else error.code, "message": error.sentence()}}
 
 
-_OPENAI_TYPES = {
-    401: "authentication_error",
-    402: "insufficient_quota",
-    403: "permission_error",
-    409: "conflict_error",
-    429: "rate_limit_error",
-}
-
-
 def openai(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
     """`{"error": {"message", "type", "param", "code"}}`: all four keys, always."""
-    kind = "server_error" if error.status >= 500 else _OPENAI_TYPES.get(error.status, "invalid_request_error")
-    return {"error": {"message": error.sentence(), "type": kind, "param": error.param, "code": error.code}}
+    return {"error": openai_error(error.status, error.code, error.sentence(), error.param)}
 
 
 # The codes that this surface's documentation gives to a whole family.

@@ -2,6 +2,7 @@
 
 import re
 
+from functions.api import tuning_batches
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import tuning as error_shape
 from functions.api.parameters import IdempotencyKey, RetryCount
@@ -18,6 +19,7 @@ FIELDS = {"trainingDataset": "dataset", "method": "trainingMethod"}
 
 app = Surface("tuning", error_shape, fields=FIELDS, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/inference/*$)"))
 handler = app.handle
+tuning_batches.add_routes(app)
 
 
 @app.post(JOBS, security=WRITE, summary="Start a fine-tune", status_code=201)

@@ -12,14 +12,15 @@ from infra.acknowledgements import acknowledge
 from infra.naming import physical_name
 
 # Timeouts of the functions behind the queues, in seconds.
-_SPREADING, _DELIVERING = 60, 30
+_SPREADING, _DELIVERING, _BATCHING = 60, 30, 300
 
 
 class Events(Construct):
     """`stream_dead_letters`: changes that were not published; `dead_letters`: calls that a function did not survive;
-    `webhook_dead_letters`: deliveries that were given up.
+    `webhook_dead_letters`: deliveries that were given up; `batch_dead_letters`: turns of batches that failed.
 
-    Every event goes from the bus into `published`; `deliveries` and `slow_deliveries` hold one message per webhook.
+    Every event goes from the bus into `published`; `deliveries` and `slow_deliveries` hold one message per webhook,
+    `batches` one per batch.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
@@ -28,12 +29,19 @@ class Events(Construct):
         self.stream_dead_letters = self._queue("StreamDeadLetters")
         self.dead_letters = self._queue("DeadLetters")
         self.webhook_dead_letters = self._queue("WebhookDeadLetters")
-        self.given_up = (self.stream_dead_letters, self.dead_letters, self.webhook_dead_letters)
+        self.batch_dead_letters = self._queue("BatchDeadLetters")
+        self.given_up = (
+            self.stream_dead_letters,
+            self.dead_letters,
+            self.webhook_dead_letters,
+            self.batch_dead_letters,
+        )
         for queue in self.given_up:
             acknowledge(queue, "SQS3", "This is a dead-letter queue.")
         self.published = self._work("Published", self.dead_letters, seconds=_SPREADING)
         self.deliveries = self._work("Deliveries", self.webhook_dead_letters, seconds=_DELIVERING)
         self.slow_deliveries = self._work("SlowDeliveries", self.webhook_dead_letters, seconds=_DELIVERING)
+        self.batches = self._work("Batches", self.batch_dead_letters, seconds=_BATCHING)
         self._feed()
         self._archive()
 

@@ -10,10 +10,10 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.acknowledgements import TRACING, acknowledge, acknowledge_wildcards
-from infra.catalog import Function
 from infra.components.permissions import Words, statements, wildcards
 from infra.flavours import Flavour
 from infra.naming import physical_name
+from infra.rows import Function
 from luthier.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent

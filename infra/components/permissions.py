@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
-from infra.catalog import Function, Grant
 from infra.components.events import Events
 from infra.components.sagemaker_roles import SageMakerRoles, secret_arn
 from infra.components.storage import USE_KEY, Storage, foreign_buckets, table_arns
+from infra.grants import Grant
+from infra.rows import Function
+from luthier.batches.entity import PREFIX
 from luthier.imports.entity import UPLOADS
 
 # The words of the catalogue that stand for data under the customer key.
-_ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "imports", "base_models", "artifacts"}
+_ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "imports", "batch_data", "base_models", "artifacts"}
 
 _ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
 _OPENED_BY_OPERATOR = "The operator has named the bucket as one whose objects are read."
@@ -70,6 +72,8 @@ def words(
         "published_events": Resource((events.published.queue_arn,)),
         "delivery_queues": Resource((events.deliveries.queue_arn, events.slow_deliveries.queue_arn)),
         "webhook_dead_letters": Resource((events.webhook_dead_letters.queue_arn,)),
+        "batch_queue": Resource((events.batches.queue_arn,)),
+        "batch_data": Resource((storage.data.arn_for_objects(f"{PREFIX}*"),), _ALL_ORGANIZATIONS),
         "dead_letters": Resource((events.dead_letters.queue_arn,)),
         "stream_dead_letters": Resource((events.stream_dead_letters.queue_arn,)),
         "training_jobs": Resource((training_job_arn("ftjob"),), _NAMED_LATER),

@@ -7,6 +7,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from luthier import table as keys
+from luthier.batches.entity import OBJECTS_KEPT_DAYS, PREFIX
 from luthier.imports.entity import UPLOADS
 from luthier.settings import readers_of_buckets
 
@@ -31,6 +32,7 @@ class Storage(Construct):
         self.data = self._bucket("Data", versioned=False, cors=[_browser_uploads()])
         # An import's files are copied into its model within hours, if they are ever all there.
         self.data.add_lifecycle_rule(prefix=UPLOADS, expiration=Duration.days(7))
+        self.data.add_lifecycle_rule(prefix=PREFIX, expiration=Duration.days(OBJECTS_KEPT_DAYS))
         self.base_models = self._bucket("BaseModels", versioned=True)
         self.artifacts = self._bucket("Artifacts", versioned=True)
         _send_events(self.artifacts)

@@ -8,9 +8,9 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.catalog import EveryMinutes, Function, OnArtifact, OnQueue, OnTableStream, OnTrainingJobChange, Trigger
 from infra.components.events import Events
 from infra.components.storage import Storage
+from infra.rows import EveryMinutes, Function, OnArtifact, OnQueue, OnTableStream, OnTrainingJobChange, Trigger
 
 
 class Triggers(Construct):

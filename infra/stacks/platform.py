@@ -89,6 +89,7 @@ class LuthierStack(Stack):
             "webhook_queue_url": self.events.deliveries.queue_url,
             "slow_webhook_queue_url": self.events.slow_deliveries.queue_url,
             "webhook_dead_letters_url": self.events.webhook_dead_letters.queue_url,
+            "batch_queue_url": self.events.batches.queue_url,
             **options.settings,
         }
 

@@ -11,7 +11,7 @@ from functions.api.app import MethodNotAllowed
 from functions.api.validation import UnsupportedMediaType
 from infra import build_errors
 from luthier import errors
-from luthier.error_codes import ERRORS, REASONS
+from luthier.error_codes import ERRORS, LINES, REASONS
 from luthier.errors import LuthierError
 from luthier.webhooks.address import AddressRefused
 from trainer.failures import CODES
@@ -73,7 +73,7 @@ def _codes(node: ast.AST, takers: dict[str, int | None]) -> Iterator[tuple[str, 
 
 
 def test_every_code_of_the_sources_is_in_the_table_and_every_code_of_the_table_is_used() -> None:
-    known = set(STATUS) | {row.code for row in REASONS}
+    known = set(STATUS) | {row.code for row in (*REASONS, *LINES)}
     found = {code for code, _, _ in used()}
     assert found - known == set(), "give it a row in luthier/error_codes.py and run `make errors`"
     assert known - found == OF_THE_GATEWAY
@@ -88,7 +88,7 @@ def test_a_code_always_comes_with_the_status_of_its_row() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("rows", [ERRORS, REASONS], ids=["errors", "reasons"])
+@pytest.mark.parametrize("rows", [ERRORS, REASONS, LINES], ids=["errors", "reasons", "lines"])
 def test_every_row_has_a_code_of_its_own_a_meaning_and_a_remedy(rows: tuple[Any, ...]) -> None:
     assert len({row.code for row in rows}) == len(rows)
     for row in rows:

@@ -19,7 +19,8 @@ NAMES = {
     "training.stopped", "training.paused", "model.registered", "model.archived", "model.restored", "model.deleted",
     "model.deployed", "deployment.failed", "deployment.paused", "deployment.deleted", "dataset.validated",
     "processing.completed", "processing.failed",
-    "dataset.rejected", "batch.completed", "usage.threshold_reached", "webhook.disabled", "webhook.delivery_exhausted",
+    "batch.completed", "batch.failed", "batch.expired", "batch.cancelled",
+    "dataset.rejected", "usage.threshold_reached", "webhook.disabled", "webhook.delivery_exhausted",
     "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled",
     "alias.moved", "alias.rolled_back",
 }  # fmt: skip

@@ -36,8 +36,10 @@ def test_the_artifacts_bucket_reports_its_objects(template: Template) -> None:
     assert artifacts["NotificationConfiguration"]["EventBridgeConfiguration"] == {"EventBridgeEnabled": True}
 
 
-def test_stuck_jobs_unpublished_events_and_forgotten_deliveries_are_swept_every_minute(template: Template) -> None:
-    assert _schedules(template).count("rate(1 minute)") == 3
+def test_stuck_jobs_unpublished_events_and_forgotten_deliveries_and_batches_are_swept_every_minute(
+    template: Template,
+) -> None:
+    assert _schedules(template).count("rate(1 minute)") == 4
 
 
 def test_models_whose_time_is_over_are_swept_every_few_minutes(template: Template) -> None:
@@ -71,7 +73,7 @@ def test_slow_receivers_have_a_lane_of_their_own(template: Template) -> None:
 def test_a_message_that_nobody_can_handle_waits_in_a_dead_letter_queue(template: Template) -> None:
     queues = template.of_type("AWS::SQS::Queue")
     last = [name for name, queue in queues.items() if "RedrivePolicy" not in queue]
-    assert len(last) == 3
+    assert len(last) == 4
     for queue in queues.values():
         if policy := queue.get("RedrivePolicy"):
             assert policy["maxReceiveCount"] == 10

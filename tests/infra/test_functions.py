@@ -22,6 +22,8 @@ HELPERS = {
             "training_imports",
             "training_registry",
         ),
+        # Routes of the openai, tuning and endpoints surfaces.
+        *("batches", "tuning_batches", "endpoint_runs"),
     },
     "pipeline": {"step"},
     "events": set(),

@@ -1,8 +1,11 @@
 """The table and the buckets keep customers' data safe."""
 
+from datetime import timedelta
+
 import pytest
 
 from luthier import table
+from luthier.batches.entity import KEPT, OBJECTS_KEPT_DAYS, PREFIX, WINDOW
 from luthier.imports.entity import UPLOADS
 from tests.infra.template import Resource, Template
 
@@ -63,10 +66,12 @@ def test_abandoned_uploads_do_not_pile_up(template: Template) -> None:
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 
 
-def test_files_of_an_import_go_after_a_week_and_nothing_else_does(template: Template) -> None:
+def test_files_of_imports_and_batches_go_after_their_time_and_nothing_else_does(template: Template) -> None:
     rules = template.named("AWS::S3::Bucket", "StorageData")["LifecycleConfiguration"]["Rules"]
-    [expiring] = [rule for rule in rules if "ExpirationInDays" in rule]
-    assert (expiring["Prefix"], expiring["ExpirationInDays"]) == (UPLOADS, 7)
+    expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    assert expiring == {UPLOADS: 7, PREFIX: OBJECTS_KEPT_DAYS}
+    # While its batch can still be read, none of its objects goes.
+    assert timedelta(days=OBJECTS_KEPT_DAYS) > KEPT + WINDOW
 
 
 def test_a_browser_may_use_a_presigned_upload(template: Template) -> None:

@@ -13,8 +13,7 @@ import pytest
 from functions.api.build_openapi import DOCUMENT
 from luthier import wiring
 from luthier.jobs.logs import GROUP
-from tests.factories import BASE_MODEL, Platform
-from tests.fakes import FakeQueues
+from tests.factories import BASE_MODEL, Platform, principal
 from tests.functional.imports import world as imports
 from tests.functional.jobs.test_budget import at_its_cap
 from tests.gateway import Gateway
@@ -42,9 +41,7 @@ FREE: dict[str, tuple[Any, ...]] = {
 @pytest.fixture
 def us(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     """An administrator whom no limit stops."""
-    queues, known = FakeQueues(api.platform.clock), wiring.client
     wiring.reset()
-    monkeypatch.setattr(wiring, "client", lambda name: queues if name == "sqs" else known(name))
     monkeypatch.setenv("LUTHIER_WEBHOOK_PRIVATE_NETWORKS", "127.0.0.0/8")
     monkeypatch.setenv("LUTHIER_DATASET_BUCKETS", "bucket")
     for scope in ("KEY", "ORGANIZATION"):
@@ -60,6 +57,8 @@ def things(us: Gateway) -> dict[str, str]:
     with_log(us.platform, paused.id)
     hook = us.post("/v1/webhooks", {"url": "http://127.0.0.1:9/hook"}).json()["id"]
     model = us.platform.completed().result_model or ""
+    deployed = us.platform.deployed(principal(), model)
+    batch = {"modelId": model, "requests": [{"id": "1", "prompt": "a"}]}
     return {
         "job_id": paused.id,
         "file_id": paused.training_dataset,
@@ -68,6 +67,9 @@ def things(us: Gateway) -> dict[str, str]:
         "webhook_endpoint_id": hook,
         "delivery_id": us.post(f"/v1/webhooks/{hook}/test", {}).json()["deliveryId"],
         "token": us.post(f"/v2/training/models/{model}/download", {}).json()["downloadToken"],
+        "batch_id": us.post("/v1/batch/inference", batch).json()["batchId"],
+        "endpoint_id": deployed.id,
+        "run_id": us.post(f"/v2/{deployed.id}/runasync", {"input": {"prompt": "a"}}).json()["id"],
         "import_id": us.post(imports.IMPORTS, imports.body()).json()["id"],
         "key_id": us.post("/v1/organization/api_keys", {"name": "n", "scopes": ["models:read"]}).json()["id"],
     }

@@ -16,7 +16,6 @@ from aws_lambda_powertools.event_handler.api_gateway import Route
 from functions.api.build_openapi import DOCUMENT, SURFACES
 from luthier import table, wiring
 from tests.factories import BASE_MODEL, Platform, metrics_line, principal, rows
-from tests.fakes import FakeQueues
 from tests.functional.imports import world as imports
 from tests.functional.processing import world
 from tests.gateway import Answer, Gateway
@@ -35,6 +34,7 @@ GIVEN = FREE | {
     "messages": [{"role": "user", "content": "hello"}],
     "url": "http://127.0.0.1:9/hook",
     "webhookUrl": "http://127.0.0.1:9/hook",
+    "callbackUrl": "http://127.0.0.1:9/hook",
     "events": ["*"],
     "event_types": ["*"],
     "scopes": ["models:read"],
@@ -50,9 +50,7 @@ _REQUEST_ID = re.compile(r'req_[0-9a-f]+|chatcmpl-\w+|"created":\d+|\bep_[0-9a-f
 @pytest.fixture
 def us(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     """An administrator of one organization; another has the same things under other names."""
-    queues, known = FakeQueues(api.platform.clock), wiring.client
     wiring.reset()
-    monkeypatch.setattr(wiring, "client", lambda name: queues if name == "sqs" else known(name))
     monkeypatch.setenv("LUTHIER_WEBHOOK_PRIVATE_NETWORKS", "127.0.0.0/8")
     for name in ("WEBHOOK_QUEUE_URL", "SLOW_WEBHOOK_QUEUE_URL", "WEBHOOK_DEAD_LETTERS_URL"):
         monkeypatch.setenv(f"LUTHIER_{name}", "queue")
@@ -80,6 +78,12 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     began = mine.post(imports.IMPORTS, imports.body(name=f"{word}-import", description=f"imports {word}"))
     imports.put(began.json(), imports.ADAPTER)
     platform.datasets.begin_upload(who, filename=f"{word}.jsonl", bytes=9, purpose="fine-tune")
+    model, asked = done.result_model or "", [{"id": f"{word} request", "prompt": f"hello {word}"}]
+    file_of_requests = platform.datasets.upload(who, filename=f"{word} in.jsonl", purpose="batch", content=b"{}\n").id
+    batch = {"input_file_id": file_of_requests, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    assert mine.post("/v1/batches", batch | {"metadata": {"word": f"{word} batch"}}).status == 200
+    assert mine.post("/v1/batch/inference", {"modelId": model, "requests": asked}).status == 202
+    assert mine.post(f"/v2/{made.id}/runasync", {"input": {"prompt": word}, "tags": {"k": f"{word} tag"}}).status == 202
     hook = mine.post("/v1/webhooks", {"url": f"http://127.0.0.1:9/{word}", "events": ["*"], "name": f"{word} hook"})
     assert mine.post(f"/v1/webhooks/{hook.json()['id']}/test", {}).status < 500
     assert mine.post("/v1/organization/api_keys", {"name": f"{word} key", "scopes": ["models:read"]}).status == 201
@@ -120,6 +124,8 @@ def references(platform: Platform) -> list[str]:
             kinds.setdefault((kind, f"names{number}"), value)
         if kind == "IMPORT":
             kinds.setdefault((kind, "uri"), item["uri"].rstrip("/"))
+        if kind == "BATCH":
+            kinds.setdefault((kind, item["door"]), item["id"])
         if "s3_key" in item:
             kinds.setdefault((kind, "uri"), f"s3://luthier-data/{item['s3_key']}")
     known = secrets(platform)
@@ -188,6 +194,7 @@ def own(platform: Platform) -> dict[str, str]:
     ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
     ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
     ids["endpoint_id"] = ids["deployment_id"]
+    ids |= dict.fromkeys(("batch_id", "run_id"), "x")
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 
 

@@ -117,7 +117,7 @@ def test_paging_goes_on_after_the_cursor_was_deleted(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "param"),
-    [({"order": "up"}, "order"), ({"purpose": "batch"}, "purpose"), ({"after": "train.jsonl"}, "after")],
+    [({"order": "up"}, "order"), ({"purpose": "vision"}, "purpose"), ({"after": "train.jsonl"}, "after")],
 )
 def test_a_wrong_list_argument_is_named(world: World, arguments: dict[str, str], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:

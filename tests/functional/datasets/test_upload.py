@@ -1,5 +1,6 @@
 """Files come in: directly, and by a presigned address."""
 
+import hashlib
 import json
 from urllib.parse import parse_qs, urlsplit
 
@@ -111,7 +112,7 @@ def test_only_the_last_part_of_a_path_is_kept(world: World, given: str, kept: st
 def test_another_purpose_is_refused(world: World) -> None:
     with pytest.raises(InvalidRequest, match="purpose: 'vision'") as caught:
         world.service.upload(ACME, filename="a.jsonl", purpose="vision", content=GOOD)
-    assert caught.value.remedy == "Use fine-tune or evals."
+    assert caught.value.remedy == "Use fine-tune or evals or batch."
 
 
 def test_nothing_stays_behind_when_the_table_refuses(world: World) -> None:
@@ -219,3 +220,15 @@ def test_organizations_do_not_see_each_others_files(world: World) -> None:
             verb(OTHER, dataset.id)
     assert world.service.list(OTHER).items == []
     assert world.service.get(ACME, dataset.id) == dataset
+
+
+def test_a_file_of_requests_is_measured_and_not_judged_as_rows(world: World) -> None:
+    content = b'{"custom_id": "a"}\nnot json\n{"custom_id": "b"}'
+    file = world.service.upload(ACME, filename="in.jsonl", purpose="batch", content=content)
+    assert (file.status, file.rows, file.bytes, file.findings_count) == ("processed", 3, len(content), 0)
+    assert file.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_nobody_uploads_what_only_a_batch_writes(world: World) -> None:
+    with pytest.raises(InvalidRequest, match="batch_output"):
+        world.service.upload(ACME, filename="a.jsonl", purpose="batch_output", content=GOOD)

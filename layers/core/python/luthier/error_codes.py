@@ -16,7 +16,7 @@ class ErrorCode(NamedTuple):
 
 
 class ReasonCode(NamedTuple):
-    """Why a job, a deployment or a processing ended, rests or waits: `status_reason.code`."""
+    """Why a job, a deployment or a processing ended, rests or waits; what a request of a batch met."""
 
     code: str
     meaning: str
@@ -178,4 +178,15 @@ REASONS = (
     ReasonCode("pipeline_failed", "A step before or after training failed.", "Read the message, then restart."),
     ReasonCode("killed", "The container was killed, most likely for lack of memory.", "Lower batchSize, then restart."),
     ReasonCode("interrupted", "The run, deployment or processing was cut off.", "Start it again."),
+)
+
+LINES = (
+    ReasonCode("empty_file", "The file of a batch has no requests.", "Write one request per line."),
+    ReasonCode("too_many_requests", "The file has more requests than a batch takes.", "Split it."),
+    ReasonCode("line_too_long", "The line is longer than a request may be.", "Shorten the prompt."),
+    ReasonCode("invalid_json_line", "The line is no JSON object.", "Write one request per line, in UTF-8."),
+    ReasonCode("duplicate_custom_id", "An earlier line has this custom_id.", "Name each request once."),
+    ReasonCode("mismatched_model", "The line asks another model than the first one.", "Make a batch of each model."),
+    ReasonCode("batch_expired", "The request was not reached within the completion window.", "Send it again."),
+    ReasonCode("batch_cancelled", "The batch was cancelled before the request began.", "Send it again."),
 )

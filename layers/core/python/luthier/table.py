@@ -13,6 +13,8 @@
 | processing      | <o>         | PROCESSING#<id>     |                |<o>#PROCESSING#|          | LIVE#PROCESSING|
 | import          | <o>         | IMPORT#<import>     |                |               |          |                |
 | alias           | <o>         | ALIAS#<alias>       |                |               |          |                |
+| batch           | <o>         | BATCH#<batch>       |                |               |          | LIVE#BATCH     |
+| places for batches | <o>      | PLACES#<deployment> |                |               |          |                |
 | file            | <o>         | FILE#<file>         |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
@@ -153,6 +155,15 @@ def host(base_model: str, hardware: str) -> Item:
 def readiness(base_model: str, hardware: str, kind: str, *, warm: bool) -> Item:
     sort_key = f"READY#{hardware}#{kind}#{'warm' if warm else 'cold'}"
     return {"pk": f"CALIBRATION#{base_model}", "sk": sort_key}
+
+
+def batch(batch_id: str) -> str:
+    return f"BATCH#{batch_id}"
+
+
+def places(target: str) -> str:
+    """What batches share of a deployment, or of an alias."""
+    return f"PLACES#{target}"
 
 
 def file(file_id: str) -> str:

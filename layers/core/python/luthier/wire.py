@@ -1,10 +1,27 @@
 """What request and answer models of every surface have in common."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 # Ids, names and references in characters. DynamoDB takes 1,024 bytes of a sort key, and a character has up to four.
 LONGEST_NAME = 240
+
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+
+
+def openai_error(status: int, code: str, message: str, param: str | None) -> dict[str, Any]:
+    """OpenAI's error object: all four keys, always."""
+    kind = "server_error" if status >= 500 else _OPENAI_TYPES.get(status, "invalid_request_error")
+    return {"message": message, "type": kind, "param": param, "code": code}
 
 
 class Request(BaseModel):

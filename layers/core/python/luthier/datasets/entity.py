@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 UPLOADED, PROCESSED, ERROR = "uploaded", "processed", "error"
-PURPOSES = ("fine-tune", "evals")
+BATCH, BATCH_OUTPUT = "batch", "batch_output"
+PURPOSES = ("fine-tune", "evals", BATCH)
+# Rows to learn or judge from. What batches read and write is neither.
+WITH_ROWS = ("fine-tune", "evals")
 ID_PREFIX = "file"
 
 # Both spellings that clients know, with the ULID they share.
@@ -14,7 +17,7 @@ _REFERENCE = re.compile(r"(?:file-|ds_)([0-9a-hjkmnp-tv-z]{26})")
 
 @dataclass(frozen=True)
 class Dataset:
-    """One file. `uploaded`: its content is awaited; `processed`: it can be trained on; `error`: see the findings.
+    """One file. `uploaded`: its content is awaited; `processed`: it can be used; `error`: see the findings.
 
     bytes: of the content (announced ones while it is awaited); tokens, longest_row_tokens: estimates;
     findings: the first ones, each {line, code, pointer, message, fix, level}; counts: findings per code;

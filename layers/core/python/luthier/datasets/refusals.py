@@ -142,6 +142,16 @@ def not_ready(dataset: Dataset, param: str) -> InvalidRequest:
     )
 
 
+def no_rows(dataset: Dataset, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: {dataset.filename} has the purpose {dataset.purpose}; nothing is trained on or judged by it.",
+        code="invalid_dataset",
+        param=param,
+        details={"fileId": dataset.id},
+        remedy="Upload the rows with the purpose fine-tune.",
+    )
+
+
 def bad_lines(dataset: Dataset, param: str) -> InvalidRequest:
     """Names the lines in the message, and the first findings in the details."""
     return InvalidRequest(

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from luthier import clock
-from luthier.datasets.entity import Dataset
+from luthier.datasets.entity import PURPOSES, Dataset
 from luthier.errors import InvalidRequest
 from luthier.wire import Answer, Request
 
@@ -21,7 +21,7 @@ UPLOAD_BODY: dict[str, Any] = {
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary", "description": "JSONL, up to 4.5 MB."},
-                        "purpose": {"type": "string", "enum": ["fine-tune", "evals"]},
+                        "purpose": {"type": "string", "enum": list(PURPOSES)},
                     },
                 }
             }
@@ -46,7 +46,7 @@ def upload(fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> dict[
 class BeginUpload(Request):
     filename: str
     bytes: int = Field(description="Exact size; the upload takes no other.")
-    purpose: str = Field(description="fine-tune or evals")
+    purpose: str = Field(description="fine-tune, evals or batch")
 
 
 class File(Answer):

@@ -11,11 +11,13 @@ from luthier.accounts.entity import Principal
 from luthier.datasets import refusals
 from luthier.datasets.content import DatasetContent
 from luthier.datasets.entity import (
+    BATCH_OUTPUT,
     ERROR,
     ID_PREFIX,
     PROCESSED,
     PURPOSES,
     UPLOADED,
+    WITH_ROWS,
     Dataset,
     content_key,
     id_in,
@@ -150,8 +152,9 @@ class DatasetService:
         """A page of files by time of creation; `after` is the id of the last file seen. Raises InvalidRequest."""
         if order not in ("asc", "desc"):
             raise refusals.unknown_choice("order", order, ("asc", "desc"))
-        if purpose is not None and purpose not in PURPOSES:
-            raise refusals.unknown_choice("purpose", purpose, PURPOSES)
+        known = (*PURPOSES, BATCH_OUTPUT)
+        if purpose is not None and purpose not in known:
+            raise refusals.unknown_choice("purpose", purpose, known)
         cursor = id_in(after) if after else None
         if after and not cursor:
             raise refusals.unknown_cursor(after)
@@ -196,6 +199,23 @@ class DatasetService:
                 self._content.remove(dataset)
             raise
 
+    def batch_output(self, organization_id: str, dataset_id: str, filename: str) -> Dataset:
+        """The file that a batch writes outcomes into; `output_writes` store it once its content is there."""
+        return Dataset(
+            id=dataset_id,
+            organization_id=organization_id,
+            filename=filename,
+            purpose=BATCH_OUTPUT,
+            bytes=0,
+            status=PROCESSED,
+            created_at=clock.iso(self._now()),
+            s3_key=content_key(organization_id, dataset_id, filename),
+        )
+
+    def output_writes(self, dataset: Dataset) -> Writes:
+        """The writes that make a batch's output the organization's file, to be part of the batch's transaction."""
+        return self._store.writes(dataset, None)
+
     def writes(self, imports: Imports) -> Writes:
         """The writes that make copies the organization's files, to be part of the request's transaction."""
         return [write for dataset in imports for write in self._store.writes(dataset, self._verdict(dataset))]
@@ -217,6 +237,8 @@ class DatasetService:
             raise refusals.unknown_reference(reference, param)
         else:
             dataset = known
+        if dataset.purpose not in WITH_ROWS:
+            raise refusals.no_rows(dataset, param)
         if dataset.status == UPLOADED:
             dataset = self._completed(principal, dataset, param)
         if dataset.status == ERROR:
@@ -284,6 +306,8 @@ class DatasetService:
         )
 
     def _judge(self, dataset: Dataset, chunks: Iterable[bytes]) -> Dataset:
+        if dataset.purpose not in WITH_ROWS:
+            return _measured(dataset, chunks)
         report = examine(chunks)
         report.hashes.close()
         # Errors first: what is shown of many findings must say why the file cannot be trained on.
@@ -313,7 +337,10 @@ class DatasetService:
         dataset = self._store.get(organization_id, found) if found else None
         return None if dataset is None or dataset.deleted else dataset
 
-    def _verdict(self, dataset: Dataset) -> Event:
+    def _verdict(self, dataset: Dataset) -> Event | None:
+        """What is reported of a file; nothing of one that holds no rows, and nobody refers to it by its name."""
+        if dataset.purpose not in WITH_ROWS:
+            return None
         facts = {"fileId": dataset.id, "filename": dataset.filename, "rows": dataset.rows}
         return event(
             "dataset.validated" if dataset.status == PROCESSED else "dataset.rejected",
@@ -350,6 +377,16 @@ def _judged(dataset: Dataset, report: Report, findings: list[dict[str, Any]]) ->
         ignored_keys=dict(report.ignored_keys),
         status_details=None if report.ok else refusals.verdict(report.errors, report.bad_lines),
     )
+
+
+def _measured(dataset: Dataset, chunks: Iterable[bytes]) -> Dataset:
+    """The file with its size, hash and number of lines: all that is asked of one that nothing is learnt from."""
+    digest, size, lines, last = sha256(), 0, 0, b"\n"
+    for chunk in chunks:
+        digest.update(chunk)
+        size, lines, last = size + len(chunk), lines + chunk.count(b"\n"), chunk[-1:] or last
+    rows = lines + (last != b"\n")
+    return replace(dataset, status=PROCESSED, bytes=size, sha256=digest.hexdigest(), rows=rows, status_details=None)
 
 
 def _good_name(name: str) -> bool:

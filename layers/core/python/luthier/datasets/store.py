@@ -66,7 +66,7 @@ class DatasetStore:
         return Claims(self._client, self._table, now)
 
     def create(self, dataset: Dataset, verdict: Event | None = None, claim: Claim | None = None) -> None:
-        """Write a new file; one whose content is awaited has no verdict and cannot be found by its name yet.
+        """Write a new file; one without a verdict (awaited, or of a batch) cannot be found by its name.
 
         Raises table.ConditionFailed when the claim is taken: this create was made before.
         """
@@ -79,7 +79,7 @@ class DatasetStore:
         told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)] if verdict else []
         return [{"Put": put}, *told]
 
-    def finish(self, dataset: Dataset, verdict: Event) -> None:
+    def finish(self, dataset: Dataset, verdict: Event | None) -> None:
         """Write the verdict over a file's content. Raises table.ConditionFailed when it has one or was deleted.
 
         The race: two clients report the same upload complete, or one deletes it while the content is checked.
@@ -89,7 +89,7 @@ class DatasetStore:
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": table.encode({":awaited": UPLOADED, ":no": False}),
         }
-        told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)]
+        told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)] if verdict else []
         table.transact(self._client, [{"Put": put}, *told])
 
     def bury(self, dataset: Dataset, *, until: int) -> None:

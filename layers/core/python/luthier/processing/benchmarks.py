@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.datasets import refusals
-from luthier.datasets.entity import ERROR, UPLOADED, Dataset
+from luthier.datasets.entity import ERROR, UPLOADED, WITH_ROWS, Dataset
 from luthier.datasets.service import DatasetService
 from luthier.errors import InvalidRequest
 from luthier.processing.evaluating import ROWS, TASKS
@@ -70,6 +70,8 @@ class Benchmarks:
         return [folder.removeprefix(_FOLDER).rstrip("/") for folder in folders]
 
     def _rows(self, name: str, dataset: Dataset, param: str) -> Benchmark:
+        if dataset.purpose not in WITH_ROWS:
+            raise refusals.no_rows(dataset, param)
         if dataset.status == UPLOADED:
             raise refusals.not_ready(dataset, param)
         if dataset.status == ERROR or not dataset.sha256:

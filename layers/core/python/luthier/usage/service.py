@@ -45,15 +45,31 @@ class UsageService:
 
         It was given already, so nothing that fails here may take it back.
         """
+        self._meter(principal.organization_id, self._inference(model, 1, prompt_tokens, completion_tokens))
+
+    def inference(
+        self, organization_id: str, model: str, *, requests: int, prompt_tokens: int, completion_tokens: int
+    ) -> table.Write:
+        """The write that counts answers, to be part of the transaction that keeps them. `charge` follows it."""
+        row = self._inference(model, requests, prompt_tokens, completion_tokens)
+        return self._store.addition(organization_id, row)
+
+    def charge(self, organization_id: str, model: str) -> None:
+        """Charge the whole cents that the answers of today have completed."""
+        self._meter(organization_id, self._inference(model, 0, 0, 0))
+
+    def _inference(self, model: str, requests: int, prompt_tokens: int, completion_tokens: int) -> Row:
         microcents = round((prompt_tokens + completion_tokens) * self._price / 1_000 * MICROCENTS)
         charged = microcents if self._credits.billing else 0
-        row = Row(self._today(), INFERENCE, model, Use(1, prompt_tokens, completion_tokens, 0, charged))
+        return Row(self._today(), INFERENCE, model, Use(requests, prompt_tokens, completion_tokens, 0, charged))
+
+    def _meter(self, organization_id: str, row: Row) -> None:
         try:
-            total, debited = self._store.add(principal.organization_id, row)
+            total, debited = self._store.add(organization_id, row)
             if (due := total // MICROCENTS) > debited:
-                self._debit(principal.organization_id, row, due, debited)
+                self._debit(organization_id, row, due, debited)
         except Exception:
-            logger.exception("Tokens of %s by %s were not metered.", model, principal.organization_id)
+            logger.exception("Tokens of %s by %s were not metered.", row.model, organization_id)
 
     def training(self, organization_id: str, base_model: str, *, billed_seconds: int, cost: float) -> table.Write:
         """The write that counts an attempt of a job that has ended, to be part of its transaction."""
@@ -110,3 +126,10 @@ class UsageService:
             raise InvalidRequest(
                 f"{param} is {text!r}, which is no timestamp.", param=param, remedy="Send 2025-02-01T00:00:00Z."
             ) from error
+
+
+class UsageOfKept(UsageService):
+    """For answers that are counted when they are kept, in one transaction, and not when they are given."""
+
+    def meter_inference(self, principal: Principal, model: str, *, prompt_tokens: int, completion_tokens: int) -> None:
+        """Nothing: see `UsageService.inference`."""

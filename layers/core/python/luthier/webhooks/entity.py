@@ -22,9 +22,9 @@ STATES = (PENDING, DELIVERED, EXHAUSTED, CANCELLED, SKIPPED)
 # Seconds before each try: eight tries over 27 hours, 35 minutes and 5 seconds.
 SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
 EVERYTHING = "*"
-# Stands for the `webhookUrl` of all jobs: it has a secret and a log of deliveries, and no URL of its own.
+# Stands for the `webhookUrl` of all jobs and batches: it has a secret and a log of deliveries, and no URL of its own.
 CALLBACKS = "callbacks"
-# What a job's own webhookUrl hears: its turning points, and that its model answers requests.
+# What a job's own webhookUrl hears: its turning points, and that its model answers requests; and how a batch has ended.
 CALLBACK_EVENTS = (
     "training.started",
     "training.completed",
@@ -32,6 +32,10 @@ CALLBACK_EVENTS = (
     "training.stopped",
     "training.paused",
     "model.deployed",
+    "batch.completed",
+    "batch.failed",
+    "batch.expired",
+    "batch.cancelled",
 )
 # An endpoint is disabled once it has failed for so long and on so many days: two failures a week apart say little.
 DISABLED_AFTER, FAILED_DAYS = timedelta(days=5), 5

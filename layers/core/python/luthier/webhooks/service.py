@@ -295,7 +295,7 @@ def _too_many() -> Conflict:
 
 def _fixed() -> Unprocessable:
     return Unprocessable(
-        f"`{CALLBACKS}` stands for the webhookUrl of all jobs and has no settings of its own but its secret.",
+        f"`{CALLBACKS}` stands for the webhookUrl of all jobs and batches; it has no settings but its secret.",
         code="not_an_endpoint",
         remedy="Create an endpoint.",
     )

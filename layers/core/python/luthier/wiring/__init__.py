@@ -276,14 +276,17 @@ def courier() -> "Courier":
 
 
 # At the end: what it holds is made of what stands above.
-from luthier.wiring import registry, serving  # noqa: E402
+from luthier.wiring import batching, registry, serving  # noqa: E402
 
 aliases = serving.aliases
+batch_worker = batching.batch_worker
+batches = batching.batches
 comparisons = serving.comparisons
 deployment_pipeline = serving.deployment_pipeline
 deployments = serving.deployments
 downloads = serving.downloads
 evaluations = serving.evaluations
+health = batching.health
 inference = serving.inference
 model_imports = registry.model_imports
 model_listing = registry.model_listing
@@ -295,6 +298,6 @@ retention = registry.retention
 
 def reset() -> None:
     """Forget everything made so far: tests call it between environments."""
-    for made in [*globals().values(), *vars(serving).values(), *vars(registry).values()]:
+    for made in [*globals().values(), *vars(serving).values(), *vars(registry).values(), *vars(batching).values()]:
         if hasattr(made, "cache_clear"):
             made.cache_clear()
