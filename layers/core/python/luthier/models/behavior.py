@@ -7,13 +7,31 @@ guidelines and constraints; compiled as that surface's documentation says.
 import json
 from typing import Any
 
+from luthier.errors import InvalidRequest
+
 KEY = "behavior_spec"
 MOST_CHARACTERS = 16_384
+# Of any other value of a model's metadata.
+LONGEST_VALUE = 256
 _LISTS = ("guidelines", "constraints")
 
 
 class BadSpec(ValueError):
     """The text is no spec; the message says what it must be."""
+
+
+def check_metadata(metadata: dict[str, str]) -> None:
+    """Raises InvalidRequest for the first value that is too long, and for a spec that is none."""
+    for key, value in metadata.items():
+        most = MOST_CHARACTERS if key == KEY else LONGEST_VALUE
+        if len(value) > most:
+            message = f"metadata.{key} has {len(value)} characters; it may have {most}."
+            raise InvalidRequest(message, param=f"metadata.{key}", remedy="Shorten it.")
+    try:
+        compiled(metadata.get(KEY) or "{}")
+    except BadSpec as error:
+        param = f"metadata.{KEY}"
+        raise InvalidRequest(f"{param}: {error}", param=param, remedy="Send a behaviour spec as JSON.") from None
 
 
 def compiled(text: str) -> str | None:

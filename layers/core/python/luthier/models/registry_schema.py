@@ -8,7 +8,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator
 
-from luthier.errors import InvalidRequest
 from luthier.models import behavior, files, measured
 from luthier.models.entity import Model, Unfinished
 from luthier.models.listing import Listed
@@ -23,7 +22,6 @@ Description = Annotated[str, Field(max_length=2_000)]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 Change = Annotated[str, Field(min_length=1, max_length=300)]
 Key = Annotated[str, Field(min_length=1, max_length=64)]
-_LONGEST_VALUE = 256
 
 
 class UpdateModel(CamelRequest):
@@ -35,36 +33,19 @@ class UpdateModel(CamelRequest):
     metadata: dict[Key, str] = Field(
         default=_UNSENT,
         max_length=32,
-        description=f"Values of up to {_LONGEST_VALUE} characters. The model is told `{behavior.KEY}`, the JSON of a "
-        f"behaviour spec of up to {behavior.MOST_CHARACTERS}, before every conversation.",
+        description=f"Values of up to {behavior.LONGEST_VALUE} characters. The model is told `{behavior.KEY}`, the JSON "
+        f"of a behaviour spec of up to {behavior.MOST_CHARACTERS}, before every conversation.",
     )
 
     @field_validator("metadata")
     @classmethod
     def _fits(cls, metadata: dict[str, str]) -> dict[str, str]:
-        for key, value in metadata.items():
-            most = behavior.MOST_CHARACTERS if key == behavior.KEY else _LONGEST_VALUE
-            if len(value) > most:
-                raise InvalidRequest(
-                    f"metadata.{key} has {len(value)} characters; it may have {most}.",
-                    param=f"metadata.{key}",
-                    remedy="Shorten it.",
-                )
-        if spec := metadata.get(behavior.KEY):
-            _require_spec(spec)
+        behavior.check_metadata(metadata)
         return metadata
 
     def changes(self) -> dict[str, Any]:
         sent = self.model_dump(exclude_unset=True)
         return sent | ({"tags": list(dict.fromkeys(sent["tags"]))} if "tags" in sent else {})
-
-
-def _require_spec(text: str) -> None:
-    try:
-        behavior.compiled(text)
-    except behavior.BadSpec as error:
-        param = f"metadata.{behavior.KEY}"
-        raise InvalidRequest(f"{param}: {error}", param=param, remedy="Send a behaviour spec as JSON.") from None
 
 
 class AddVersion(CamelRequest):
