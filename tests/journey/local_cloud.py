@@ -73,8 +73,8 @@ class LocalCloud:
         ]  # fmt: skip
 
     def stop(self) -> None:
-        """As Ctrl-C does."""
-        self._end(signal.SIGINT, 60)
+        """As Ctrl-C does. A function that is at work may hold it up for as long as it may run, which is a minute."""
+        self._end(signal.SIGINT, 150)
 
     def kill(self) -> None:
         """As a power cut does, as far as the programs can tell: every process of it dies at once."""

@@ -33,7 +33,7 @@ class UpdateModel(CamelRequest):
     metadata: dict[Key, str] = Field(
         default=_UNSENT,
         max_length=32,
-        description=f"Values of up to {behavior.LONGEST_VALUE} characters. The model is told `{behavior.KEY}`, the JSON "
+        description=f"Values of up to {behavior.LONGEST_VALUE} characters. The model is told `{behavior.KEY}`, JSON "
         f"of a behaviour spec of up to {behavior.MOST_CHARACTERS}, before every conversation.",
     )
 
