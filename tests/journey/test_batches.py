@@ -83,5 +83,6 @@ def test_an_openai_client_has_a_file_of_requests_answered(
         output = [json.loads(row) for row in client.files.content(done["output_file_id"]).text.splitlines()]
         errors = [json.loads(row) for row in client.files.content(done["error_file_id"]).text.splitlines()]
     assert [row["custom_id"] for row in output] == [f"request-{i}" for i in (0, 1, 2, 4, 5)]
-    assert all(row["response"]["body"]["choices"][0]["message"]["content"] for row in output)
+    # The tiny model may end an answer with its first token.
+    assert all(row["response"]["body"]["usage"]["completion_tokens"] >= 1 for row in output)
     assert [row["custom_id"] for row in errors] == ["request-3"]

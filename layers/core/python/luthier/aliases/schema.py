@@ -21,7 +21,7 @@ class RouteWish(CamelRequest):
     )
     weight: float = Field(
         default=1.0,
-        gt=0,
+        ge=0.000_001,
         le=1_000_000,
         allow_inf_nan=False,
         description="Of any scale: weights are made to add up to 1.",

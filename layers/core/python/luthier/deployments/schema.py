@@ -32,7 +32,7 @@ class Scaling(CamelRequest):
     max_workers: int | None = Field(default=None, ge=1, le=MOST_WORKERS)
     target_utilization: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.01,
         le=1,
         description=f"Part of a worker that is to be used; a whole one answers {REQUESTS_PER_WORKER} requests at once.",
     )
@@ -41,10 +41,10 @@ class Scaling(CamelRequest):
 class Configuration(Request):
     """Defaults of the deployment's requests; a request's own parameters win."""
 
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+    repetition_penalty: float | None = Field(default=None, ge=0.01, le=2)
 
 
 class DeployModel(CamelRequest):
