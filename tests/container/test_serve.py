@@ -11,6 +11,7 @@ import pytest
 
 from tests.container.conftest import TICKETS
 from tests.container.programs import Program, start
+from tests.container.rows import WEATHER
 
 QUESTION = [{"role": "user", "content": "My parcel has not arrived, it can wait."}]
 
@@ -143,9 +144,19 @@ def test_text_parts_are_joined(fine_tuned: Endpoint) -> None:
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_completion_tokens": 1.5}, "max_completion_tokens"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
-        ({"n": 2}, "n"),
-        ({"stream": True}, "stream"),
-        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"n": 129}, "n"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": 3}}, "stream_options.include_usage"),
+        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [WEATHER]}, "tools"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
+        ({"messages": [*QUESTION, {"role": "tool", "content": "8 degrees"}]}, "messages[1]"),
+        ({"logit_bias": {"5": 10}}, "logit_bias"),
+        ({"presence_penalty": 1}, "presence_penalty"),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"messages": None, "prompt": "Hello"}, "messages"),
     ],
 )
 def test_a_wrong_field_is_a_400_that_names_it(base: Endpoint, fields: dict[str, Any], param: str) -> None:
