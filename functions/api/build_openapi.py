@@ -8,7 +8,10 @@ from typing import Any
 from functions.api.app import Surface
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
-SURFACES = ("fine_tuning", "openai", "training_models", "endpoints", "tuning", "playground", "webhooks", "account")
+SURFACES = (
+    *("fine_tuning", "openai", "completions", "training_models", "endpoints", "tuning"),
+    *("playground", "webhooks", "account"),
+)
 INFO = {
     "title": "Luthier",
     "version": "1",
