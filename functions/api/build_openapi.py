@@ -42,6 +42,7 @@ ERRORS = {
     "webhooks": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
     "playground": _object({"error": _object({"code": _TEXT, "message": _TEXT})}),
     "openai": _object({"error": _object(_OPENAI_ERROR)}),
+    "completions": _object({"error": _object(_OPENAI_ERROR)}),
     "account": _object({"error": _object(_OPENAI_ERROR)}),
     "training_models": _TRAINING_ERROR,
     "endpoints": _TRAINING_ERROR,

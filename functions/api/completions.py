@@ -16,7 +16,7 @@ from luthier.inference.schema import ChatRequest, CompletionRequest
 
 INFER = needs("inference:write")
 
-app = Surface("openai", error_shape)
+app = Surface("completions", error_shape)
 handler = app.handle
 
 

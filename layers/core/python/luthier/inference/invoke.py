@@ -17,9 +17,10 @@ _ASLEEP = "no capacity to process this request"
 _WAKING_SECONDS = 30
 # What has to be counted has to be known also of an answer that nobody reads to its end; the second one is vLLM's.
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+# Codes of an engine's refusals that are passed on.
+ENGINE_CODES = ("context_length_exceeded", "unsupported_parameter", "unsupported_schema")
 # What engines say of a request that is too long, where they give it no code.
 _TOO_LONG = "maximum context length"
-_ENGINE_CODES = ("context_length_exceeded", "unsupported_parameter", "unsupported_schema")
 
 
 class Invoker:
@@ -109,6 +110,6 @@ def _said(said: dict[str, Any], *, refused: bool) -> LuthierError:
     message, code = said["message"], said.get("code")
     if not refused:
         return Unavailable(message, code="model_failed", retry_after=5)
-    if code not in _ENGINE_CODES:
+    if code not in ENGINE_CODES:
         code = "context_length_exceeded" if _TOO_LONG in message else None
     return InvalidRequest(message, code=code, param=said.get("param"), remedy="Change the request as the message says.")
