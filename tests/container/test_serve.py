@@ -166,7 +166,14 @@ def test_a_wrong_field_is_a_400_that_names_it(base: Endpoint, fields: dict[str, 
     assert (content["error"]["type"], content["error"]["param"]) == ("invalid_request_error", param)
 
 
-@pytest.mark.parametrize("fields", [{"messages": [{"role": "user", "content": "hi " * 600}]}, {"max_tokens": 5000}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": "hi " * 600}]},
+        {"messages": [{"role": "user", "content": "parcel " * 28_600}]},
+        {"max_tokens": 5000},
+    ],
+)
 def test_what_exceeds_the_context_is_refused(base: Endpoint, fields: dict[str, Any]) -> None:
     status, content = base.ask(**fields)
     assert status == 400

@@ -6,9 +6,11 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import openai
 import pytest
 from botocore.exceptions import EventStreamError
@@ -111,6 +113,22 @@ def _component(cloud: LocalCloud) -> dict[str, str]:
     found = cloud.aws("sagemaker").list_inference_components()["InferenceComponents"]
     base = next(row for row in found if row["InferenceComponentName"].endswith("-base"))
     return {name: base[name] for name in ("EndpointName", "InferenceComponentName")}
+
+
+def test_a_function_that_dies_breaks_the_connection_and_the_next_request_has_another(
+    cloud: LocalCloud, client: openai.OpenAI
+) -> None:
+    with client.chat.completions.create(**LONG, stream=True) as stream:
+        next(stream)
+        [function] = [pid for pid in cloud.children() if b"functions.api.server" in _command(pid)]
+        os.kill(function, signal.SIGKILL)
+        with pytest.raises(httpx2.HTTPError):
+            list(stream)
+    assert list(client.chat.completions.create(**LONG | {"max_tokens": 3}, stream=True))
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_a_model_server_that_dies_in_the_middle_gives_one_error_and_comes_back(
