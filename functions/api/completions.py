@@ -16,16 +16,23 @@ from luthier.inference.schema import ChatRequest, CompletionRequest
 
 INFER = needs("inference:write")
 
+ANSWERS: dict[int, Any] = {
+    200: {
+        "description": "OpenAI's object, or its chunks as server-sent events where `stream` is true",
+        "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
+    }
+}
+
 app = Surface("completions", error_shape)
 handler = app.handle
 
 
-@app.post("/v1/chat/completions", security=INFER, summary="Ask a deployed model")
+@app.post("/v1/chat/completions", security=INFER, summary="Ask a deployed model", responses=ANSWERS)
 def create_chat_completion(body: ChatRequest) -> Response[Any]:
     return _answer(body)
 
 
-@app.post("/v1/completions", security=INFER, summary="Let a deployed model go on from a prompt")
+@app.post("/v1/completions", security=INFER, summary="Let a deployed model go on from a prompt", responses=ANSWERS)
 def create_completion(body: CompletionRequest) -> Response[Any]:
     return _answer(body)
 
