@@ -18,6 +18,7 @@ from infra.grants import (
     DATA_LIST,
     DESCRIBE_EXECUTIONS,
     ENDPOINT_INVOKE,
+    ENDPOINT_STREAM,
     JOB_DATA_DELETE,
     JOB_DATA_WRITE,
     JOBS_VERBS,
@@ -103,7 +104,6 @@ API = (
         routes=(
             "/v1/batches",
             "/v1/batches/{proxy+}",
-            "/v1/chat/completions",
             "/v1/files",
             "/v1/files/{proxy+}",
             "/v1/models",
@@ -112,10 +112,21 @@ API = (
             "/v1/webhook_endpoints/{proxy+}",
             "/v1/webhook_event_types",
         ),
-        grants=(*WHOLE_TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, ENDPOINT_INVOKE, *BATCHES_VERBS),
+        grants=(*WHOLE_TABLE, UPLOADS_READ, UPLOADS_WRITE, DATA_LIST, *BATCHES_VERBS),
         env=("table", *BATCHES, *ACCOUNTS),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
+        "completions",
+        routes=("/v1/chat/completions", "/v1/completions"),
+        grants=(*WHOLE_TABLE, ENDPOINT_STREAM),
+        env=("table", "inference_seconds", *ACCOUNTS),
+        memory=_API_MEMORY,
+        # As long as API Gateway lets an answer stream.
+        timeout=900,
+        streams=True,
     ),
     Function(
         "api",

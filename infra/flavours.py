@@ -2,7 +2,8 @@
 
 The template for one machine differs from the one for AWS in this and nothing else (`tests/infra` compares them):
 the asset contents, the runtime and architecture of functions and layers, the synthesizer, the training image,
-and the tag that gives the emulated REST API a stable id.
+the tag that gives the emulated REST API a stable id, and that functions which stream are called as all others are: the
+emulator has neither the Lambda Web Adapter nor integrations that stream, so the front door streams.
 """
 
 import platform
@@ -16,17 +17,21 @@ from aws_cdk.aws_lambda import Architecture, Runtime, RuntimeFamily
 
 @dataclass(frozen=True)
 class Flavour:
-    """`name` is also the target that `infra.build_deps` builds the dependency layer for."""
+    """`name` is also the target that `infra.build_deps` builds the dependency layer for.
+
+    streams: whether API Gateway passes answers on in parts.
+    """
 
     name: str
     runtime: Runtime
     architecture: Architecture
     synthesizer: IReusableStackSynthesizer
     api_tags: Mapping[str, str] = field(default_factory=dict)
+    streams: bool = False
 
 
 def aws() -> Flavour:
-    return Flavour("aws", Runtime.PYTHON_3_13, Architecture.ARM_64, DefaultStackSynthesizer())
+    return Flavour("aws", Runtime.PYTHON_3_13, Architecture.ARM_64, DefaultStackSynthesizer(), streams=True)
 
 
 def local() -> Flavour:

@@ -67,6 +67,7 @@ BATCH_DATA = Grant("batch_data", ("s3:AbortMultipartUpload", "s3:DeleteObject", 
 
 COMPONENT_DESCRIBE = Grant("components", ("sagemaker:DescribeInferenceComponent",))
 ENDPOINT_INVOKE = Grant("invocable", ("sagemaker:InvokeEndpoint",))
+ENDPOINT_STREAM = Grant("invocable", ("sagemaker:InvokeEndpointWithResponseStream",))
 # What making, reading and cancelling batches takes.
 BATCHES_VERBS = (SEND_BATCHES, BATCH_DATA)
 SERVING_DESCRIBE = (

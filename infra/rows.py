@@ -48,7 +48,7 @@ Trigger = OnTableStream | OnQueue | OnTrainingJobChange | OnArtifact | EveryMinu
 @dataclass(frozen=True)
 class Function:
     """One row: memory in MB, timeout in seconds, `routes` as API Gateway writes them
-    (`POST /path` takes that method only), `env` as fields of Settings."""
+    (`POST /path` takes that method only), `env` as fields of Settings; `streams`: its answers may come in parts."""
 
     folder: str
     name: str
@@ -58,6 +58,7 @@ class Function:
     triggers: tuple[Trigger, ...] = ()
     memory: int = 512
     timeout: int = 60
+    streams: bool = False
 
     @property
     def handler(self) -> str:

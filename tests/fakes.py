@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.fake_endpoints import FakeEndpoints, refusal
+from tests.fake_endpoints import FakeEndpoints, check, refusal
 
 
 class _Exceptions:
@@ -107,24 +108,76 @@ class RuntimeExceptions(_Exceptions):
 
 
 class FakeEndpointRuntime:
-    """InvokeEndpoint of an engine that repeats the question, or refuses as a test says."""
+    """An engine that repeats the question, word by word where it streams, or refuses as a test says.
+
+    broken: raised by a stream instead of its third word; gate: what a stream waits for before its third word.
+    """
 
     exceptions = RuntimeExceptions
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.refusal: ClientError | None = None
+        self.broken: Exception | None = None
+        self.gate: threading.Event | None = None
+        self.closed = 0
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
-        if self.refusal:
-            raise self.refusal
-        body = json.loads(request["Body"])
-        self.asked.append(
-            body | {"endpoint": request["EndpointName"], "component": request.get("InferenceComponentName")}
-        )
+        body = self._heard(request)
         message = {"role": "assistant", "content": body["messages"][-1]["content"]}
         answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": {"total_tokens": 2}}
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+    def invoke_endpoint_with_response_stream(self, **request: Any) -> dict[str, Any]:
+        return {"Body": FakeEventStream(self, self._streamed(self._heard(request)))}
+
+    def _heard(self, request: dict[str, Any]) -> dict[str, Any]:
+        check("sagemaker-runtime", "InvokeEndpoint", request)
+        if self.refusal:
+            raise self.refusal
+        body: dict[str, Any] = json.loads(request["Body"])
+        self.asked.append(
+            body | {"endpoint": request["EndpointName"], "component": request.get("InferenceComponentName")}
+        )
+        return body
+
+    def _streamed(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The parts of server-sent events, cut where no line ends."""
+        text, is_chat = body["prompt"] if "prompt" in body else body["messages"][-1]["content"], "messages" in body
+        head = {"id": "x-1", "created": 1, "object": "chat.completion.chunk" if is_chat else "text_completion"}
+        words = re.findall(r"\s*\S+\s*", text)
+        for count, word in enumerate([*words, ""]):
+            if count == 2:
+                if self.broken:
+                    raise self.broken
+                if self.gate:
+                    self.gate.wait(10)
+            grown = {"delta": {"role": "assistant", "content": word}} if is_chat else {"text": word}
+            choice = {"index": 0, "logprobs": None, "finish_reason": None if word else "stop", **grown}
+            yield from self._parts({**head, "choices": [choice], "usage": _counted(count)})
+        yield from self._parts({**head, "choices": [], "usage": _counted(len(words))})
+        yield {"PayloadPart": {"Bytes": b"data: [DONE]\n\n"}}
+
+    def _parts(self, chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        event = f": a comment\n\ndata: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()
+        for part in (event[:29], event[29:]):
+            yield {"PayloadPart": {"Bytes": part}}
+
+
+def _counted(completion_tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": 5, "completion_tokens": completion_tokens, "total_tokens": 5 + completion_tokens}
+
+
+class FakeEventStream:
+    def __init__(self, runtime: FakeEndpointRuntime, events: Iterator[dict[str, Any]]) -> None:
+        self._runtime = runtime
+        self._events = events
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._events
+
+    def close(self) -> None:
+        self._runtime.closed += 1
 
 
 class FakeStates:

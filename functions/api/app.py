@@ -90,7 +90,14 @@ class Surface(APIGatewayRestResolver):
         self.use([refuse_unknown_names, RequestValidation(), encode])
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """The entry point: a REST API proxy event in, a proxy response out."""
+        """The entry point: a REST API proxy event in, a proxy response out; an answer in parts is put together."""
+        response = self.begin(event, context)
+        if not isinstance(response["body"], str):
+            response["body"] = b"".join(response["body"]).decode()
+        return response
+
+    def begin(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """The same, but for answers that stream: their body is an iterator of bytes, which has to be closed."""
         method = event["httpMethod"]
         routed = {"path": self._routable(event["path"]), "httpMethod": "GET" if method == "HEAD" else method}
         response = self.resolve({**event, **routed}, context)
@@ -134,6 +141,16 @@ class Surface(APIGatewayRestResolver):
             response.headers["Allow"] = ", ".join(error.details["allowed"])
         return response
 
+    def telling(self) -> Callable[[Exception], dict[str, Any]]:
+        """What tells of a failure of the request at hand after its answer has begun, in this surface's error shape."""
+        request_id = self.request_id
+
+        def tell(exception: Exception) -> dict[str, Any]:
+            error = bounded(self._in_own_words(self._understood(exception, request_id)))
+            return self._shape(error, request_id, clock.iso(clock.now()))
+
+        return tell
+
     def _in_own_words(self, error: LuthierError) -> LuthierError:
         if own := self._fields.get(error.param or ""):
             error.message = re.sub(rf"\b{error.param}\b", own, error.message)
@@ -141,14 +158,17 @@ class Surface(APIGatewayRestResolver):
         return error
 
     def _known(self, exception: Exception) -> LuthierError:
-        if isinstance(exception, LuthierError):
-            return exception
         if isinstance(exception, RequestValidationError):
             return explain(exception.errors(), self.context["_route"])
-        logger.exception("unexpected failure", request_id=self.request_id)
+        return self._understood(exception, self.request_id)
+
+    def _understood(self, exception: Exception, request_id: str) -> LuthierError:
+        if isinstance(exception, LuthierError):
+            return exception
+        logger.error("unexpected failure", request_id=request_id, exc_info=exception)
         if _is_passing(exception):
             return Unavailable("A service that Luthier needs does not answer.", remedy="Try again.", retry_after=2)
-        return Internal("Luthier failed to answer.", remedy=f"Report the request id {self.request_id}.")
+        return Internal("Luthier failed to answer.", remedy=f"Report the request id {request_id}.")
 
     def _routable(self, path: str) -> str:
         # The resolver's `<id>` stops at a slash, and gateways hand ids over both raw and percent-encoded.

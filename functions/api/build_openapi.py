@@ -8,7 +8,10 @@ from typing import Any
 from functions.api.app import Surface
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
-SURFACES = ("fine_tuning", "openai", "training_models", "endpoints", "tuning", "playground", "webhooks", "account")
+SURFACES = (
+    *("fine_tuning", "openai", "completions", "training_models", "endpoints", "tuning"),
+    *("playground", "webhooks", "account"),
+)
 INFO = {
     "title": "Luthier",
     "version": "1",
@@ -39,6 +42,7 @@ ERRORS = {
     "webhooks": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
     "playground": _object({"error": _object({"code": _TEXT, "message": _TEXT})}),
     "openai": _object({"error": _object(_OPENAI_ERROR)}),
+    "completions": _object({"error": _object(_OPENAI_ERROR)}),
     "account": _object({"error": _object(_OPENAI_ERROR)}),
     "training_models": _TRAINING_ERROR,
     "endpoints": _TRAINING_ERROR,

@@ -1,9 +1,9 @@
-"""The openai surface: /v1/files, /v1/models, /v1/chat/completions, /v1/webhook_endpoints, in OpenAI's objects."""
+"""The openai surface: /v1/files, /v1/models, /v1/webhook_endpoints, in OpenAI's objects."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -20,15 +20,13 @@ from luthier.datasets.content import CONTENT_TYPE
 from luthier.errors import InvalidRequest
 from luthier.events.entity import catalogue
 from luthier.idempotency import Repetition
-from luthier.inference.entity import Completion
-from luthier.inference.schema import ChatRequest
 from luthier.models import schema as models
 from luthier.webhooks import schema as webhooks
 
 FILES = "/v1/files"
 FILE = f"{FILES}/<file_id>"
 READ_FILES, WRITE_FILES = needs("files:read"), needs("files:write")
-READ_MODELS, INFER = needs("models:read"), needs("inference:write")
+READ_MODELS, WRITE_MODELS = needs("models:read"), needs("models:write")
 
 ENDPOINTS = "/v1/webhook_endpoints"
 ENDPOINT = f"{ENDPOINTS}/<webhook_endpoint_id>"
@@ -106,10 +104,10 @@ def get_model(model_id: str) -> models.ModelObject:
     return models.ModelObject.of(wiring.models().get(app.principal, model_id))
 
 
-@app.post("/v1/chat/completions", security=INFER, summary="Ask a deployed model")
-def create_chat_completion(body: ChatRequest) -> Response[dict[str, Any]]:
-    answered = wiring.inference().complete(app.principal, body.for_engine())
-    return Response(200, "application/json", answered.content, headers=_who_answered(answered))
+@app.delete("/v1/models/<model_id>", security=WRITE_MODELS, summary="Delete a fine-tuned model for good")
+def delete_model(model_id: str) -> models.ModelObjectDeleted:
+    wiring.retention().delete(app.principal, model_id)
+    return models.ModelObjectDeleted(id=model_id)
 
 
 @app.post(ENDPOINTS, security=WRITE_WEBHOOKS, summary="Create a webhook endpoint")
@@ -173,12 +171,6 @@ def send_webhook_endpoint_test(
 @app.get("/v1/webhook_event_types", security=READ_WEBHOOKS, summary="List the events that can be subscribed to")
 def list_webhook_event_types() -> webhooks.WebhookEventTypes:
     return webhooks.WebhookEventTypes(data=[kind.name for kind in catalogue().values() if not kind.reserved])
-
-
-def _who_answered(completion: Completion) -> dict[str, str | list[str]]:
-    """Beside the body, which is OpenAI's own."""
-    version = {"x-luthier-model-version": completion.version} if completion.version else {}
-    return {"x-luthier-deployment": completion.deployment_id, **version}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from aws_cdk import RemovalPolicy, Tags
+from aws_cdk import Duration, RemovalPolicy, Tags
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -12,6 +12,7 @@ from constructs import Construct
 from infra import catalog
 from infra.acknowledgements import acknowledge
 from infra.components.firewall import Firewall
+from infra.flavours import Flavour
 from infra.naming import physical_name
 
 # Requests per second and the burst above it that API Gateway lets through, over all callers.
@@ -36,12 +37,13 @@ REFUSALS = (
 
 
 class Api(Construct):
-    """`functions` by catalogue name; `tags` go onto the REST API alone."""
+    """`functions` by catalogue name; of a `flavour` that streams, some pass their answers on in parts."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, functions: Mapping[str, lambda_.Function], tags: Mapping[str, str]
+        self, scope: Construct, construct_id: str, *, functions: Mapping[str, lambda_.Function], flavour: Flavour
     ) -> None:
         super().__init__(scope, construct_id)
+        self._streaming = {row.name for row in catalog.API if row.streams and flavour.streams}
         self.access_logs = logs.LogGroup(
             self, "AccessLogs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
@@ -59,7 +61,7 @@ class Api(Construct):
         )
         # The stack has its own output for the address.
         self.rest.node.try_remove_child("Endpoint")
-        for name, value in tags.items():
+        for name, value in flavour.api_tags.items():
             Tags.of(self.rest).add(name, value, include_resource_types=["AWS::ApiGateway::RestApi"])
         self._add_routes(functions)
         self._add_refusals()
@@ -78,13 +80,20 @@ class Api(Construct):
         )
 
     def _add_routes(self, functions: Mapping[str, lambda_.Function]) -> None:
-        integrations = {
-            # One permission per function: per method they would outgrow the function's resource policy.
-            name: apigateway.LambdaIntegration(function, scope_permission_to_method=False)
-            for name, function in functions.items()
-        }
+        integrations = {name: self._integration(functions[name], name) for name in functions}
         for method, path, row in catalog.routes():
             self.rest.root.resource_for_path(path).add_method(method, integrations[row.name])
+
+    def _integration(self, function: lambda_.Function, name: str) -> apigateway.LambdaIntegration:
+        # One permission per function: per method they would outgrow the function's resource policy.
+        if name not in self._streaming:
+            return apigateway.LambdaIntegration(function, scope_permission_to_method=False)
+        return apigateway.LambdaIntegration(
+            function,
+            scope_permission_to_method=False,
+            response_transfer_mode=apigateway.ResponseTransferMode.STREAM,
+            timeout=Duration.minutes(15),
+        )
 
     def _add_refusals(self) -> None:
         for response_type, status, code in REFUSALS:

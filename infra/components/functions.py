@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from aws_cdk import Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -26,8 +26,18 @@ _ONLY_FUNCTIONS = [
     "!/functions/**/",
     "!/functions/**/*.py",
     "!/functions/**/*.json",
+    "!/functions/**/*.sh",
     "__pycache__/",
 ]
+
+# The Lambda Web Adapter: a function that is an HTTP server, whose answers stream.
+# https://github.com/awslabs/aws-lambda-web-adapter
+_ADAPTER = f"arn:aws:lambda:{Aws.REGION}:753240598075:layer:LambdaAdapterLayerArm64:27"
+_ADAPTED = {
+    "AWS_LAMBDA_EXEC_WRAPPER": "/opt/bootstrap",
+    "AWS_LWA_INVOKE_MODE": "response_stream",
+    "AWS_LWA_READINESS_CHECK_PROTOCOL": "tcp",
+}
 
 
 class Functions(Construct):
@@ -49,6 +59,7 @@ class Functions(Construct):
     def add(self, row: Function, words: Words, settings: Mapping[str, str]) -> lambda_.Function:
         """The function of one row; `words` resolve its grants, `settings` hold the value of each field it may see."""
         log_group = self._log_group(row)
+        adapted = row.streams and self._flavour.streams
         function = lambda_.Function(
             self,
             row.pascal_name,
@@ -56,18 +67,21 @@ class Functions(Construct):
             description=f"Luthier: {row.folder}/{row.name}",
             runtime=self._flavour.runtime,
             architecture=self._flavour.architecture,
-            handler=row.handler,
+            handler="functions/api/serve.sh" if adapted else row.handler,
             code=self._code,
-            layers=self._layers,
+            layers=[*self._layers, self._adapter()] if adapted else self._layers,
             memory_size=row.memory,
             timeout=Duration.seconds(row.timeout),
-            environment=_environment(row, settings),
+            environment=_environment(row, settings) | (_ADAPTED if adapted else {}),
             role=self._role(row, words, log_group),
             log_group=log_group,
             tracing=lambda_.Tracing.ACTIVE,
         )
         self.by_name[row.name] = function
         return function
+
+    def _adapter(self) -> lambda_.ILayerVersion:
+        return lambda_.LayerVersion.from_layer_version_arn(self, "WebAdapter", _ADAPTER)
 
     def _layer(self, name: str, folder: Path, exclude: list[str], description: str) -> lambda_.LayerVersion:
         return lambda_.LayerVersion(

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +20,11 @@ SERVICES = (
     "apigateway,cloudformation,cloudwatch,dynamodb,dynamodbstreams,events,iam,kms,lambda,logs,s3,scheduler,"
     "secretsmanager,sns,sqs,ssm,states,sts,tagging,wafv2,ecr"
 )
-Response = tuple[int, dict[str, str], bytes]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+# The body is bytes, or what `streaming` makes.
+Response = tuple[int, dict[str, str], Any]
 ServiceHandler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
 TaskHandler = Callable[[str, dict[str, Any]], Any]
 
@@ -65,6 +69,13 @@ def add_service(name: str, target_prefix: str, path_pattern: str, handler: Servi
     emulator_app().SERVICE_HANDLERS[name] = handler
     iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = name
     iam_actions._BOTOCORE_SERVICE_MAP[name] = [name, f"{name}-runtime"]
+
+
+def streaming(run: Callable[[Send, Receive], Awaitable[None]]) -> Any:
+    """The body of an answer that `run` sends in parts, by the messages of ASGI."""
+    from ministack.core.responses import StreamingResponse
+
+    return StreamingResponse(run)
 
 
 def watch_service(name: str, asked: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from infra.local import deploy, emulator, preflight, seed
+from infra.local import deploy, emulator, preflight, seed, streaming_functions
 from infra.local.commands import Commands
 from infra.local.front_door import FrontDoor
 from infra.local.options import REGION, Options
@@ -120,7 +120,8 @@ class Launcher:
         model = seed.stage_base_model(self._options, self._client, bucket, self._commands, self._say)
         key = seed.api_key(self._options, self._client, table, self._commands)
         self._sweep()
-        self._door.open(*_api_address(outputs["ApiUrl"]))
+        streams = streaming_functions.start(self._plant, self._client)
+        self._door.open(*_api_address(outputs["ApiUrl"]), {path: row.address for path, row in streams.items()})
         seed.write_env(self._options.env_file, self._environment(outputs, key))
         self._announce(key, model, time.monotonic() - began)
 

@@ -84,6 +84,8 @@ class LuthierStack(Stack):
             "event_bus": self.events.bus.event_bus_name,
             "serving_image": serving_image(self),
             "serving_role_arn": self.roles.serving.role_arn,
+            # Regional endpoints of API Gateway cut an answer off after five minutes of silence.
+            "inference_seconds": "290",
             "hub_url": options.hub_url,
             "hub_token_secret": options.hub_token_secret,
             "webhook_queue_url": self.events.deliveries.queue_url,
@@ -138,7 +140,7 @@ class LuthierStack(Stack):
 
     def _add_api(self, flavour: Flavour) -> None:
         functions = {row.name: self.functions.add(row, self._words, self._settings) for row in catalog.API}
-        self.api = Api(self, "Api", functions=functions, tags=flavour.api_tags)
+        self.api = Api(self, "Api", functions=functions, flavour=flavour)
 
     def _add_outputs(self) -> None:
         outputs = {

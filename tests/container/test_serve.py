@@ -11,6 +11,7 @@ import pytest
 
 from tests.container.conftest import TICKETS
 from tests.container.programs import Program, start
+from tests.container.rows import WEATHER
 
 QUESTION = [{"role": "user", "content": "My parcel has not arrived, it can wait."}]
 
@@ -143,9 +144,19 @@ def test_text_parts_are_joined(fine_tuned: Endpoint) -> None:
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_completion_tokens": 1.5}, "max_completion_tokens"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
-        ({"n": 2}, "n"),
-        ({"stream": True}, "stream"),
-        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"n": 129}, "n"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": 3}}, "stream_options.include_usage"),
+        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [WEATHER]}, "tools"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
+        ({"messages": [*QUESTION, {"role": "tool", "content": "8 degrees"}]}, "messages[1]"),
+        ({"logit_bias": {"5": 10}}, "logit_bias"),
+        ({"presence_penalty": 1}, "presence_penalty"),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"messages": None, "prompt": "Hello"}, "messages"),
     ],
 )
 def test_a_wrong_field_is_a_400_that_names_it(base: Endpoint, fields: dict[str, Any], param: str) -> None:
@@ -155,7 +166,14 @@ def test_a_wrong_field_is_a_400_that_names_it(base: Endpoint, fields: dict[str, 
     assert (content["error"]["type"], content["error"]["param"]) == ("invalid_request_error", param)
 
 
-@pytest.mark.parametrize("fields", [{"messages": [{"role": "user", "content": "hi " * 600}]}, {"max_tokens": 5000}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": "hi " * 600}]},
+        {"messages": [{"role": "user", "content": "parcel " * 28_600}]},
+        {"max_tokens": 5000},
+    ],
+)
 def test_what_exceeds_the_context_is_refused(base: Endpoint, fields: dict[str, Any]) -> None:
     status, content = base.ask(**fields)
     assert status == 400

@@ -32,9 +32,9 @@ class Template:
         return found
 
     def function(self, name: str) -> Resource:
-        """Properties of the function whose handler is `functions.<name>.handler`."""
-        handler = f"functions.{name}.handler"
-        return next(row for row in self.of_type("AWS::Lambda::Function").values() if row["Handler"] == handler)
+        """Properties of the function `<folder>.<name>`; the handler of one that streams is another program."""
+        described = f"Luthier: {name.replace('.', '/')}"
+        return next(row for row in self.of_type("AWS::Lambda::Function").values() if row["Description"] == described)
 
     def statements(self, role: Resource) -> list[Resource]:
         """The statements of a role's inline policies, with actions and resources as lists."""

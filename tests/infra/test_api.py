@@ -27,6 +27,15 @@ def test_every_path_of_a_surface_reaches_its_own_function(row: catalog.Function)
         assert answering(route.method, path) == row, path
 
 
+def test_answers_that_stream_are_passed_on_in_parts_for_up_to_15_minutes(template: Template) -> None:
+    for method in template.of_type("AWS::ApiGateway::Method").values():
+        integration, path = method["Integration"], _path(template, method)
+        streams = path in ("/v1/chat/completions", "/v1/completions")
+        assert integration.get("ResponseTransferMode") == ("STREAM" if streams else None), path
+        assert integration.get("TimeoutInMillis") == (900_000 if streams else None), path
+        assert ("response-streaming-invocations" in text(integration["Uri"])) == streams
+
+
 def test_an_unknown_path_reaches_a_function(template: Template) -> None:
     assert {"/", "/{proxy+}"} <= {path for _, path, _ in catalog.routes()}
 

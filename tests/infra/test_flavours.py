@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from infra import catalog
 from tests.infra.template import Template
 
 # Path of a property, `*` for any logical id, and why it may differ.
@@ -16,6 +17,15 @@ MAY_DIFFER = {
     "Resources.*.Properties.CompatibleRuntimes": "runtime",
     "Resources.*.Properties.Architectures": "architecture",
     "Resources.*.Properties.CompatibleArchitectures": "architecture",
+    # Where nothing streams, a function that could is called as any other; the front door streams.
+    "Resources.*.Properties.Handler": "web adapter",
+    "Resources.*.Properties.Layers": "web adapter",
+    "Resources.*.Properties.Environment.Variables.AWS_LAMBDA_EXEC_WRAPPER": "web adapter",
+    "Resources.*.Properties.Environment.Variables.AWS_LWA_INVOKE_MODE": "web adapter",
+    "Resources.*.Properties.Environment.Variables.AWS_LWA_READINESS_CHECK_PROTOCOL": "web adapter",
+    "Resources.*.Properties.Integration.Uri.Fn::Join": "streaming integration",
+    "Resources.*.Properties.Integration.ResponseTransferMode": "streaming integration",
+    "Resources.*.Properties.Integration.TimeoutInMillis": "streaming integration",
     # The default synthesizer checks the version of the bootstrap stack; the stack itself has neither part.
     "Parameters": "synthesizer",
     "Rules": "synthesizer",
@@ -39,6 +49,17 @@ def test_only_the_local_api_has_a_fixed_id(template: Template, local_template: T
     tags = local_template.one("AWS::ApiGateway::RestApi")["Tags"]
     assert [tag["Key"] for tag in tags] == [API_TAG]
     assert "Tags" not in template.one("AWS::ApiGateway::RestApi")
+
+
+def test_only_the_functions_that_stream_differ_in_how_they_are_called(
+    template: Template, local_template: Template
+) -> None:
+    ours, theirs = (each.of_type("AWS::Lambda::Function") for each in (local_template, template))
+    different = {name for name, function in theirs.items() if function["Handler"] != ours[name]["Handler"]}
+    assert {theirs[name]["FunctionName"] for name in different} == {
+        theirs[name]["FunctionName"] for name in theirs if len(theirs[name]["Layers"]) == 3
+    }
+    assert {ours[name]["Handler"] for name in different} == {row.handler for row in catalog.API if row.streams}
 
 
 def test_the_comparison_finds_a_difference(template: Template) -> None:

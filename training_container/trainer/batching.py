@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from trainer.chat import Answer
 from trainer.generation import Prompt
+from trainer.sampling import Answer
 
 MAX_BATCH = 32
 Change = Callable[[], None]

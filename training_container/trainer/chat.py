@@ -4,117 +4,59 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
 import time
-import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-DEFAULT_MAX_TOKENS = 512
+from trainer import conversations, sampling, tool_calls
+from trainer.sampling import Answer, BadRequest, Piece, Sampling, TokenChoice
+
 MOST_TOP_LOGPROBS = 20
-MAX_STOP_STRINGS = 4
-ROLES = ("system", "developer", "user", "assistant")
-# Parameters that would change the answer in a way this server cannot give, and the values that ask for nothing.
-NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
-    "stream": (None, False),
-    "tools": (None, []),
+ROLES = ("system", "developer", "user", "assistant", "tool")
+_NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {
     "functions": (None, []),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
-    "response_format": (None, {"type": "text"}),
+    "function_call": (None, "none"),
+    "audio": (None,),
+    "modalities": (None, ["text"]),
+    "reasoning_effort": (None,),
+    "verbosity": (None,),
+    "web_search_options": (None,),
 }
 
 
-class BadRequest(Exception):
-    """The request cannot be answered; `param` is the path of the field at fault, `status` that of HTTP."""
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest(Sampling):
+    """messages as templates take them: arguments of tool calls as objects. tools: those that may be called.
 
-    def __init__(self, message: str, param: str | None = None, code: str | None = None, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
-        self.code = code
-        self.status = status
-
-
-@dataclass(frozen=True)
-class ChatRequest:
-    """`max_tokens` None: as many as DEFAULT_MAX_TOKENS and the context allow.
-
-    adapter: None for the base model; top_logprobs: None where no log-probabilities are asked for; top_k 0: no limit.
-    top_k and repetition_penalty are vLLM's additions (https://docs.vllm.ai, sampling parameters).
+    single_call: no more than one of them in an answer.
     """
 
-    model: str
-    messages: list[dict[str, str]]
-    max_tokens: int | None
-    temperature: float
-    top_p: float
-    seed: int | None
-    stop: tuple[str, ...]
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    top_logprobs: int | None = None
-    adapter: str | None = None
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    single_call: bool = False
 
 
-@dataclass(frozen=True)
-class TokenChoice:
-    """A token of an answer: its text, its natural log-probability before any sampling, and the likeliest beside it."""
-
-    token: str
-    logprob: float
-    top: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """finish_reason is "stop" or "length"; completion_tokens counts the token that ended the answer.
-
-    choices: one per generated token, that which ended the answer included; None where they were not asked for.
-    """
-
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    choices: list[TokenChoice] | None = None
-
-
-def parse(body: Any, adapter: str | None = None) -> ChatRequest:
+def parse(body: dict[str, Any], adapter: str | None = None) -> ChatRequest:
     """Check a request body; `adapter` comes from its header.
 
     Unknown fields are ignored, as OpenAI's. Raises BadRequest for the first field at fault.
     """
-    if not isinstance(body, dict):
-        raise BadRequest("The request body must be a JSON object.")
-    for name, neutral in NEUTRAL_ONLY.items():
-        if body.get(name) not in neutral:
-            raise BadRequest(f"{name} is not supported by this model's server.", name, "unsupported_parameter")
-    limit = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+    sampling.refuse_unless_neutral(body, _NEUTRAL_ONLY)
+    tools, schema = _tools(body), _schema(body.get("response_format"))
+    if tools and schema is not None:
+        raise sampling.unsupported("response_format", "together with tools")
     return ChatRequest(
-        model=str(body.get("model") or ""),
         messages=_messages(body.get("messages")),
-        max_tokens=_integer(body, limit, minimum=1),
-        temperature=_number(body, "temperature", 0, 2),
-        top_p=_number(body, "top_p", 0, 1),
-        seed=_integer(body, "seed", minimum=-(2**63)),
-        stop=_stop(body.get("stop")),
-        top_k=max(0, _integer(body, "top_k", minimum=-1) or 0),
-        repetition_penalty=_penalty(body),
+        tools=tools,
+        single_call=body.get("parallel_tool_calls") is False,
+        schema=schema,
         top_logprobs=_top_logprobs(body),
-        adapter=adapter,
+        **sampling.parse(body, adapter),
     )
 
 
-def _penalty(body: dict[str, Any]) -> float:
-    if body.get("repetition_penalty") == 0:
-        raise BadRequest("repetition_penalty must be greater than 0.", "repetition_penalty")
-    return _number(body, "repetition_penalty", 0, 2)
-
-
 def _top_logprobs(body: dict[str, Any]) -> int | None:
-    asked, count = body.get("logprobs"), _integer(body, "top_logprobs", minimum=0)
-    if asked not in (None, True, False):
-        raise BadRequest("logprobs must be true or false.", "logprobs")
+    asked, count = sampling.boolean(body, "logprobs"), sampling.integer(body, "top_logprobs", minimum=0)
     if count is not None and not asked:
         raise BadRequest("top_logprobs needs logprobs to be true.", "top_logprobs")
     if (count or 0) > MOST_TOP_LOGPROBS:
@@ -122,20 +64,58 @@ def _top_logprobs(body: dict[str, Any]) -> int | None:
     return count or 0 if asked else None
 
 
-def _messages(given: Any) -> list[dict[str, str]]:
+def _tools(body: dict[str, Any]) -> list[dict[str, Any]] | None:
+    given, choice = body.get("tools"), body.get("tool_choice")
+    if not given:
+        if choice not in (None, "none", "auto"):
+            raise BadRequest("tool_choice needs tools.", "tool_choice")
+        return None
+    if not isinstance(given, list):
+        raise BadRequest("tools must be a list.", "tools")
+    for index, tool in enumerate(given):
+        function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            place = f"tools[{index}]"
+            raise BadRequest(f'{place} must be {{"type": "function", "function": {{"name": …}}}}.', place)
+    if choice not in (None, "none", "auto"):
+        raise sampling.unsupported("tool_choice", "but as auto or none: this server cannot force a call")
+    return None if choice == "none" else given
+
+
+def _schema(given: Any) -> dict[str, Any] | None:
+    if given is None or given == {"type": "text"}:
+        return None
+    kind = given.get("type") if isinstance(given, dict) else None
+    if kind == "json_object":
+        return {"type": "object"}
+    schema = (given.get("json_schema") or {}).get("schema") if kind == "json_schema" else None
+    if not isinstance(schema, dict):
+        message = "response_format must be of type text, json_object, or json_schema with json_schema.schema."
+        raise BadRequest(message, "response_format")
+    return schema
+
+
+def _messages(given: Any) -> list[dict[str, Any]]:
     if not isinstance(given, list) or not given:
         raise BadRequest("messages must be a list with at least one message.", "messages")
     return [_message(message, f"messages[{index}]") for index, message in enumerate(given)]
 
 
-def _message(given: Any, place: str) -> dict[str, str]:
+def _message(given: Any, place: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise BadRequest(f"{place} must be an object with role and content.", place)
     role = given.get("role")
     if role not in ROLES:
         raise BadRequest(f"{place}.role must be one of {', '.join(ROLES)}; given: {role!r:.80}.", f"{place}.role")
-    content = _content(given.get("content"), f"{place}.content")
-    return {"role": "system" if role == "developer" else role, "content": content}
+    calls = given.get("tool_calls") if role == "assistant" else None
+    content = "" if calls and given.get("content") is None else _content(given.get("content"), f"{place}.content")
+    said = {"role": "system" if role == "developer" else role, "content": content}
+    if calls:
+        said["tool_calls"] = tool_calls.checked(calls, f"{place}.tool_calls")
+    if role == "tool":
+        said |= {name: given[name] for name in ("tool_call_id", "name") if isinstance(given.get(name), str)}
+    # The same shape that training renders.
+    return conversations.plain(said)
 
 
 def _content(given: Any, place: str) -> str:
@@ -152,68 +132,80 @@ def _part(given: Any, place: str) -> str:
     return given["text"]
 
 
-def _number(body: dict[str, Any], name: str, minimum: float, maximum: float) -> float:
-    value = body.get(name)
-    if value is None:
-        return 1.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-        raise BadRequest(f"{name} must be a number from {minimum} to {maximum}.", name)
-    return float(value)
-
-
-def _integer(body: dict[str, Any], name: str, minimum: int) -> int | None:
-    value = body.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-        raise BadRequest(f"{name} must be a whole number of at least {minimum}.", name)
-    return value
-
-
-def _stop(given: Any) -> tuple[str, ...]:
-    strings = [given] if isinstance(given, str) else given or []
-    if not isinstance(strings, list) or not all(isinstance(string, str) and string for string in strings):
-        raise BadRequest("stop must be a string or a list of strings.", "stop")
-    if len(strings) > MAX_STOP_STRINGS:
-        raise BadRequest(f"stop takes at most {MAX_STOP_STRINGS} strings.", "stop")
-    return tuple(strings)
-
-
-def completion(request: ChatRequest, answer: Answer) -> dict[str, Any]:
-    """The `chat.completion` object."""
+def completion(request: ChatRequest, answers: Sequence[Answer], prompt_tokens: int) -> dict[str, Any]:
+    """The `chat.completion` object; answers in the order of their index."""
     return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "id": sampling.new_id("chatcmpl"),
         "object": "chat.completion",
         "created": int(time.time()),
         "model": request.model,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
-                "logprobs": _logprobs(answer),
-                "finish_reason": answer.finish_reason,
-            }
-        ],
-        "usage": {
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "total_tokens": answer.prompt_tokens + answer.completion_tokens,
-        },
+        "choices": [_choice(request, index, answer) for index, answer in enumerate(answers)],
+        "usage": sampling.usage(prompt_tokens, sum(answer.completion_tokens for answer in answers)),
     }
 
 
-def _logprobs(answer: Answer) -> dict[str, Any] | None:
-    if answer.choices is None:
-        return None
-    content = [
+def _choice(request: ChatRequest, index: int, answer: Answer) -> dict[str, Any]:
+    content, calls = tool_calls.found(answer.text, request.tools, single=request.single_call)
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+    return {
+        "index": index,
+        "message": message | ({"tool_calls": calls} if calls else {}),
+        "logprobs": None if answer.choices is None else {"content": _logprobs(answer.choices), "refusal": None},
+        "finish_reason": "tool_calls" if calls else answer.finish_reason,
+    }
+
+
+class Chunks:
+    """The `chat.completion.chunk` objects of one answer to a request."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._calls: dict[int, tool_calls.Buffer] = {}
+        self._head = {
+            "id": sampling.new_id("chatcmpl"),
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": request.model,
+        }
+
+    def opening(self, index: int) -> dict[str, Any]:
+        """The chunk that says who speaks."""
+        return self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
+
+    def of(self, index: int, piece: Piece) -> dict[str, Any] | None:
+        """What a choice has grown by; None while it may be the beginning of a call. The last one has a reason."""
+        text, calls = piece.text, list[tool_calls.Call]()
+        if self._request.tools:
+            buffer = self._calls.setdefault(index, tool_calls.Buffer(self._request.tools, self._request.single_call))
+            text, calls = buffer.grow(piece.text, final=piece.finish_reason is not None)
+        told = [{"index": place, **call} for place, call in enumerate(calls)]
+        delta = {"content": text} if text else {}
+        if not delta and not told and piece.finish_reason is None:
+            return None
+        reason = "tool_calls" if calls else piece.finish_reason
+        return self._chunk(index, delta | ({"tool_calls": told} if told else {}), piece.choices, reason)
+
+    def counted(self, counts: dict[str, int]) -> dict[str, Any]:
+        """The chunk without choices that has the usage."""
+        return {**self._head, "choices": [], "usage": counts}
+
+    def _chunk(
+        self, index: int, delta: dict[str, Any], choices: Sequence[TokenChoice] = (), reason: str | None = None
+    ) -> dict[str, Any]:
+        asked = self._request.top_logprobs is not None and choices
+        logprobs = {"content": _logprobs(choices), "refusal": None} if asked else None
+        return {
+            **self._head,
+            "choices": [{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}],
+        }
+
+
+def _logprobs(choices: Sequence[TokenChoice]) -> list[dict[str, Any]]:
+    return [
         _token(choice.token, choice.logprob) | {"top_logprobs": [_token(*likely) for likely in choice.top]}
-        for choice in answer.choices
+        for choice in choices
     ]
-    return {"content": content, "refusal": None}
 
 
 def _token(text: str, logprob: float) -> dict[str, Any]:
     return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
-
-
-def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """OpenAI's error envelope, all four keys."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

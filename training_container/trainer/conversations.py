@@ -56,12 +56,12 @@ def _taught(messages: list[Message], tools: Any) -> Conversation:
         for index, message in enumerate(messages)
         if message["role"] == "assistant" and message.get("weight", 1)
     ]
-    return Conversation([_plain(message) for message in messages], turns, tools or None)
+    return Conversation([plain(message) for message in messages], turns, tools or None)
 
 
 def _answered(asked: Any, answered: Any, tools: Any) -> Conversation:
     before, after = _listed(asked, "user"), _listed(answered, "assistant")
-    messages = [_plain(message) for message in [*before, *after]]
+    messages = [plain(message) for message in [*before, *after]]
     return Conversation(messages, [(len(before), len(messages))], tools or None)
 
 
@@ -69,7 +69,7 @@ def _listed(given: Any, role: str) -> list[Message]:
     return given if isinstance(given, list) else [{"role": role, "content": given}]
 
 
-def _plain(message: Message) -> Message:
+def plain(message: Message) -> Message:
     plain = {key: message[key] for key in _MESSAGE_KEYS if message.get(key)}
     # Templates crash on null or print it; servers hand them an empty text where a message only calls tools.
     plain["content"] = message.get("content") or ""

@@ -1,17 +1,26 @@
 """A loaded model that answers several chat requests in one go."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer import device, templates
+from trainer import device, sampling, templates, tool_calls
 from trainer.adapter_store import BASE, AdapterStore, check_rendering
-from trainer.chat import DEFAULT_MAX_TOKENS, Answer, BadRequest, ChatRequest, TokenChoice
-from trainer.logprobs import Choice, Watcher
+from trainer.chat import ChatRequest
+from trainer.grammar import Grammars, Ruling
+from trainer.logprobs import Watcher
+from trainer.sampling import Answer, BadRequest, Piece, Sampling
+from trainer.text_completion import TextRequest
+from trainer.transcript import Transcript
 
+DEFAULT_MAX_TOKENS = 512
 # The model's own sampling defaults would only cause warnings.
 GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+
+
+class Cancelled(Exception):
+    """Nobody waits for the answer."""
 
 
 class Generator:
@@ -22,37 +31,79 @@ class Generator:
         self._base = model
         self._tokenizer = tokenizer
         self._context = model.config.get_text_config().max_position_embeddings
+        self._vocabulary = model.get_input_embeddings().num_embeddings
         self._ends = _end_tokens(model, tokenizer)
+        self._grammars = Grammars(tokenizer, self._vocabulary, self._ends)
 
-    def prepare(self, request: ChatRequest) -> "Prompt":
-        """Render and count. Raises BadRequest if the template refuses the messages or the context is too short."""
+    def prepare(self, request: ChatRequest | TextRequest) -> list["Prompt"]:
+        """Render and count: one prompt per choice, in the order of their index.
+
+        Raises BadRequest if the template refuses the messages or has no tools, the schema is none, or the context is
+        too short.
+        """
+        self._require(request.adapter)
+        field, texts = "messages", []
+        if isinstance(request, ChatRequest):
+            # The template writes its own special tokens.
+            texts = [self._tokenizer(self._rendered(request), add_special_tokens=False, verbose=False)["input_ids"]]
+        else:
+            field, texts = "prompt", [self._tokens(prompt) for prompt in request.prompts]
+        prompts = []
+        for ids in texts:
+            room = self._room(len(ids), request.max_tokens, field)
+            for number in range(request.n):
+                seed = None if request.seed is None else request.seed + number
+                matcher = self._grammars.matcher(request.schema) if request.schema is not None else None
+                prompts.append(Prompt(request, ids, room, seed=seed, matcher=matcher))
+        return prompts
+
+    def _rendered(self, request: ChatRequest) -> str:
         from jinja2 import TemplateError
 
-        self._require(request.adapter)
+        template = self._tokenizer.get_chat_template(tools=request.tools)
+        if not tool_calls.is_taught(template):
+            if request.tools:
+                raise sampling.unsupported("tools", "by this model: its chat template does not know them")
+            for index, message in enumerate(request.messages):
+                if message["role"] == "tool" or "tool_calls" in message:
+                    raise sampling.unsupported(f"messages[{index}]", "by this model: its chat template knows no tools")
         try:
-            text = self._tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
+                )
+            )
+        except (TemplateError, TypeError) as error:
             raise BadRequest(f"The model's chat template refuses these messages: {error}", "messages") from error
-        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return Prompt(request, ids, self._room(len(ids), request.max_tokens))
 
-    def _room(self, prompt_tokens: int, max_tokens: int | None) -> int:
+    def _tokens(self, prompt: str | list[int]) -> list[int]:
+        if isinstance(prompt, str):
+            ids: list[int] = self._tokenizer(prompt, verbose=False)["input_ids"]
+            if not ids:
+                raise BadRequest("prompt must not be empty.", "prompt")
+            return ids
+        if max(prompt) >= self._vocabulary:
+            raise BadRequest(f"prompt holds a token id beyond {self._vocabulary - 1}.", "prompt")
+        return prompt
+
+    def _room(self, prompt_tokens: int, max_tokens: int | None, field: str) -> int:
         wanted = max_tokens or 1
         if prompt_tokens + wanted > self._context:
             raise BadRequest(
                 f"This model's maximum context length is {self._context} tokens, but {prompt_tokens + wanted} were "
-                f"requested: {prompt_tokens} in the messages, {wanted} in the completion.",
-                "messages",
+                f"requested: {prompt_tokens} in the {field}, {wanted} in the completion.",
+                field,
                 "context_length_exceeded",
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._context - prompt_tokens)
 
     def answer(self, prompts: Sequence["Prompt"]) -> list[Answer | Exception]:
-        """One answer per prompt, or why there is none: its adapter may have been removed since it was prepared.
+        """One answer per prompt, or why there is none: its adapter may have been removed since it was prepared, or
+        nobody waits for it any more.
 
         All of them sample with the first one's settings.
         """
-        refused = {prompt: error for prompt in prompts if (error := self._refusal(prompt.request.adapter))}
+        refused = {prompt: error for prompt in prompts if (error := self._obstacle(prompt))}
         left = [prompt for prompt in prompts if prompt not in refused]
         answers = dict(zip(left, self._generated(left), strict=True)) if left else {}
         return [refused.get(prompt) or answers[prompt] for prompt in prompts]
@@ -60,85 +111,59 @@ class Generator:
     def _generated(self, prompts: Sequence["Prompt"]) -> list[Answer]:
         from transformers import set_seed
 
-        first = prompts[0].request
+        first = prompts[0]
         if first.seed is not None:
             set_seed(first.seed % 2**32)
-        batch = [prompt.ids for prompt in prompts]
+        transcripts = [
+            Transcript(prompt.request, self._tokenizer, self._ends, prompt.room, prompt.hear) for prompt in prompts
+        ]
         names = [prompt.request.adapter or BASE for prompt in prompts]
         watcher = Watcher(self._base, max(prompt.request.top_logprobs or 0 for prompt in prompts))
         wanted = any(prompt.request.top_logprobs is not None for prompt in prompts)
+        ruling = Ruling([prompt.matcher for prompt in prompts])
+        ruled = any(prompt.matcher is not None for prompt in prompts)
         with watcher.watching() if wanted else contextlib.nullcontext():
-            rows = generate(
+            generate(
                 self.adapters.model,
                 self._tokenizer,
-                batch,
+                [prompt.ids for prompt in prompts],
                 max_new_tokens=max(prompt.room for prompt in prompts),
-                stopping_criteria=[*([watcher.saw] if wanted else []), self._finished(prompts, max(map(len, batch)))],
-                **_sampling(first),
+                stopping_criteria=[_steps(prompts, transcripts, watcher if wanted else None, ruling)],
+                **({"logits_processor": [ruling]} if ruled else {}),
+                **_sampling(first.request),
                 **({"adapter_names": names} if self.adapters.sources else {}),
             )
-        seen = watcher.choices(len(prompts)) if wanted else [None] * len(prompts)
-        return [self._read(prompt, row, choices) for prompt, row, choices in zip(prompts, rows, seen, strict=True)]
+        return [transcript.answer(len(prompt.ids)) for transcript, prompt in zip(transcripts, prompts, strict=True)]
 
     def _require(self, adapter: str | None) -> None:
         if error := self._refusal(adapter):
             raise error
+
+    def _obstacle(self, prompt: "Prompt") -> Exception | None:
+        return Cancelled() if prompt.cancelled else self._refusal(prompt.request.adapter)
 
     def _refusal(self, adapter: str | None) -> BadRequest | None:
         if adapter is None or adapter in self.adapters:
             return None
         return BadRequest(f"There is no adapter {adapter!r}.", "model", "adapter_not_found", status=404)
 
-    def _finished(self, prompts: Sequence["Prompt"], start: int) -> Any:
-        """Ends each row at its own limit; without it a short answer would wait for the longest."""
-        import torch
-
-        def finished(input_ids: Any, scores: Any, **_: Any) -> Any:
-            rows = input_ids[:, start:]
-            return torch.tensor(
-                [self._is_finished(prompt, row) for prompt, row in zip(prompts, rows, strict=True)],
-                device=input_ids.device,
-            )
-
-        return finished
-
-    def _is_finished(self, prompt: "Prompt", row: Any) -> bool:
-        if len(row) >= prompt.room:
-            return True
-        return bool(prompt.request.stop) and any(stop in self._decode(row) for stop in prompt.request.stop)
-
-    def _read(self, prompt: "Prompt", row: list[int], choices: list[Choice] | None) -> Answer:
-        ids = row[: prompt.room]
-        end = _end(ids, self._ends)
-        text = self._decode(ids[:end])
-        cut = min((text.find(stop) for stop in prompt.request.stop if stop in text), default=None)
-        reason = "length" if end is None and cut is None else "stop"
-        tokens = len(ids) if end is None else end + 1
-        asked = prompt.request.top_logprobs
-        told = choices if asked is not None else None
-        return Answer(
-            text[:cut],
-            reason,
-            len(prompt.ids),
-            tokens,
-            None if told is None else [self._told(choice, asked or 0) for choice in told[:tokens]],
-        )
-
-    def _told(self, choice: Choice, most: int) -> TokenChoice:
-        top = [(self._tokenizer.decode([token]), logprob) for token, logprob in choice.top[:most]]
-        return TokenChoice(self._tokenizer.decode([choice.token]), choice.logprob, top)
-
-    def _decode(self, ids: Any) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=True)
-
 
 class Prompt:
-    """A request in tokens; `room` is the most tokens the answer may have."""
+    """A request in tokens; `room` is the most tokens the answer may have, `matcher` what it has to follow.
 
-    def __init__(self, request: ChatRequest, ids: list[int], room: int) -> None:
+    hear: called with each piece of the answer by the thread that generates. cancelled: set by whoever wants no more.
+    """
+
+    def __init__(
+        self, request: Sampling, ids: list[int], room: int, *, seed: int | None = None, matcher: Any = None
+    ) -> None:
         self.request = request
         self.ids = ids
         self.room = room
+        self.seed = seed
+        self.matcher = matcher
+        self.hear: Callable[[Piece], None] | None = None
+        self.cancelled = False
 
     @property
     def batch_key(self) -> object:
@@ -147,7 +172,7 @@ class Prompt:
         if asked.temperature == 0:
             return "greedy", asked.repetition_penalty
         alike = (asked.temperature, asked.top_p, asked.top_k, asked.repetition_penalty)
-        return alike if asked.seed is None else object()
+        return alike if self.seed is None else object()
 
 
 def load(folder: Path, scratch: Path) -> Generator:
@@ -200,6 +225,25 @@ def greedy_answers(model: Any, tokenizer: Any, prompts: Sequence[list[int]], max
     return [tokenizer.decode(row[: _end(row, ends)], skip_special_tokens=True) for row in rows]
 
 
+def _steps(
+    prompts: Sequence[Prompt], transcripts: Sequence[Transcript], watcher: Watcher | None, ruling: Ruling
+) -> Any:
+    """A stopping criterion that takes in each step, and ends each row at its own end or when nobody wants it."""
+    import torch
+
+    def step(input_ids: Any, scores: Any, **_: Any) -> Any:
+        chosen = input_ids[:, -1].tolist()
+        choices = watcher.step(input_ids[:, -1:]) if watcher else [None] * len(chosen)
+        ended = []
+        for row, (prompt, transcript) in enumerate(zip(prompts, transcripts, strict=True)):
+            if not transcript.finish_reason:
+                ruling.took(row, chosen[row])
+            ended.append(prompt.cancelled or transcript.add(chosen[row], choices[row]))
+        return torch.tensor(ended, device=input_ids.device)
+
+    return step
+
+
 def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
     configured = model.generation_config.eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
@@ -210,7 +254,7 @@ def _end(ids: Sequence[int], ends: Sequence[int]) -> int | None:
     return next((index for index, token in enumerate(ids) if token in ends), None)
 
 
-def _sampling(request: ChatRequest) -> dict[str, Any]:
+def _sampling(request: Sampling) -> dict[str, Any]:
     penalty = {} if request.repetition_penalty == 1 else {"repetition_penalty": request.repetition_penalty}
     if request.temperature == 0:
         return GREEDY | penalty

@@ -26,7 +26,6 @@ class Watcher:
         self._model = model
         self._top = top
         self._step: Any = None
-        self._steps: list[tuple[Any, Any, Any, Any]] = []
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -39,20 +38,11 @@ class Watcher:
     def _keep(self, module: Any, inputs: Any, output: Any) -> None:
         self._step = output.logits[:, -1].float().log_softmax(dim=-1)
 
-    def saw(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """A stopping criterion that stops nothing: by now the step's token is chosen."""
-        chosen = input_ids[:, -1:]
-        logprobs, tokens = self._step.topk(self._top, dim=-1) if self._top else (None, None)
-        self._steps.append((chosen[:, 0].tolist(), self._step.gather(1, chosen)[:, 0].tolist(), tokens, logprobs))
-        return chosen[:, 0] < 0
-
-    def choices(self, rows: int) -> list[list[Choice]]:
-        """The tokens of each row, in their order; behind a row's end stands padding."""
-        found: list[list[Choice]] = [[] for _ in range(rows)]
-        for chosen, logprobs, top_tokens, top_logprobs in self._steps:
-            tokens = top_tokens.tolist() if top_tokens is not None else [[]] * rows
-            likely = top_logprobs.tolist() if top_logprobs is not None else [[]] * rows
-            for row in range(rows):
-                top = list(zip(tokens[row], likely[row], strict=True))
-                found[row].append(Choice(chosen[row], logprobs[row], top))
-        return found
+    def step(self, chosen: Any) -> list[Choice]:
+        """What each row has just chosen; chosen: token ids of the shape [rows, 1]."""
+        logprobs = self._step.gather(1, chosen)[:, 0].tolist()
+        likely: list[list[tuple[int, float]]] = [[]] * len(logprobs)
+        if self._top:
+            values, tokens = self._step.topk(self._top, dim=-1)
+            likely = [list(zip(*row, strict=True)) for row in zip(tokens.tolist(), values.tolist(), strict=True)]
+        return [Choice(*row) for row in zip(chosen[:, 0].tolist(), logprobs, likely, strict=True)]

@@ -1,17 +1,21 @@
 """The model server: `python -m trainer.serve [--root /opt/ml] [--port 8080]`.
 
-GET /ping answers 200 once the model of <root>/model is loaded; POST /invocations takes an OpenAI chat completion
-request. Adapters stand beside the base: POST /adapters {"name", "src"} adds one from a local folder or .tar.gz,
-GET /adapters lists them, DELETE /adapters/<name> removes one, and the header X-Amzn-SageMaker-Adapter-Identifier of a
-request picks one. These are the routes by which SageMaker manages adapters in a container. On AWS, vLLM serves; this
-server is for one machine, where the standard library's threads are enough in front of the one thread that generates.
+GET /ping answers 200 once the model of <root>/model is loaded. POST /invocations takes OpenAI's request for a chat
+completion or, with `prompt` instead of `messages`, for a text completion, and streams where it asks for that; a client
+that hangs up is not generated for any longer. Adapters stand beside the base: POST /adapters {"name", "src"} adds one
+from a local folder or .tar.gz, GET /adapters lists them, DELETE /adapters/<name> removes one, and the header
+X-Amzn-SageMaker-Adapter-Identifier of a request picks one. These are the routes by which SageMaker manages adapters in
+a container. On AWS, vLLM serves; this server is for one machine, where the standard library's threads are enough in
+front of the one thread that generates.
 """
 
 import argparse
 import json
 import os
 import re
+import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -20,8 +24,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from trainer import chat, device, log
+from trainer import device, log, sampling
 from trainer.failures import Failure
+from trainer.replies import ClientGone, Reply, parse
+from trainer.sampling import BadRequest
 
 ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -50,54 +56,59 @@ class Service:
         self._batcher = batching.Batcher(self._generator.answer)
         log.info("model loaded")
 
-    def complete(self, body: Any, adapter: str | None) -> dict[str, Any]:
-        """Answer one request body. Raises chat.BadRequest."""
-        request = chat.parse(body, adapter)
-        answer = self._batcher.submit(self._generator.prepare(request)).result()
-        return chat.completion(request, answer)
+    def reply(self, body: Any, adapter: str | None) -> Reply:
+        """Begin to answer one request body. Raises BadRequest."""
+        return Reply(parse(body, adapter), self._generator, self._batcher.submit)
 
     @property
     def adapters(self) -> list[dict[str, str]]:
         return [{"name": name, "src": source} for name, source in self._generator.adapters.sources.items()]
 
     def add_adapter(self, body: Any) -> dict[str, Any]:
-        """Put an adapter beside the others; the answer is empty. Raises chat.BadRequest."""
+        """Put an adapter beside the others; the answer is empty. Raises BadRequest."""
         name, source = _adapter(body)
         store = self._generator.adapters
         with self._adding:
             if name in store:
                 if store.sources[name] == source:
                     return {}
-                raise chat.BadRequest(f"There is another adapter {name!r}.", "name", "adapter_exists", status=409)
+                raise BadRequest(f"There is another adapter {name!r}.", "name", "adapter_exists", status=409)
             try:
                 folder = store.unpacked(Path(source), name)
                 store.check(folder)
                 self._batcher.between(lambda: store.add(name, source, folder)).result()
             except Failure as failure:
                 log.error(f"the adapter {name} is refused: {failure.message}", code=failure.code)
-                raise chat.BadRequest(f"{failure.message} {failure.hint or ''}".rstrip(), "src", failure.code) from None
+                raise BadRequest(f"{failure.message} {failure.hint or ''}".rstrip(), "src", failure.code) from None
         return {}
 
     def remove_adapter(self, name: str) -> dict[str, Any]:
-        """Take an adapter away; requests that wait for it are refused. The answer is empty. Raises chat.BadRequest."""
+        """Take an adapter away; requests that wait for it are refused. The answer is empty. Raises BadRequest."""
         store = self._generator.adapters
         with self._adding:
             if name not in store:
-                raise chat.BadRequest(f"There is no adapter {name!r}.", "name", "adapter_not_found", status=404)
+                raise BadRequest(f"There is no adapter {name!r}.", "name", "adapter_not_found", status=404)
             self._batcher.between(lambda: store.remove(name)).result()
         return {}
 
 
 def _adapter(body: Any) -> tuple[str, str]:
     if not isinstance(body, dict):
-        raise chat.BadRequest("The request body must be a JSON object.")
+        raise BadRequest("The request body must be a JSON object.")
     name, source = body.get("name"), body.get("src")
     # A name becomes a folder, and part of the names of PyTorch's modules, which hold no dots.
     if not isinstance(name, str) or not _ADAPTER_NAME.fullmatch(name):
-        raise chat.BadRequest("name must be 1 to 63 letters, digits, - and _.", "name")
+        raise BadRequest("name must be 1 to 63 letters, digits, - and _.", "name")
     if not isinstance(source, str) or not Path(source).exists():
-        raise chat.BadRequest("src must be a folder or a .tar.gz on this machine.", "src")
+        raise BadRequest("src must be a folder or a .tar.gz on this machine.", "src")
     return name, source
+
+
+_FAILED = sampling.error_body("The model could not answer.", "server_error", code="generation_failed")
+
+
+def _refusal(error: BadRequest) -> dict[str, Any]:
+    return sampling.error_body(error.message, "invalid_request_error", error.param, error.code)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -119,8 +130,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(lambda: self.service.add_adapter(json.loads(body)))
         if self.path != "/invocations":
             return self._unknown()
-        adapter = self.headers.get(ADAPTER_HEADER) or None
-        self._answer(lambda: self.service.complete(json.loads(body), adapter))
+        self._answer(lambda: self._invoke(body))
 
     def do_DELETE(self) -> None:
         name = self.path.removeprefix("/adapters/")
@@ -128,18 +138,62 @@ class Handler(BaseHTTPRequestHandler):
             return self._unknown()
         self._answer(lambda: self.service.remove_adapter(unquote(name)))
 
-    def _answer(self, work: Callable[[], dict[str, Any]]) -> None:
+    def _invoke(self, body: bytes) -> dict[str, Any] | None:
+        """The answer; None when it was streamed."""
+        reply = self.service.reply(json.loads(body), self.headers.get(ADAPTER_HEADER) or None)
+        try:
+            if not reply.request.stream:
+                return reply.completion(self._gone)
+            self._stream(reply)
+        finally:
+            reply.cancel()
+        return None
+
+    def _stream(self, reply: Reply) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for data in reply.events(self._gone):
+                self._event(data)
+        except (ClientGone, OSError):
+            raise ClientGone from None
+        except Exception as error:
+            # The status is on its way already.
+            log.error(f"generation failed: {error!r}")
+            self._event(json.dumps(_refusal(error) if isinstance(error, BadRequest) else _FAILED))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _event(self, data: str) -> None:
+        event = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+
+    def _gone(self) -> bool:
+        """Whether the client has hung up: there is something to read, and it is the end."""
+        waiting = select.poll()
+        waiting.register(self.connection, select.POLLIN)
+        try:
+            return bool(waiting.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def _answer(self, work: Callable[[], dict[str, Any] | None]) -> None:
         if not self.service.ready:
             return self._error(503, "The model is still loading.", "server_error", code="model_loading")
         try:
-            self._send(200, work())
-        except chat.BadRequest as error:
-            self._error(error.status, error.message, "invalid_request_error", error.param, error.code)
+            if (answer := work()) is not None:
+                self._send(200, answer)
+        except (ClientGone, ConnectionError):
+            self.close_connection = True
+        except BadRequest as error:
+            self._send(error.status, _refusal(error))
         except ValueError as error:
             self._error(400, f"The request body is not valid JSON: {error}", "invalid_request_error")
         except Exception as error:
             log.error(f"generation failed: {error!r}")
-            self._error(500, "The model could not answer.", "server_error", code="generation_failed")
+            self._send(500, _FAILED)
 
     def _unknown(self) -> None:
         self._error(404, f"Unknown path {self.path}.", "invalid_request_error", code="unknown_url")
@@ -161,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _error(self, status: int, message: str, kind: str, param: str | None = None, code: str | None = None) -> None:
-        self._send(status, chat.error_body(message, kind, param, code))
+        self._send(status, sampling.error_body(message, kind, param, code))
 
     def _send(self, status: int, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()

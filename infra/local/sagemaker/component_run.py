@@ -5,7 +5,6 @@ One process serves a component whatever its number of copies from one up: this i
 
 import json
 import shutil
-import socket
 import threading
 import time
 from http import HTTPStatus
@@ -20,6 +19,7 @@ from infra.local.sagemaker.logs import LogStream
 from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.storage import Storage
 from infra.local.sagemaker.store import Record
+from infra.local.sockets import free_port
 
 KIND = "inference-component"
 # SageMaker gives a container this long to answer its first ping unless told otherwise.
@@ -114,7 +114,7 @@ class ComponentRun(threading.Thread):
 
     def _serve(self, logs: LogStream) -> None:
         """One life of the server: returns when it died or was told to end."""
-        self._port = _free_port()
+        self._port = free_port()
         arguments = ["--root", str(self._root), "--port", str(self._port)]
         environment = self._plant.child_environment(self._container().get("Environment", {}), offline=True)
         command = self._plant.command(["python", "-m", "trainer.serve"], arguments)
@@ -213,9 +213,3 @@ def _said(refusal: error.HTTPError) -> str:
         return str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return text
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,18 +3,20 @@
 import json
 import time
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 from urllib import error, request
 
 from infra.local.options import ACCOUNT
+from infra.local.sagemaker import event_stream
 from infra.local.sagemaker.autoscaling import Autoscaling
 from infra.local.sagemaker.components import Components, NoCapacity
 from infra.local.sagemaker.errors import SageMakerError, already_there, invalid, not_found
 from infra.local.sagemaker.models import Catalogue
 from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.store import Record, arn
+from infra.local.sagemaker.streams import ContainerStream
 
-ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 # SageMaker's own limit on one invocation.
 INVOCATION_SECONDS = 60
 _TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
@@ -81,6 +83,27 @@ class Endpoints:
 
     def invoke(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[dict[str, str], bytes]:
         """InvokeEndpoint: the container's answer, or ModelError with its status and message."""
+        variant, address, passed = self._route(name, headers)
+        content_type, answer = _post(f"{address}/invocations", body, passed)
+        return {"Content-Type": content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer
+
+    def stream(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[dict[str, str], ContainerStream]:
+        """InvokeEndpointWithResponseStream: the container's answer as it comes, or ModelError as above."""
+        variant, address, passed = self._route(name, headers)
+        try:
+            stream = ContainerStream(f"{address}/invocations", body, passed)
+            if stream.answer.status >= HTTPStatus.BAD_REQUEST:
+                raise _model_error(stream.answer.status, stream.answer.read().decode("utf-8", errors="replace"))
+        except (OSError, HTTPException) as failure:
+            raise _model_error(0, _TIMED_OUT) from failure
+        return {
+            "Content-Type": event_stream.CONTENT_TYPE,
+            "X-Amzn-SageMaker-Content-Type": stream.answer.headers.get("Content-Type", ""),
+            "x-Amzn-Invoked-Production-Variant": variant,
+        }, stream
+
+    def _route(self, name: str, headers: dict[str, str]) -> tuple[str, str, dict[str, str]]:
+        """The variant, the address of the container, and the headers that it gets."""
         record = self._store.get("endpoint", name)
         if record is None:
             raise SageMakerError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
@@ -92,9 +115,9 @@ class Endpoints:
         except NoCapacity as asleep:
             self._autoscaling.wake(asleep.component)
             raise
-        variant = record["ProductionVariants"][0]["VariantName"]
-        content_type, answer = _post(f"{address}/invocations", body, headers | picked)
-        return {"Content-Type": content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer
+        passed = {"Content-Type": headers.get("content-type", "application/json"), **picked}
+        passed.update({"Accept": headers[name]} if (name := "accept") in headers else {})
+        return record["ProductionVariants"][0]["VariantName"], address, passed
 
 
 def _variant(variant: dict[str, Any]) -> dict[str, Any]:
@@ -103,10 +126,7 @@ def _variant(variant: dict[str, Any]) -> dict[str, Any]:
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[str, bytes]:
-    passed = {"Content-Type": headers.get("content-type", "application/json")}
-    passed.update({"Accept": headers[name]} if (name := "accept") in headers else {})
-    passed.update({ADAPTER_HEADER: headers[ADAPTER_HEADER]} if ADAPTER_HEADER in headers else {})
-    call = request.Request(url, data=body, headers=passed, method="POST")
+    call = request.Request(url, data=body, headers=headers, method="POST")
     try:
         with request.urlopen(call, timeout=INVOCATION_SECONDS) as answer:
             return answer.headers.get("Content-Type", "application/json"), answer.read()

@@ -19,12 +19,13 @@ from infra.local.sagemaker.models import Catalogue, Tags
 from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.step_functions import RESOURCE, CreateTrainingJobTask
 from infra.local.sagemaker.store import Record, arn
+from infra.local.sagemaker.streams import ContainerStream
 from infra.local.sagemaker.training_jobs import FINAL, TrainingJobs
 from infra.local.sagemaker.training_run import INTERRUPTED, failed
 
 # Application Auto Scaling is told by its target header alone.
 _NO_PATH = r"^(?!)"
-_INVOCATION = re.compile(r"^/endpoints/([^/]+)/invocations$")
+_INVOCATION = re.compile(r"^/endpoints/([^/]+)/invocations(-response-stream)?$")
 # An operation that names two resources is about the first of them in this table.
 _NAMED = (("TrainingJobName", "training-job"), ("ModelName", "model"),
           ("InferenceComponentName", "inference-component"), ("EndpointName", "endpoint"),
@@ -123,9 +124,10 @@ class SageMaker:
         """The emulator's entry. Operations run in threads: they wait for files, children and locks."""
         try:
             if match := _INVOCATION.match(path):
-                name = unquote(match.group(1))
-                extra, answer = await asyncio.to_thread(self._endpoints.invoke, name, body, headers)
-                return 200, extra, answer
+                name, streams = unquote(match.group(1)), match.group(2)
+                invoke = self._endpoints.stream if streams else self._endpoints.invoke
+                extra, answer = await asyncio.to_thread(invoke, name, body, headers)
+                return 200, extra, emulator.streaming(answer.run) if isinstance(answer, ContainerStream) else answer
             operation = headers.get("x-amz-target", "").partition(".")[2]
             _check_passed_role(operation, headers, body)
             document = await asyncio.to_thread(self._perform, operation, body)

@@ -128,7 +128,7 @@ def test_the_longest_names_that_are_taken_fit_into_the_table(api: Gateway, chara
     assert api.get(f"{JOBS}?baseModel={quote(name)}&search={quote(name)}").json()["count"] == 0
     assert api.get(f"{JOBS}?baseModel={quote(name)}").json()["count"] == 0
     assert api.get(f"/v1/models/{quote(name)}").status == 404
-    assert api.post("/v1/chat/completions", {"model": name, "messages": [{}]}).status == 404
+    assert api.post("/v1/chat/completions", {"model": name, "messages": [{"role": "user"}]}).status == 404
     create["trainingDataset"] = api.platform.dataset().id
     assert api.post(JOBS, create, headers={"Idempotency-Key": name}).status == 201
     assert api.post(JOBS, create, headers={"Idempotency-Key": name + "x"}).status == 400

@@ -1,10 +1,12 @@
 """Models, deployments and chat: the openai and the training_models surfaces."""
 
+import json
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from luthier.errors import Conflict
 from tests.factories import BASE_MODEL, principal
 from tests.fakes import RuntimeExceptions
 from tests.gateway import Gateway
@@ -45,7 +47,7 @@ def test_a_deployed_model_answers_a_chat(api: Gateway) -> None:
     assert answer["choices"][0]["message"]["content"] == "Hello"
     asked = api.platform.runtime.asked[-1]
     assert asked["temperature"] == 0
-    assert {"store", "user", "stream"} & set(asked) == set()
+    assert {"store", "user"} & set(asked) == set()
 
 
 def test_headers_tell_which_deployment_and_version_have_answered(api: Gateway) -> None:
@@ -89,9 +91,12 @@ def test_a_model_that_is_not_deployed_is_a_conflict(api: Gateway) -> None:
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"stream": True}, "stream"),
         ({"temperature": 3}, "temperature"),
         ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "hi"}]}, "messages[0].role"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage"),
         ({"temprature": 0.1}, "temprature"),
         ({"model": 4}, "model"),
     ],
@@ -110,6 +115,49 @@ def test_the_engines_own_refusal_reaches_the_caller(api: Gateway) -> None:
         refused = api.post(CHAT, question(name))
         assert refused.status == shown
         assert "It is too high." in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"message": "Too many tokens.", "param": "messages", "code": "context_length_exceeded"},
+        # vLLM's.
+        {"message": "This model's maximum context length is 512 tokens.", "param": None, "code": 400},
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_prompt_that_exceeds_the_context_has_openais_code(api: Gateway, said: dict[str, Any], stream: bool) -> None:
+    name = deployed(api)
+    refusal = {"OriginalStatusCode": 400, "OriginalMessage": json.dumps({"error": said})}
+    refusal["Error"] = {"Code": "ModelError"}
+    api.platform.runtime.refusal = RuntimeExceptions.ModelError(refusal, "InvokeEndpoint")
+    long = [{"role": "user", "content": "word " * 40_000}]
+    refused = api.post(CHAT, question(name, messages=long, stream=stream))
+    error = refused.json()["error"]
+    assert (refused.status, error["type"], error["code"]) == (400, "invalid_request_error", "context_length_exceeded")
+
+
+def test_another_organizations_model_and_one_that_failed_are_refused_in_openais_shape(api: Gateway) -> None:
+    name = deployed(api)
+    refused = api.caller("admin", organization_id="org_b").post(CHAT, question(name))
+    assert (refused.status, refused.json()["error"]["code"]) == (404, "model_not_found")
+    api.platform.probe.failing = Conflict("No.", code="deployment_failed")
+    api.platform.deployed(principal(), BASE_MODEL)
+    refused = api.post(CHAT, question(BASE_MODEL, stream=True))
+    assert (refused.status, set(refused.json()["error"])) == (409, {"message", "type", "param", "code"})
+    assert refused.json()["error"]["code"] == "model_not_deployed"
+
+
+def test_a_model_is_deleted_once_it_is_not_deployed(api: Gateway) -> None:
+    name = api.platform.completed(suffix="v1").result_model or ""
+    made = api.platform.deployed(principal(), name)
+    refused = api.delete(f"/v1/models/{name}")
+    assert (refused.status, refused.json()["error"]["type"]) == (409, "conflict_error")
+    api.platform.run_deployment(api.platform.deployments.delete(principal(), made.id))
+    assert api.caller("models:read").delete(f"/v1/models/{name}").status == 403
+    assert api.delete(f"/v1/models/{name}").json() == {"id": name, "object": "model", "deleted": True}
+    assert api.delete(f"/v1/models/{name}").status == 404
+    assert api.get("/v1/models").json()["data"] == []
 
 
 def test_a_chat_needs_the_inference_scope(api: Gateway) -> None:

@@ -29,6 +29,9 @@ class Settings:
     processing_state_machine_arn: str = _setting("State machine that evaluates, packages or adopts one model.")
     serving_image: str = _setting("Container image that answers requests on SageMaker endpoints.")
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
+    inference_seconds: int = _setting(
+        "Seconds that a model may be silent before it counts as one that fails; less than API Gateway waits (29).", 27
+    )
     host_idle_minutes: int = _setting(
         "Minutes that a shared endpoint is kept when no deployment is left on it.", 30, chosen=True
     )

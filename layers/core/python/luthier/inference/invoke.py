@@ -1,14 +1,26 @@
 """One request to one SageMaker endpoint, in OpenAI's words both ways."""
 
 import json
+import logging
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 from luthier.deployments.entity import Deployment
 from luthier.errors import InvalidRequest, LuthierError, Unavailable
+from luthier.inference import chunks
+
+logger = logging.getLogger(__name__)
 
 # What SageMaker says of a component that has no copies; the refused request is what wakes it.
 _ASLEEP = "no capacity to process this request"
 _WAKING_SECONDS = 30
+# What has to be counted has to be known also of an answer that nobody reads to its end; the second one is vLLM's.
+_STREAMED = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+# Codes of an engine's refusals that are passed on.
+ENGINE_CODES = ("context_length_exceeded", "unsupported_parameter", "unsupported_schema")
+# What engines say of a request that is too long, where they give it no code.
+_TOO_LONG = "maximum context length"
 
 
 class Invoker:
@@ -25,8 +37,19 @@ class Invoker:
         Raises InvalidRequest or Unavailable with the engine's own words, Unavailable with the code model_sleeping when
         the component has no copies.
         """
+        answer = self._call(self._runtime.invoke_endpoint, endpoint, component, body)
+        return json.loads(answer["Body"].read())
+
+    def stream(self, deployment: Deployment, body: dict[str, Any]) -> Generator[dict[str, Any]]:
+        """The deployment's answer in OpenAI's chunks, with the usage so far. Raises as `chat_component`, at once or
+        in between."""
+        call, asked = self._runtime.invoke_endpoint_with_response_stream, body | _STREAMED
+        answer = self._call(call, deployment.endpoint_name, deployment.component_name, asked)
+        return _chunks(answer["Body"])
+
+    def _call(self, operation: Any, endpoint: str, component: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = self._runtime.invoke_endpoint(
+            answer: dict[str, Any] = operation(
                 EndpointName=endpoint,
                 InferenceComponentName=component,
                 ContentType="application/json",
@@ -37,7 +60,23 @@ class Invoker:
             raise _engine_error(error.response) from error
         except self._runtime.exceptions.ClientError as error:
             raise _endpoint_error(error.response["Error"].get("Message", "")) from error
-        return json.loads(answer["Body"].read())
+        return answer
+
+
+def _chunks(events: Any) -> Generator[dict[str, Any]]:
+    """Of a stream of events, which is closed at the end: that is what the engine notices."""
+    with closing(events):
+        try:
+            for chunk in chunks.read(event["PayloadPart"]["Bytes"] for event in events if "PayloadPart" in event):
+                if "error" in chunk:
+                    raise _said(chunk["error"], refused=chunk["error"].get("type") == "invalid_request_error")
+                yield chunk
+        except LuthierError:
+            raise
+        except Exception as error:
+            # Whatever can happen to a connection: the event stream's own errors are those of three libraries.
+            logger.warning("An answer broke off: %r", error)
+            raise chunks.broken_off() from error
 
 
 def _endpoint_error(message: str) -> LuthierError:
@@ -61,9 +100,16 @@ def _engine_error(response: dict[str, Any]) -> LuthierError:
     """The engine's refusal: a 4xx is the caller's, anything else ours."""
     try:
         said = json.loads(response.get("OriginalMessage", ""))["error"]
-        message, param = said["message"], said.get("param")
+        said["message"]
     except (ValueError, KeyError, TypeError):
-        message, param = response.get("OriginalMessage") or "The model failed to answer.", None
-    if 400 <= response.get("OriginalStatusCode", 500) < 500:
-        return InvalidRequest(message, param=param, remedy="Change the request as the message says.")
-    return Unavailable(message, code="model_failed", retry_after=5)
+        said = {"message": response.get("OriginalMessage") or "The model failed to answer."}
+    return _said(said, refused=400 <= response.get("OriginalStatusCode", 500) < 500)
+
+
+def _said(said: dict[str, Any], *, refused: bool) -> LuthierError:
+    message, code = said["message"], said.get("code")
+    if not refused:
+        return Unavailable(message, code="model_failed", retry_after=5)
+    if code not in ENGINE_CODES:
+        code = "context_length_exceeded" if _TOO_LONG in message else None
+    return InvalidRequest(message, code=code, param=said.get("param"), remedy="Change the request as the message says.")

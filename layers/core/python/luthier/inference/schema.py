@@ -1,8 +1,8 @@
-"""Wire shape of a chat completion request: every parameter that OpenAI documents, and no other."""
+"""Wire shapes of chat and text completion requests: every parameter that OpenAI documents, and no other."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from luthier.errors import InvalidRequest
 from luthier.wire import LONGEST_NAME, Request
@@ -14,6 +14,9 @@ _PLATFORM = {
 }  # fmt: skip
 
 
+_ROLES = ("developer", "system", "user", "assistant", "tool", "function")
+
+
 class Message(Request):
     """One turn of a conversation, on the surfaces that know text only."""
 
@@ -21,7 +24,35 @@ class Message(Request):
     content: str
 
 
-class ChatRequest(Request):
+class StreamOptions(Request):
+    include_usage: bool | None = Field(default=None, description="Whether a last chunk counts the tokens.")
+    include_obfuscation: bool | None = Field(default=None, description="Accepted, and of no effect here.")
+
+
+class _Streamed(Request):
+    """What both have that concerns the way of the answer, not the answer."""
+
+    stream: bool | None = Field(default=None, description="Whether to answer in server-sent events.")
+    stream_options: StreamOptions | None = None
+
+    @property
+    def includes_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> Self:
+        if self.stream_options and not self.stream:
+            raise InvalidRequest(
+                "stream_options needs stream to be true.", param="stream_options", remedy="Send both, or neither."
+            )
+        return self
+
+    def for_engine(self) -> dict[str, Any]:
+        """What the serving engine is asked: the parameters that were sent and that mean something to a model."""
+        return self.model_dump(exclude_none=True, exclude=_PLATFORM)
+
+
+class ChatRequest(_Streamed):
     model: str = Field(min_length=1, max_length=LONGEST_NAME, description="Any name of a deployed model.")
     messages: list[dict[str, Any]] = Field(min_length=1)
     audio: Any = None
@@ -49,8 +80,6 @@ class ChatRequest(Request):
     service_tier: Any = None
     stop: str | list[str] | None = None
     store: Any = None
-    stream: bool | None = Field(default=None, description="Only false: this endpoint answers in one piece.")
-    stream_options: Any = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     tool_choice: Any = None
     tools: list[dict[str, Any]] | None = None
@@ -60,17 +89,34 @@ class ChatRequest(Request):
     verbosity: Any = None
     web_search_options: Any = None
 
-    @field_validator("stream")
+    @field_validator("messages")
     @classmethod
-    def _answer_in_one_piece(cls, stream: bool | None) -> bool | None:
-        if stream:
-            message, remedy = (
-                "Streaming is not available yet.",
-                "Send the request without it, or with false.",
-            )
-            raise InvalidRequest(message, code="streaming_unsupported", param="stream", remedy=remedy)
-        return stream
+    def _known_roles(cls, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for index, message in enumerate(messages):
+            if message.get("role") not in _ROLES:
+                param = f"messages[{index}].role"
+                raise InvalidRequest(
+                    f"`{param}` is {message.get('role')!r}.", param=param, remedy=f"Choose one of {', '.join(_ROLES)}."
+                )
+        return messages
 
-    def for_engine(self) -> dict[str, Any]:
-        """What the serving engine is asked: the parameters that were sent and that mean something to a model."""
-        return self.model_dump(exclude_none=True, exclude=_PLATFORM)
+
+class CompletionRequest(_Streamed):
+    model: str = Field(min_length=1, max_length=LONGEST_NAME, description="Any name of a deployed model.")
+    prompt: str | list[str] | list[int] | list[list[int]] = Field(
+        min_length=1, description="Text, or token ids, or a list of either."
+    )
+    best_of: int | None = Field(default=None, ge=1, le=20)
+    echo: bool | None = None
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[str, float] | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+    max_tokens: int | None = Field(default=None, ge=1)
+    n: int | None = Field(default=None, ge=1, le=128)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    suffix: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    user: Any = None

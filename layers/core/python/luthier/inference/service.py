@@ -1,7 +1,9 @@
 """Asking a model: one verb behind every surface's door."""
 
 import time
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 from luthier import clock, ids
 from luthier.accounts.entity import Principal
@@ -10,7 +12,8 @@ from luthier.aliases.service import AliasService
 from luthier.deployments.entity import Deployment
 from luthier.deployments.service import DeploymentService
 from luthier.errors import LuthierError, NotFound, Unavailable
-from luthier.inference.entity import Answered, Completion
+from luthier.inference import chunks
+from luthier.inference.entity import Answered, Completion, Stream
 from luthier.inference.invoke import Invoker
 from luthier.inference.readiness import SLEEPING, UNREADY, require_active, waking
 from luthier.models import behavior
@@ -19,6 +22,9 @@ from luthier.usage.service import UsageService
 
 # Another route of an alias may answer what this one could not even begin with.
 _ELSEWHERE = (*UNREADY, SLEEPING, "model_unavailable")
+# Called with how an answer ended: `failed`.
+Note = Callable[..., None]
+Made = TypeVar("Made")
 
 
 class InferenceService:
@@ -48,10 +54,17 @@ class InferenceService:
         Raises NotFound for an unknown name; Conflict for a model that is not deployed or is paused; Unavailable while
         it comes up, wakes or fails; InsufficientCredits where tokens cost something and no credits are left.
         """
-        organization_id, name = principal.organization_id, body["model"]
-        if alias := self._aliases.find(organization_id, name):
-            return self._through(alias, principal, body)
-        return self._answer(principal, self._deployments.find(organization_id, name), body)
+        return self._routed(principal, body, self._answer)
+
+    def stream(self, principal: Principal, body: dict[str, Any]) -> Stream:
+        """The same in chunks; with `prompt` instead of `messages`, a text completion. Raises as `complete`, at once or
+        in between."""
+        return self._routed(principal, body, self._open)
+
+    def gather(self, principal: Principal, body: dict[str, Any]) -> Completion:
+        """The same in one piece that may take minutes: SageMaker ends an answer that is not streamed after 60 s."""
+        stream = self.stream(principal, body)
+        return Completion(chunks.gathered(stream.chunks), stream.deployment_id, stream.model, stream.version)
 
     def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
         """The same for surfaces that show a text, how long it took and what it cost. Raises as `complete`."""
@@ -63,21 +76,27 @@ class InferenceService:
             cost=self._usage.price_of(completion.get("usage") or {}),
         )
 
-    def _through(self, alias: Alias, principal: Principal, body: dict[str, Any]) -> Completion:
+    def _routed(
+        self, principal: Principal, body: dict[str, Any], answer: Callable[[Principal, Any, dict[str, Any], Note], Made]
+    ) -> Made:
+        organization_id, name = principal.organization_id, body["model"]
+        if alias := self._aliases.find(organization_id, name):
+            return self._through(alias, lambda found, note: answer(principal, found, body, note))
+        return answer(principal, self._deployments.find(organization_id, name), body, lambda failed: None)
+
+    def _through(self, alias: Alias, answer: Callable[[Deployment | None, Note], Made]) -> Made:
         """From the route that is drawn; from another one where that one cannot answer now."""
         refusals: list[LuthierError] = []
         for route in self._aliases.order(alias):
+            note = partial(self._aliases.note, alias, route.deployment_id)
             try:
-                completion = self._answer(principal, self._of(alias, route.deployment_id), body)
+                return answer(self._of(alias, route.deployment_id), note)
             except Exception as error:
                 if _is_its_fault(error):
-                    self._aliases.note(alias, route.deployment_id, failed=True)
+                    note(failed=True)
                 if not isinstance(error, LuthierError) or error.code not in _ELSEWHERE:
                     raise
                 refusals.append(error)
-            else:
-                self._aliases.note(alias, route.deployment_id, failed=False)
-                return completion
         raise refusals[0]
 
     def _of(self, alias: Alias, deployment_id: str) -> Deployment | None:
@@ -87,25 +106,65 @@ class InferenceService:
         except NotFound:
             return None
 
-    def _answer(self, principal: Principal, found: Deployment | None, body: dict[str, Any]) -> Completion:
+    def _answer(self, principal: Principal, found: Deployment | None, body: dict[str, Any], note: Note) -> Completion:
+        deployment, answer = self._asked(principal, found, body, self._invoker.chat)
+        self._meter(principal, deployment.model_name, answer.get("usage") or {})
+        defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
+        content = defaults | answer | {"model": body["model"]}
+        note(failed=False)
+        return Completion(content, deployment.id, deployment.model_name, deployment.model_version)
+
+    def _open(self, principal: Principal, found: Deployment | None, body: dict[str, Any], note: Note) -> Stream:
+        deployment, answer = self._asked(principal, found, body, self._invoker.stream)
+        stream = Stream(answer, deployment.id, deployment.model_name, deployment.model_version)
+        stream.chunks = self._metered(stream, answer, principal, body["model"], note)
+        return stream
+
+    def _metered(
+        self, stream: Stream, answer: Generator[dict[str, Any]], principal: Principal, name: str, note: Note
+    ) -> Iterator[dict[str, Any]]:
+        """The chunks under the name that was asked for. However they end, what was produced is metered."""
+        usage: dict[str, Any] = {}
+        try:
+            for chunk in answer:
+                usage = chunk.get("usage") or usage
+                if stream.stopped:
+                    break
+                yield chunk | {"model": name}
+            note(failed=False)
+        except Exception as error:
+            if _is_its_fault(error):
+                note(failed=True)
+            raise
+        finally:
+            answer.close()
+            if usage:
+                self._meter(principal, stream.model, usage)
+
+    def _asked(
+        self,
+        principal: Principal,
+        found: Deployment | None,
+        body: dict[str, Any],
+        call: Callable[[Deployment, dict[str, Any]], Made],
+    ) -> tuple[Deployment, Made]:
         name = body["model"]
         deployment = require_active(found, name, self._now())
         self._usage.admit_inference(principal)
         try:
             asked = _with_defaults(self._behaving(deployment, body), deployment.configuration)
-            answer = self._invoker.chat(deployment, asked)
+            return deployment, call(deployment, asked)
         except Unavailable as error:
             if error.code != SLEEPING:
                 raise
             raise waking(deployment, name, self._now()) from error
-        self._meter(principal, deployment.model_name, answer.get("usage") or {})
-        defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
-        content = defaults | answer | {"model": name}
-        return Completion(content, deployment.id, deployment.model_name, deployment.model_version)
 
     def _behaving(self, deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
-        """The request behind the behaviour spec of the model, where it has one: one read, none for a base model."""
-        if deployment.target == deployment.base_model:
+        """The request behind the behaviour spec of the model, where it has one: one read, none for a base model.
+
+        A text completion is no conversation.
+        """
+        if deployment.target == deployment.base_model or "messages" not in body:
             return body
         model = self._models.get(deployment.organization_id, deployment.target)
         spec = model.metadata.get(behavior.KEY) if model else None

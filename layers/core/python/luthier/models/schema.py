@@ -39,3 +39,9 @@ class ModelList(Answer):
     @classmethod
     def of(cls, models: list[Model]) -> Self:
         return cls(data=[ModelObject.of(model) for model in models])
+
+
+class ModelObjectDeleted(Answer):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True

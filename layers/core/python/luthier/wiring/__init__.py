@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 # A request must not wait for a slow service longer than API Gateway waits for us; SDK retries add to each timeout.
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 20, 3
-# An endpoint may take this long for one answer: less than API Gateway waits for ours (29 s), so that an endpoint that
-# hangs is still counted as one that fails.
-_INFERENCE_SECONDS = 27
 
 
 @cache
@@ -70,7 +67,7 @@ def _client(service: str) -> Any:
     inference = service == "sagemaker-runtime"
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_INFERENCE_SECONDS if inference else _READ_SECONDS,
+        read_timeout=settings().inference_seconds if inference else _READ_SECONDS,
         retries={"mode": "standard", "max_attempts": 1 if inference else _ATTEMPTS},
         # boto3 still presigns with version 2 in some regions, which binds neither size nor headers of an upload and
         # which KMS-encrypted buckets refuse.
