@@ -210,8 +210,9 @@ class Components:
         if record is None or record["EndpointName"] != endpoint:
             raise SageMakerError("ValidationError", f"Inference Component {name} of endpoint {endpoint} not found.")
         base = base_of(record) or name
-        copies = (self._store.get(KIND, base) or record)["RuntimeConfig"]["DesiredCopyCount"]
-        if copies == 0:
+        standing = self._store.get(KIND, base) or record
+        # It has no copies while it sleeps, nor while it wakes.
+        if standing["InferenceComponentStatus"] == "InService" and standing["RuntimeConfig"]["CurrentCopyCount"] == 0:
             raise NoCapacity(base)
         run = self._run_of(base)
         address = run.address if run else None

@@ -95,6 +95,8 @@ def test_pause_resume_change_and_delete(api: Gateway) -> None:
     refused = api.send("PATCH", f"{ROOT}/{made}", {"workers": 3})
     assert (refused.status, refused.json()["details"]["current_state"]) == (409, "updating")
     run(api, made)
+    cleared = api.send("PATCH", f"{ROOT}/{made}", {"configuration": {"max_tokens": None}}).json()
+    assert cleared["configuration"]["maxTokens"] is None
     assert api.post(f"{ROOT}/{made}/pause").json()["status"] == "pausing"
     run(api, made)
     assert api.post(f"{ROOT}/{made}/resume").json()["status"] == "deploying"

@@ -78,7 +78,7 @@ class DeployModel(CamelRequest):
 
 
 class ChangeDeployment(CamelRequest):
-    """Fields that are not sent stay as they are."""
+    """Fields that are not sent stay as they are; null in the configuration takes a default back."""
 
     workers: Workers = None
     scaling: Scaling | None = Field(default=None, description="null: back to a fixed number of workers.")
@@ -88,7 +88,7 @@ class ChangeDeployment(CamelRequest):
         return {
             "workers": self.workers,
             "scaling": sent(self.scaling),
-            "configuration": sent(self.configuration),
+            "configuration": self.configuration.model_dump(exclude_unset=True) if self.configuration else None,
             "unscaled": self.scaling is None and "scaling" in self.model_fields_set,
         }
 

@@ -80,7 +80,7 @@ class DeploymentService:
             return wanted
         if current.status in (PAUSING, DELETING):
             raise _illegal("deployed", current, ACTIVE, PAUSED, FAILED)
-        if current.is_moving or (current.status == ACTIVE and self._endpoints.answers(current.component_name)):
+        if current.is_moving or (current.status == ACTIVE and self._endpoints.stand(current.components)):
             if other := wish.contradicts(current):
                 raise Conflict(
                     f"{current.id} is {current.status} with another {other}.",
@@ -140,12 +140,17 @@ class DeploymentService:
         scaling: dict[str, Any] | None,
         unscaled: bool = False,
     ) -> Deployment:
-        """Change settings; fields that are not there stay. unscaled: back to a fixed number of workers."""
+        """Change settings; fields that are not there stay.
+
+        configuration: None takes a default back; unscaled: back to a fixed number of workers.
+        """
 
         def change(current: Deployment) -> Deployment:
             if current.status not in (ACTIVE, PAUSED) or current.updating:
                 raise _illegal("changed", current, ACTIVE, PAUSED)
-            changes: dict[str, Any] = {"configuration": current.configuration | (configuration or {})}
+            merged = current.configuration | (configuration or {})
+            kept = {name: value for name, value in merged.items() if value is not None}
+            changes: dict[str, Any] = {"configuration": kept}
             resized = workers is not None or scaling is not None or unscaled
             if resized:
                 changes |= self._resized(current, workers, scaling, unscaled=unscaled)
