@@ -1,5 +1,6 @@
 """Inference components, as boto3 sees them: the real server with the tiny model, and adapters of a completed job."""
 
+import contextlib
 import io
 import json
 import os
@@ -241,6 +242,21 @@ def test_a_component_without_copies_refuses_and_wakes_where_a_step_policy_is_the
     assert len(site.scaling.describe_scaling_policies(**named)["ScalingPolicies"]) == 2
     site.scaling.deregister_scalable_target(**target)
     assert site.scaling.describe_scaling_policies(**named)["ScalingPolicies"] == []
+
+
+def test_a_component_that_is_woken_while_it_falls_asleep_wakes(site: Site) -> None:
+    before = site.ask("luthier-good")
+    for copies in (0, 1):
+        site.sagemaker.update_inference_component_runtime_config(
+            InferenceComponentName=site.base, DesiredRuntimeConfig={"CopyCount": copies}
+        )
+
+    def answers() -> bool:
+        with contextlib.suppress(ClientError):
+            return site.ask("luthier-good") == before
+        return False
+
+    wait_for(answers, 60, "it is awake")
 
 
 def test_a_server_that_keeps_dying_is_given_up(cloud: LocalCloud, site: Site) -> None:

@@ -65,6 +65,10 @@ class ComponentRun(threading.Thread):
         """Some adapter of this component was declared or is to go."""
         self._changed.set()
 
+    @property
+    def is_ending(self) -> bool:
+        return self._ended.is_set()
+
     def stop(self) -> None:
         """End the server for good."""
         self._ended.set()

@@ -144,6 +144,14 @@ class Components:
             run.stop()
         elif changed and run is None:
             self.run(changed)
+        elif run and run.is_ending:
+            # Woken while it falls asleep.
+            threading.Thread(target=self._run_after, args=(run, name), daemon=True).start()
+
+    def _run_after(self, run: ComponentRun, name: str) -> None:
+        run.join()
+        if (record := self._store.get(KIND, name)) and record["InferenceComponentStatus"] != "Deleting":
+            self.run(record)
 
     def _settled(self, name: str) -> Record:
         record = self._store.get(KIND, name)
