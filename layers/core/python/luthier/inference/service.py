@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
@@ -65,10 +66,15 @@ class InferenceService:
         in between."""
         return self._routed(principal, body, self._open)
 
-    def gather(self, principal: Principal, body: dict[str, Any]) -> Completion:
-        """The same in one piece that may take minutes: SageMaker ends an answer that is not streamed after 60 s."""
+    def gather(self, principal: Principal, body: dict[str, Any], *, seconds: float | None = None) -> Completion:
+        """The same in one piece that may take minutes: SageMaker ends an answer that is not streamed after 60 s.
+
+        seconds: an answer that takes longer is given up. Raises Unavailable then.
+        """
         stream = self.stream(principal, body)
-        return Completion(chunks.gathered(stream.chunks), stream.deployment_id, stream.model, stream.version)
+        with closing(stream.chunks):
+            whole = chunks.gathered(stream.chunks if seconds is None else _in_time(stream.chunks, seconds))
+        return Completion(whole, stream.deployment_id, stream.model, stream.version)
 
     def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
         """The same for surfaces that show a text, how long it took and what it cost. Raises as `complete`."""
@@ -126,7 +132,7 @@ class InferenceService:
 
     def _metered(
         self, stream: Stream, answer: Generator[dict[str, Any]], principal: Principal, name: str, note: Note
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """The chunks under the name that was asked for. However they end, what was produced is metered."""
         usage: dict[str, Any] = {}
         try:
@@ -196,6 +202,16 @@ def _defaults(body: dict[str, Any], configuration: dict[str, Any]) -> dict[str, 
     # The newer name of the same limit.
     said = {*body, "max_tokens"} if "max_completion_tokens" in body else set(body)
     return {name: value for name, value in defaults.items() if name not in said}
+
+
+def _in_time(parts: Iterator[dict[str, Any]], seconds: float) -> Iterator[dict[str, Any]]:
+    until = time.monotonic() + seconds
+    for part in parts:
+        yield part
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"The answer took longer than {seconds:.0f} s.", code="model_failed", remedy="Lower max_tokens."
+            )
 
 
 def _is_its_fault(error: Exception) -> bool:
