@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from luthier.aliases.service import Wanted
-from luthier.batches import answering, service, worker
-from luthier.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unavailable
+from luthier.batches import service, worker
+from luthier.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from luthier.idempotency import Repetition
 from tests.factories import BASE_MODEL, Platform, principal
 from tests.functional.batches.world import WHO, World, requests
@@ -385,24 +385,3 @@ def test_an_ended_batch_goes_by_itself(world: World) -> None:
     )["Item"]
     assert int(item["ttl"]["N"]) == int(world.platform.clock.moment.timestamp()) + 30 * 24 * 3600
     assert "gsi4pk" not in item
-
-
-def test_an_organization_has_so_many_batches_at_once(world: World) -> None:
-    world.store._most_live = 2
-    first, _ = world.batch("a"), world.batch("b")
-    before = len(world.objects())
-    with pytest.raises(RateLimited) as refused:
-        world.batch("c")
-    assert (refused.value.code, refused.value.details) == ("unfinished_batches_exceeded", {"organization_limit": 2})
-    assert len(world.objects()) == before
-    world.service.cancel(WHO, first.id, "requests")
-    world.work()
-    assert [world.batch(question).total for question in "cd"] == [1, 1]
-
-
-def test_an_answer_that_takes_too_long_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "ANSWER_SECONDS", -1)
-    batch = world.batch("a")
-    world.work()
-    [row] = world.results(batch)
-    assert (row["status"], row["error"]["code"]) == ("failed", "model_failed")
