@@ -4,14 +4,7 @@ import pytest
 
 from luthier.batches import answering
 from luthier.errors import RateLimited
-from tests.factories import BASE_MODEL, Platform, principal
 from tests.functional.batches.world import WHO, World
-
-
-@pytest.fixture
-def world(platform: Platform) -> World:
-    platform.deployed(principal(), BASE_MODEL)
-    return World.on(platform)
 
 
 def test_an_organization_has_so_many_batches_at_once(world: World) -> None:
