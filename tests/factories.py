@@ -179,7 +179,7 @@ class Platform:
         self.job_store = JobStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
         self.model_store = ModelStore(self.dynamodb, name)
-        self.models = ModelService(self.model_store, self.clock)
+        self.models = ModelService(self.model_store, self.job_store, self.clock)
         self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
         self.calibration = Calibration(self.dynamodb, name)
         claims = Claims(self.dynamodb, name, self.clock)

@@ -191,6 +191,32 @@ def test_a_model_to_be_is_shown_as_what_is_known_of_its_job(api: Gateway) -> Non
     assert reason["code"] == "oom"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", {"description": "x"}),
+        ("DELETE", "", None),
+        ("POST", "/deploy", {}),
+        ("GET", "/deployments", None),
+        ("POST", "/download", {"format": "adapter"}),
+        ("POST", "/evaluate", {"benchmarks": ["mmlu"]}),
+        ("GET", "/versions", None),
+        ("POST", "/versions", {"version": "v2.0.0", "trainingJobId": "ftjob_x"}),
+        ("POST", "/archive", {}),
+        ("POST", "/restore", None),
+    ],
+)
+def test_a_model_to_be_says_that_it_is_not_there_yet(api: Gateway, method: str, path: str, body: Any) -> None:
+    job = api.platform.launched()
+    to_be = f"model_{job.id.partition('_')[2]}"
+    refused = api.send(method, f"{MODELS}/{to_be}{path}", body)
+    assert (refused.status, refused.json()["error"]) == (409, "STATE_CONFLICT"), refused.text
+    assert refused.json()["details"]["current_state"] == "training"
+    assert job.id in refused.text
+    theirs = api.caller("admin", organization_id="org_b").send(method, f"{MODELS}/{to_be}{path}", body)
+    assert theirs.status == 404
+
+
 def test_reading_and_writing_need_their_scopes(api: Gateway, model: Model) -> None:
     reader, writer = api.caller("models:read"), api.caller("models:write")
     path = f"{MODELS}/{model.id}"

@@ -125,6 +125,7 @@ class Unfinished:
     job_id: str
     created_at: str
     updated_at: str
+    parent: str | None = None
     type: str = "llm"
 
 
@@ -146,6 +147,7 @@ def unfinished(job: Mapping[str, Any], shown_status: str) -> Unfinished | None:
         job_id=job["id"],
         created_at=job["created_at"],
         updated_at=job["updated_at"],
+        parent=(job.get("start_from") or {}).get("model_id"),
     )
 
 
