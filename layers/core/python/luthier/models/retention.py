@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PERIOD, MOST_DAYS = "90d", 3650
 _PERIOD = re.compile(r"([0-9]{1,4})([dwm])")
+_OF_CHECKPOINT = re.compile(r"/checkpoint-[0-9]+/")
 _DAYS = {"d": 1, "w": 7, "m": 30}
 # A model that is still needed when its time is over is looked at again after this.
 _LATER = timedelta(hours=1)
@@ -155,6 +156,8 @@ class RetentionService:
             bucket, prefix = objects.parts(uri)
             # Of this folder only, not of another whose name goes on from it.
             objects.delete_under(self._s3, bucket, f"{prefix.rstrip('/')}/")
+        if remains.checkpoints:
+            objects.delete_under(self._s3, *objects.parts(remains.checkpoints), only=_OF_CHECKPOINT)
         now = clock.iso(self._now())
         return self._remains.forget(remains, _fact("model.deleted", remains.organization_id, remains, now))
 

@@ -59,8 +59,8 @@ class VersionService:
         """Make the model of a completed job the next version of a model's line.
 
         Raises NotFound for the model or the job; Conflict for a job that has not completed or whose model was deleted,
-        for a model that is deployed or in a line with others, and for a version that the line has or had; Unprocessable for another
-        base model.
+        for a model that is deployed or in a line with others, and for a version that the line has or had; Unprocessable
+        for another base model.
         """
         label = versioning.label(version)
         facts = {"model": name, "version": label, "job": training_job_id, "notes": [description, changelog]}
