@@ -141,6 +141,8 @@ BAD = [
     ({"workers": 5, "scaling": {"maxWorkers": 3}}, "workers"),
     ({"workers": 1, "scaling": {"minWorkers": 2}}, "workers"),
     ({"configuration": {"max_tokens": 0}}, "configuration.max_tokens"),
+    ({"name": "a\nb"}, "name"),
+    ({"environment": "prod\x00"}, "environment"),
     ({"configuration": {"max_tokens": 10**40}}, "configuration.max_tokens"),
     ({"configuration": {"repetition_penalty": 1e-300}}, "configuration.repetition_penalty"),
     ({"kind": "dedicated", "scaling": {"targetUtilization": 1e-300}}, "scaling.targetUtilization"),

@@ -140,13 +140,13 @@ def test_a_taken_name_is_told(api: Gateway, model: Model) -> None:
     other = api.platform.models.of_job(api.platform.completed())
     assert other is not None
     refused = api.send("PATCH", f"{MODELS}/{model.id}", {"name": other.name})
-    assert_names(refused, 409, "NAME_TAKEN", "name", "param")
+    assert_names(refused, 409, "NAME_TAKEN", "name")
 
 
 def test_a_deployed_model_is_neither_archived_nor_deleted_and_shows_its_deployment(api: Gateway, model: Model) -> None:
     started = api.post(f"{MODELS}/{model.id}/deploy", {"name": "chat"}).json()["deployment"]
     for refused in (api.post(f"{MODELS}/{model.id}/archive"), api.delete(f"{MODELS}/{model.id}")):
-        assert_names(refused, 409, "STATE_CONFLICT", "deployed", "current_state")
+        assert_names(refused, 409, "STATE_CONFLICT", "deploying", "current_state")
     (shown,) = api.get(f"{MODELS}/{model.id}").json()["deployments"]
     assert (shown["id"], shown["name"], shown["url"]) == (started["id"], "chat", started["url"])
     assert api.get(f"{MODELS}?status=deployed").json()["total"] == 0

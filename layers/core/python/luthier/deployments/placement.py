@@ -10,7 +10,7 @@ from luthier import clock, table
 from luthier.catalog import service as catalog
 from luthier.deployments.endpoints import UP, WAITING, Endpoints, NoCapacity
 from luthier.deployments.entity import ACTIVE, Deployment, Host, base_component
-from luthier.deployments.hardware import no_capacity
+from luthier.deployments.hardware import gpu_name, no_capacity
 from luthier.deployments.hosts import Hosts, HostStore
 from luthier.deployments.requests import Site
 from luthier.deployments.scaling import Bounds, Scaling
@@ -230,4 +230,5 @@ def _price(hardware: str, instance_type: str) -> float:
 
 def _exhausted(hardware: str, said: str, gpu_type: str | None = None) -> Any:
     tried = ", ".join(_types(hardware))
-    return no_capacity(gpu_type or hardware, f"AWS has none of {tried} free, or the quota is used up: {said}")
+    asked = gpu_type or gpu_name(catalog.find_hardware(hardware))
+    return no_capacity(asked, f"AWS has none of {tried} free, or the quota is used up: {said}")

@@ -30,9 +30,9 @@ class Model:
     parent: id of the model it was trained from; datasets: `{role, file_id, sha256, rows}`; architecture: `{layers,
     attention_heads, hidden_size, vocabulary_size, context_length}`; training: `{strategy, parameters, epochs,
     final_learning_rate, best_loss, total_steps, training_time}`; evaluation: base beside tuned, as the card has it;
-    compressed_bytes: of the newest archive built; deployments: live ones, id → `{name, environment, status, workers,
-    created_at}`; archived: `{reason, at, retention_period, expires_at, due, kept_because}`; formats: format → `{uri,
-    files, proof}`.
+    compressed_bytes: of the newest archive of it as it is; deployments: live ones, id → `{name, environment, status,
+    workers, created_at}`; archived: `{reason, at, retention_period, expires_at, due, kept_because}`; formats: format →
+    `{uri, files, proof}`.
     """
 
     id: str

@@ -13,7 +13,7 @@ from luthier.errors import Conflict, InvalidRequest
 from luthier.events.entity import Event, event
 from luthier.jobs import entity as jobs
 from luthier.jobs.store import JobStore
-from luthier.models.entity import ARCHIVED, DEPLOYED, READY, Model, job_of_id
+from luthier.models.entity import ARCHIVED, READY, Model, job_of_id
 from luthier.models.remains import Remains, RemainsStore
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore, Moved
@@ -198,7 +198,8 @@ def _require_undeployed(model: Model, wanted: str) -> None:
 
 
 def _conflict(model: Model, wanted: str, required: list[str], remedy: str, **more: list[str]) -> Conflict:
-    current = DEPLOYED if model.deployments else model.status
+    states = sorted({facts["status"] for facts in model.deployments.values()})
+    current = model.status if not states or model.active_deployments else states[0]
     return Conflict(
         f"Model {model.id} is {current}; it can be {wanted} only when it is {' or '.join(required)}.",
         details={"current": current, "required": required} | more,
