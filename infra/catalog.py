@@ -68,7 +68,8 @@ ACCOUNTS = (
 DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
-BATCHES = ("data_bucket", "batch_queue_url", "webhook_private_networks")
+BATCH_STORES = ("batch_queue_url", "organization_unfinished_batches")
+BATCHES = ("data_bucket", *BATCH_STORES, "webhook_private_networks")
 SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 # What evaluating, packaging and adopting look at.
 PROCESSING_STORES = (*JOB_STORES, "base_models_bucket", "organization_concurrent_processings")
@@ -156,7 +157,7 @@ API = (
             "/v1/playground/inference",
         ),
         grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_INVOKE, *BATCHES_VERBS),
-        env=(*JOB_STORES, *HUB, "training_state_machine_arn", "batch_queue_url", *ACCOUNTS, *DATASET_SOURCES),
+        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES, *BATCH_STORES),
         memory=_API_MEMORY,
         timeout=_API_TIMEOUT,
     ),
@@ -330,12 +331,13 @@ EVENTS = (
     Function(
         "events",
         "run_batch",
-        grants=(*WHOLE_TABLE, UPLOADS_WRITE, BATCH_DATA, ENDPOINT_INVOKE, TAKE_BATCHES, SEND_BATCHES),
+        grants=(*WHOLE_TABLE, UPLOADS_WRITE, BATCH_DATA, ENDPOINT_STREAM, TAKE_BATCHES, SEND_BATCHES),
         # A turn is mostly waiting for a model; how many requests are under way at one deployment is bounded elsewhere.
         triggers=(OnQueue("batches", batch=1),),
-        env=("table", "data_bucket", "batch_queue_url", *ACCOUNTS),
+        env=("table", "data_bucket", "batch_queue_url", "inference_seconds", *ACCOUNTS),
         memory=_API_MEMORY,
-        timeout=300,
+        # A minute in which requests begin, and what the last of them may take.
+        timeout=900,
     ),
     Function(
         "events",

@@ -177,9 +177,10 @@ class Platform:
         name = settings.table
         self.datasets = DatasetService(DatasetStore(self.dynamodb, name), self.s3, settings)
         self.job_store = JobStore(self.dynamodb, name)
+        self.alias_store = AliasStore(self.dynamodb, name)
         self.storage = JobStorage(self.s3, SETTINGS)
         self.model_store = ModelStore(self.dynamodb, name)
-        self.models = ModelService(self.model_store, self.clock)
+        self.models = ModelService(self.model_store, self.job_store, self.clock)
         self.runs = Runs(Executions(self.states, SETTINGS.training_state_machine_arn), self.sagemaker)
         self.calibration = Calibration(self.dynamodb, name)
         claims = Claims(self.dynamodb, name, self.clock)
@@ -216,7 +217,7 @@ class Platform:
         self.invoker = invoker = Invoker(self.runtime)
         self.probe = FakeProbe(Probe(invoker))
         self._wire_deployments(settings, self.model_store)
-        self.aliases = AliasService(AliasStore(self.dynamodb, name), self.deployments, self.clock, Random(7))
+        self.aliases = AliasService(self.alias_store, self.deployments, self.clock, Random(7))
         self.inference = InferenceService(
             self.deployments, self.aliases, self.model_store, invoker, self.usage, self.clock
         )
@@ -232,7 +233,7 @@ class Platform:
         store, name = self.model_store, self.settings.table
         self.listing = ModelListing(self.models, store, self.job_store)
         self.versions = VersionService(self.models, store, self.job_store, claims, self.clock)
-        remains, aliases = RemainsStore(self.dynamodb, name, store), AliasStore(self.dynamodb, name)
+        remains, aliases = RemainsStore(self.dynamodb, name, store), self.alias_store
         processings = ProcessingRemoval(ProcessingStore(self.dynamodb, name), self.s3, SETTINGS.artifacts_bucket)
         self.retention = RetentionService(
             self.models, store, remains, self.job_store, aliases, processings, self.s3, self.clock
@@ -259,7 +260,7 @@ class Platform:
         self.history = History(self.dynamodb, name)
         self.drafts = Drafts(self.models, self.host_store, self.history, self.clock)
         self.deployments = DeploymentService(
-            store, self.drafts, self.jobs, machine, endpoints, self.host_store, self.clock
+            store, self.drafts, self.jobs, machine, endpoints, self.host_store, self.alias_store, self.clock
         )
         idle = settings.host_idle_minutes
         hosts = Hosts(self.host_store, endpoints, scaling, idle_minutes=idle, now=self.clock)

@@ -88,6 +88,18 @@ class FakeEndpoints:
         ]
         return {"InferenceComponents": found[:MaxResults]}
 
+    def get_paginator(self, operation: str) -> "FakeEndpoints":
+        assert operation == "list_inference_components"
+        return self
+
+    def paginate(self, NameContains: str) -> list[dict[str, Any]]:
+        """Every component on a page of its own."""
+        return [
+            {"InferenceComponents": [{"InferenceComponentName": name, "InferenceComponentStatus": made["Status"]}]}
+            for (kind, name), made in self.serving.items()
+            if kind == "component" and NameContains in name
+        ]
+
     def list_models(self, NameContains: str, MaxResults: int) -> dict[str, Any]:
         return {"Models": [{"ModelName": name} for name in self.names("model") if NameContains in name][:MaxResults]}
 

@@ -121,6 +121,8 @@ class FakeEndpointRuntime:
         self.broken: Exception | None = None
         self.gate: threading.Event | None = None
         self.closed = 0
+        # Tokens that an answer may have; more are refused as engines refuse them.
+        self.room: int | None = None
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
         body = self._heard(request)
@@ -139,6 +141,10 @@ class FakeEndpointRuntime:
         self.asked.append(
             body | {"endpoint": request["EndpointName"], "component": request.get("InferenceComponentName")}
         )
+        if self.room and body.get("max_tokens", 1) > self.room:
+            said = {"message": f"This model's maximum context length is {self.room}.", "param": "messages"}
+            response = {"Error": {"Code": "ModelError", "Message": "x"}, "OriginalStatusCode": 400}
+            raise RuntimeExceptions.ModelError(response | {"OriginalMessage": json.dumps({"error": said})}, "x")  # type: ignore[arg-type]
         return body
 
     def _streamed(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:

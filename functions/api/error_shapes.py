@@ -89,7 +89,8 @@ _TRAINING_DETAILS: dict[type[LuthierError], dict[str, str]] = {
     InvalidRequest: {"param": "field"},
     Forbidden: {"required": "required_permission", "present": "current_permissions"},
     NotFound: {"param": "resource"},
-    Conflict: {"current": "current_state", "required": "required_state"},
+    Conflict: {"param": "field", "current": "current_state", "required": "required_state"},
+    Unprocessable: {"param": "field"},
 }
 
 

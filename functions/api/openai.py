@@ -94,13 +94,16 @@ def get_report(file_id: str) -> files.FileReport:
     return files.FileReport.model_validate(wiring.datasets().report(app.principal, file_id))
 
 
-@app.get("/v1/models", security=READ_MODELS, summary="List fine-tuned models")
+@app.get("/v1/models", security=READ_MODELS, summary="List aliases and fine-tuned models")
 def list_models() -> models.ModelList:
-    return models.ModelList.of(wiring.models().newest(app.principal))
+    aliases = wiring.aliases().of_organization(app.principal)
+    return models.ModelList.of(wiring.models().newest(app.principal), aliases)
 
 
-@app.get("/v1/models/<model_id>", security=READ_MODELS, summary="Get a model by any of its names")
+@app.get("/v1/models/<model_id>", security=READ_MODELS, summary="Get a model by any of its names, or an alias")
 def get_model(model_id: str) -> models.ModelObject:
+    if alias := wiring.aliases().find(app.principal.organization_id, model_id):
+        return models.ModelObject.of_alias(alias)
     return models.ModelObject.of(wiring.models().get(app.principal, model_id))
 
 

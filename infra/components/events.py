@@ -12,7 +12,7 @@ from infra.acknowledgements import acknowledge
 from infra.naming import physical_name
 
 # Timeouts of the functions behind the queues, in seconds.
-_SPREADING, _DELIVERING, _BATCHING = 60, 30, 300
+_SPREADING, _DELIVERING, _BATCHING = 60, 30, 900
 
 
 class Events(Construct):

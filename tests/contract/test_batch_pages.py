@@ -49,7 +49,7 @@ def test_a_batch_is_accepted_answered_and_read(api: Gateway) -> None:
     assert (after["status"], after["webhookUrl"]) == ("completed", BATCH["webhookUrl"])
     assert after["summary"] == {"total": 2, "accepted": 2, "completed": 2, "failed": 0}
     assert after["results"][0] == {
-        "id": "1", "status": "completed", "text": BATCH["requests"][0]["prompt"], "tokens": 0, "model": BASE_MODEL,  # type: ignore[index]
+        "id": "1", "status": "completed", "text": BATCH["requests"][0]["prompt"], "tokens": 10, "model": BASE_MODEL,  # type: ignore[index]
         "latency": after["results"][0]["latency"], "metadata": None, "error": None,
     }  # fmt: skip
     assert after["results"][1]["text"] == "Hello"

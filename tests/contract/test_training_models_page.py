@@ -71,7 +71,7 @@ def test_a_gpu_that_there_is_not(api: Gateway) -> None:
     refused = api.post(f"/v2/training/models/{name}/deploy", {"gpuType": "v100"})
     assert (refused.status, refused.json()["error"]) == (422, "DEPLOYMENT_FAILED")
     details = refused.json()["details"]
-    assert (details["reason"], details["requestedGpuType"]) == ("Insufficient GPU capacity", "v100")
+    assert (details["reason"], details["requestedGpuType"]) == ("Unknown or unavailable GPU type", "v100")
     assert {"l4", "a100", "h100"} <= set(details["availableGpuTypes"])
 
 

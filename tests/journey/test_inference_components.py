@@ -1,5 +1,6 @@
 """Inference components, as boto3 sees them: the real server with the tiny model, and adapters of a completed job."""
 
+import contextlib
 import io
 import json
 import os
@@ -224,18 +225,48 @@ def test_a_component_without_copies_refuses_and_wakes_where_a_step_policy_is_the
     )
     assert "has no capacity" in site.refusal("luthier-good")["Message"]
     site.scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=2)
+    refusals: set[str] = set()
 
     def answers() -> bool:
         try:
             return site.ask("luthier-good") == before
-        except ClientError:
+        except ClientError as refused:
+            refusals.add(refused.response["Error"]["Message"])
             return False
 
     wait_for(answers, 60, "it is awake with its adapter")
+    # Nobody who asks while it wakes is told that it is broken.
+    assert all("has no capacity" in message for message in refusals)
+    assert refusals
     named = {"ServiceNamespace": "sagemaker", "ResourceId": target["ResourceId"]}
     assert len(site.scaling.describe_scaling_policies(**named)["ScalingPolicies"]) == 2
     site.scaling.deregister_scalable_target(**target)
     assert site.scaling.describe_scaling_policies(**named)["ScalingPolicies"] == []
+
+
+def test_a_component_that_is_woken_while_it_falls_asleep_wakes(site: Site) -> None:
+    before = site.ask("luthier-good")
+    for copies in (0, 1):
+        site.sagemaker.update_inference_component_runtime_config(
+            InferenceComponentName=site.base, DesiredRuntimeConfig={"CopyCount": copies}
+        )
+
+    def answers() -> bool:
+        with contextlib.suppress(ClientError):
+            return site.ask("luthier-good") == before
+        return False
+
+    wait_for(answers, 60, "it is awake")
+
+
+def test_a_server_that_keeps_dying_is_given_up(cloud: LocalCloud, site: Site) -> None:
+    for _ in range(4):
+        wait_for(lambda: servers(cloud, site), 60, "the server is back")
+        [pid] = servers(cloud, site)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda killed=pid: servers(cloud, site) != [killed], 60, "it is gone")
+    assert "ping health check" in site.wait(site.base, "Failed")["FailureReason"]
+    assert site.refusal("luthier-good")["Code"] == "ServiceUnavailable"
 
 
 def test_everything_goes_in_its_order_and_leaves_no_process(cloud: LocalCloud, site: Site) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from trainer.config import JobConfig
 
 USER, OURS, RESUMABLE = 1, 2, 3
-MAX_FAILURE_BYTES, MAX_HINT_BYTES = 1_000, 500
+# What SageMaker writes around it, `AlgorithmError: …, exit code: 137`, counts too.
+MAX_FAILURE_BYTES, MAX_HINT_BYTES = 980, 500
 MAX_TRACEBACK_CHARACTERS = 20_000
 EVIDENCE_LINES, MAX_EVIDENCE_CHARACTERS = 3, 300
 

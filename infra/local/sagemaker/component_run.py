@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import time
+from collections import deque
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ KIND = "inference-component"
 STARTUP_SECONDS = 480.0
 _LOOK_SECONDS = 0.2
 _ADAPTER_SECONDS = 60
-# A server that dies more often than this is broken, not unlucky.
-_RESTARTS = 3
+# A server that dies more often than this in ten minutes is broken, not unlucky.
+_RESTARTS, _RESTARTS_SECONDS = 3, 600.0
 _UNHEALTHY = "The container of the inference component did not pass the ping health check."
 
 
@@ -64,6 +65,10 @@ class ComponentRun(threading.Thread):
         """Some adapter of this component was declared or is to go."""
         self._changed.set()
 
+    @property
+    def is_ending(self) -> bool:
+        return self._ended.is_set()
+
     def stop(self) -> None:
         """End the server for good."""
         self._ended.set()
@@ -81,12 +86,13 @@ class ComponentRun(threading.Thread):
         logs = self._logs()
         try:
             self._download()
-            for _ in range(1 + _RESTARTS):
+            deaths: deque[float] = deque(maxlen=1 + _RESTARTS)
+            while not self._ended.is_set():
                 self._serve(logs)
-                if self._ended.is_set():
+                deaths.append(time.monotonic())
+                if len(deaths) > _RESTARTS and deaths[-1] - deaths[0] < _RESTARTS_SECONDS and not self._ended.is_set():
+                    self._change("Failed", _UNHEALTHY)
                     break
-            else:
-                self._change("Failed", _UNHEALTHY)
         except (ClientError, BotoCoreError, OSError) as failure:
             self._change("Failed", f"Failed to download model data or start the container: {failure}")
         finally:

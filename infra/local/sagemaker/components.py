@@ -144,6 +144,14 @@ class Components:
             run.stop()
         elif changed and run is None:
             self.run(changed)
+        elif run and run.is_ending:
+            # Woken while it falls asleep.
+            threading.Thread(target=self._run_after, args=(run, name), daemon=True).start()
+
+    def _run_after(self, run: ComponentRun, name: str) -> None:
+        run.join()
+        if (record := self._store.get(KIND, name)) and record["InferenceComponentStatus"] != "Deleting":
+            self.run(record)
 
     def _settled(self, name: str) -> Record:
         record = self._store.get(KIND, name)
@@ -210,8 +218,9 @@ class Components:
         if record is None or record["EndpointName"] != endpoint:
             raise SageMakerError("ValidationError", f"Inference Component {name} of endpoint {endpoint} not found.")
         base = base_of(record) or name
-        copies = (self._store.get(KIND, base) or record)["RuntimeConfig"]["DesiredCopyCount"]
-        if copies == 0:
+        standing = self._store.get(KIND, base) or record
+        # It has no copies while it sleeps, nor while it wakes.
+        if standing["InferenceComponentStatus"] == "InService" and standing["RuntimeConfig"]["CurrentCopyCount"] == 0:
             raise NoCapacity(base)
         run = self._run_of(base)
         address = run.address if run else None

@@ -52,6 +52,14 @@ def test_a_move_is_watched_and_its_requests_are_counted(api: Gateway, deployed: 
     assert (counted["requests"], counted["errors"], counted["errorRate"]) == (1, 0, 0.0)
 
 
+def test_an_alias_is_a_model_in_openais_list(api: Gateway, deployed: str) -> None:
+    put(api, {"routes": [{"deploymentId": deployed}]})
+    [alias, model] = api.get("/v1/models").json()["data"]
+    assert (alias["id"], alias["object"], alias["owned_by"]) == ("support", "model", "org_a")
+    assert api.get("/v1/models/support").json() == alias
+    assert model["model_id"]
+
+
 def test_a_deleted_alias_is_gone(api: Gateway, deployed: str) -> None:
     put(api, {"routes": [{"deploymentId": deployed}]})
     assert api.delete(ALIAS).json() == {"name": "support", "deleted": True}

@@ -303,3 +303,12 @@ def test_a_models_own_name_costs_one_read_more_at_most_and_an_id_none(world: Wor
     world.ask()
     # The alias, its deployment, and the model for its behaviour spec.
     assert len(reads) == 3
+
+
+def test_what_an_alias_leads_to_alone_is_not_deleted(world: World) -> None:
+    world.put(old=1)
+    with pytest.raises(Conflict) as refused:
+        world.platform.deployments.delete(A, world.old.id)
+    assert refused.value.details == {"aliases": ["support"]}
+    world.put(old=0.5, new=0.5)
+    assert world.platform.deployments.delete(A, world.old.id).status == "deleting"

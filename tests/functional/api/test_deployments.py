@@ -95,6 +95,8 @@ def test_pause_resume_change_and_delete(api: Gateway) -> None:
     refused = api.send("PATCH", f"{ROOT}/{made}", {"workers": 3})
     assert (refused.status, refused.json()["details"]["current_state"]) == (409, "updating")
     run(api, made)
+    cleared = api.send("PATCH", f"{ROOT}/{made}", {"configuration": {"max_tokens": None}}).json()
+    assert cleared["configuration"]["maxTokens"] is None
     assert api.post(f"{ROOT}/{made}/pause").json()["status"] == "pausing"
     run(api, made)
     assert api.post(f"{ROOT}/{made}/resume").json()["status"] == "deploying"
@@ -139,6 +141,8 @@ BAD = [
     ({"workers": 5, "scaling": {"maxWorkers": 3}}, "workers"),
     ({"workers": 1, "scaling": {"minWorkers": 2}}, "workers"),
     ({"configuration": {"max_tokens": 0}}, "configuration.max_tokens"),
+    ({"name": "a\nb"}, "name"),
+    ({"environment": "prod\x00"}, "environment"),
     ({"configuration": {"max_tokens": 10**40}}, "configuration.max_tokens"),
     ({"configuration": {"repetition_penalty": 1e-300}}, "configuration.repetition_penalty"),
     ({"kind": "dedicated", "scaling": {"targetUtilization": 1e-300}}, "scaling.targetUtilization"),

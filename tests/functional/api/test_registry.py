@@ -140,13 +140,13 @@ def test_a_taken_name_is_told(api: Gateway, model: Model) -> None:
     other = api.platform.models.of_job(api.platform.completed())
     assert other is not None
     refused = api.send("PATCH", f"{MODELS}/{model.id}", {"name": other.name})
-    assert_names(refused, 409, "NAME_TAKEN", "name", "param")
+    assert_names(refused, 409, "NAME_TAKEN", "name")
 
 
 def test_a_deployed_model_is_neither_archived_nor_deleted_and_shows_its_deployment(api: Gateway, model: Model) -> None:
     started = api.post(f"{MODELS}/{model.id}/deploy", {"name": "chat"}).json()["deployment"]
     for refused in (api.post(f"{MODELS}/{model.id}/archive"), api.delete(f"{MODELS}/{model.id}")):
-        assert_names(refused, 409, "STATE_CONFLICT", "deployed", "current_state")
+        assert_names(refused, 409, "STATE_CONFLICT", "deploying", "current_state")
     (shown,) = api.get(f"{MODELS}/{model.id}").json()["deployments"]
     assert (shown["id"], shown["name"], shown["url"]) == (started["id"], "chat", started["url"])
     assert api.get(f"{MODELS}?status=deployed").json()["total"] == 0
@@ -189,6 +189,32 @@ def test_a_model_to_be_is_shown_as_what_is_known_of_its_job(api: Gateway) -> Non
     failed = api.platform.failed()
     reason = api.get(f"{MODELS}/model_{failed.id.partition('_')[2]}").json()["statusReason"]
     assert reason["code"] == "oom"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", {"description": "x"}),
+        ("DELETE", "", None),
+        ("POST", "/deploy", {}),
+        ("GET", "/deployments", None),
+        ("POST", "/download", {"format": "adapter"}),
+        ("POST", "/evaluate", {"benchmarks": ["mmlu"]}),
+        ("GET", "/versions", None),
+        ("POST", "/versions", {"version": "v2.0.0", "trainingJobId": "ftjob_x"}),
+        ("POST", "/archive", {}),
+        ("POST", "/restore", None),
+    ],
+)
+def test_a_model_to_be_says_that_it_is_not_there_yet(api: Gateway, method: str, path: str, body: Any) -> None:
+    job = api.platform.launched()
+    to_be = f"model_{job.id.partition('_')[2]}"
+    refused = api.send(method, f"{MODELS}/{to_be}{path}", body)
+    assert (refused.status, refused.json()["error"]) == (409, "STATE_CONFLICT"), refused.text
+    assert refused.json()["details"]["current_state"] == "training"
+    assert job.id in refused.text
+    theirs = api.caller("admin", organization_id="org_b").send(method, f"{MODELS}/{to_be}{path}", body)
+    assert theirs.status == 404
 
 
 def test_reading_and_writing_need_their_scopes(api: Gateway, model: Model) -> None:

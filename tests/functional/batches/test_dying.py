@@ -1,5 +1,6 @@
 """A worker may die at any call it makes, before or after it took effect: every request is still answered, and once."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -232,3 +233,42 @@ def test_one_batch_that_cannot_be_swept_holds_back_no_other(
     assert world.worker.sweep() == 1
     world.work()
     assert (world.fresh(good).status, world.fresh(broken).status) == ("completed", "in_progress")
+
+
+def test_a_worker_that_waits_long_for_an_answer_is_not_taken_for_dead(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BEAT_SECONDS", 0.02)
+    platform.deployed(principal(), BASE_MODEL)
+    world = World.on(platform)
+    batch = world.batch("a")
+
+    def answer(question: str) -> str:
+        world.engine.answer = str.upper
+        for _ in range(4):
+            platform.clock.advance(seconds=80)
+            held = world.fresh(batch).held_until
+            until = time.monotonic() + 10
+            while world.fresh(batch).held_until == held and time.monotonic() < until:
+                time.sleep(0.02)
+            world.worker.sweep()
+            world.work()
+        return "late"
+
+    world.engine.answer = answer
+    world.work()
+    assert world.texts(batch) == ["late"]
+    assert world.engine.asked == ["a"]
+
+
+def test_what_a_dead_worker_left_goes_on_within_minutes(platform: Platform) -> None:
+    platform.deployed(principal(), BASE_MODEL)
+    world = World.on(platform)
+    batch = world.batch("a")
+    now = platform.clock.moment
+    target = world.worker._target(batch)
+    world.store.begin(batch, target, want=1, most=16, until=now + worker.ALIVE, now=now)
+    world.queues.waiting.clear()
+    for _ in range(4):
+        world.wait(minutes=1)
+    assert world.texts(batch) == ["A"]

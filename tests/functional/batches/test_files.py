@@ -8,7 +8,7 @@ import pytest
 from luthier.batches import content, lines
 from luthier.batches.entity import LONGEST_LINE
 from luthier.errors import InvalidRequest, NotFound, PayloadTooLarge, Unavailable
-from tests.factories import principal, rows
+from tests.factories import BASE_MODEL, principal, rows
 from tests.functional.batches.world import WHO, World, jsonl, line
 
 
@@ -215,3 +215,21 @@ def test_pages_of_batches_are_newest_first_and_hold_files_only(world: World) -> 
     assert ([batch.id for batch in last], more) == (made[:1], False)
     with pytest.raises(InvalidRequest):
         world.service.page(WHO, limit=2, after="x")
+
+
+def test_a_file_may_ask_for_texts_to_be_completed(world: World) -> None:
+    asked = line("a") | {"url": "/v1/completions", "body": {"model": BASE_MODEL, "prompt": "once"}}
+    batch = world.of_file(jsonl(asked), endpoint="/v1/completions")
+    world.work()
+    done = world.fresh(batch)
+    [row] = world.lines(done.output_file_id)
+    assert (row["response"]["body"]["object"], row["response"]["body"]["choices"][0]["text"]) == (
+        "text_completion",
+        "ONCE",
+    )
+
+
+def test_a_line_for_the_other_endpoint_is_refused(world: World) -> None:
+    batch = world.of_file(jsonl(line("a")), endpoint="/v1/completions")
+    world.work()
+    assert world.fresh(batch).errors[0]["param"] == "url"

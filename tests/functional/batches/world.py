@@ -2,14 +2,14 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.accounts.entity import Principal
 from luthier.batches.answering import Desk
 from luthier.batches.content import BatchContent
-from luthier.batches.entity import PREFIX, Batch
+from luthier.batches.entity import CHAT, PREFIX, Batch
 from luthier.batches.finishing import Finisher
 from luthier.batches.queue import BatchQueue, Message
 from luthier.batches.service import BatchService
@@ -37,19 +37,22 @@ class Engine:
         self.busiest = self._busy = 0
         self._lock = threading.Lock()
 
-    def chat(self, deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
-        question = body["messages"][-1]["content"]
+    def stream(self, deployment: Deployment, body: dict[str, Any]) -> Generator[dict[str, Any]]:
+        question = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
         with self._lock:
             self.asked.append(question)
             self._busy += 1
             self.busiest = max(self.busiest, self._busy)
         try:
-            message = {"role": "assistant", "content": self.answer(question)}
+            text = self.answer(question)
         finally:
             with self._lock:
                 self._busy -= 1
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+        part = {"text": text} if "prompt" in body else {"delta": {"role": "assistant", "content": text}}
+        kind = "text_completion" if "prompt" in body else "chat.completion.chunk"
+        chunks = [{"id": "x", "created": 1, "object": kind, "choices": [{"index": 0, "finish_reason": "stop"} | part]}]
+        return (chunk for chunk in [*chunks, {"id": "x", "choices": [], "usage": usage}])
 
 
 @dataclass
@@ -71,7 +74,8 @@ class World:
     def wire(self) -> None:
         clock, settings = self.platform.clock, self.platform.settings
         deployments, aliases = self.platform.deployments, self.platform.aliases
-        self.store = BatchStore(self.dynamodb, settings.table)
+        most = settings.organization_unfinished_batches
+        self.store = BatchStore(self.dynamodb, settings.table, most_live=most)
         content, queue = BatchContent(self.s3, settings.data_bucket), BatchQueue(self.queues, QUEUE)
         price = settings.inference_cents_per_1000_tokens
         usage = UsageOfKept(UsageStore(self.dynamodb, settings.table), self.platform.credits, price=price, now=clock)
@@ -94,9 +98,9 @@ class World:
     def batch(self, *questions: str, who: Principal = WHO, model: str = BASE_MODEL, **more: Any) -> Batch:
         return self.service.ask_all(who, model, requests(*questions, model=model), **more)
 
-    def of_file(self, content: bytes, who: Principal = WHO, **more: Any) -> Batch:
+    def of_file(self, content: bytes, who: Principal = WHO, endpoint: str = CHAT, **more: Any) -> Batch:
         file = self.platform.datasets.upload(who, filename="in.jsonl", purpose="batch", content=content)
-        return self.service.ask_file(who, file.id, "/v1/chat/completions", **more)
+        return self.service.ask_file(who, file.id, endpoint, **more)
 
     def step(self) -> bool:
         """One turn of what is due; whether there was any."""

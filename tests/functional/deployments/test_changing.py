@@ -77,6 +77,11 @@ def test_another_configuration_holds_at_once(platform: Platform) -> None:
     assert (changed.configuration, changed.updating) == ({"max_tokens": 8, "top_p": 1.0}, False)
 
 
+def test_a_default_is_taken_back_by_null(platform: Platform) -> None:
+    made = up(platform, Wish(configuration={"max_tokens": 8, "top_p": 0.5}))
+    assert update(platform, made.id, configuration={"top_p": None}).configuration == {"max_tokens": 8}
+
+
 def test_a_change_that_sagemaker_refuses_leaves_what_answers(platform: Platform) -> None:
     made = up(platform, SLEEPY)
     platform.sagemaker.serving["component", f"{made.own_name}-base"]["Status"] = "Failed"

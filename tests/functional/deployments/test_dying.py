@@ -218,3 +218,74 @@ def test_an_old_execution_that_wakes_up_changes_nothing(platform: Platform) -> N
     retried(platform, made, old)
     assert platform.deployments.get(A, made.id).status == "deploying"
     assert platform.sagemaker.serving == {}
+
+
+def lost(platform: Platform, *components: str) -> None:
+    """SageMaker gives these up, after they have served for a day."""
+    platform.clock.advance(days=1)
+    for name in components:
+        platform.sagemaker.serving["component", name]["Status"] = "Failed"
+
+
+def test_every_tenant_of_a_host_that_died_is_brought_up_again_on_another(platform: Platform) -> None:
+    made = [platform.deployed(who, platform.completed(who).result_model or "") for who in (A, principal("org_b"))]
+    assert made[0].host == made[1].host
+    lost(platform, made[0].base_component_name)
+    assert sorted(platform.deployment_pipeline.sweep()) == sorted(one.id for one in made)
+    for one in made:
+        coming = platform.deployment_store.get(one.organization_id, one.id)
+        assert coming
+        assert (coming.status, (coming.status_reason or {})["code"]) == ("deploying", "interrupted")
+        assert platform.states.statuses[coming.execution_name] == "RUNNING"
+        again = platform.run_deployment(coming)
+        assert (again.status, again.status_reason) == ("active", None)
+        assert again.host != one.host
+    assert not [name for _, name in platform.sagemaker.serving if name.startswith(made[0].host or "")]
+    assert [host.tenants for host in platform.host_store.awake()] == [2]
+    platform.clock.advance(minutes=1)
+    assert platform.deployment_pipeline.sweep() == []
+
+
+def test_an_adapter_that_is_lost_comes_back_and_leaves_its_neighbours_alone(platform: Platform) -> None:
+    made, other = (
+        platform.deployed(who, platform.completed(who).result_model or "") for who in (A, principal("org_b"))
+    )
+    platform.clock.advance(days=1)
+    del platform.sagemaker.serving["component", made.own_name]
+    assert platform.deployment_pipeline.sweep() == [made.id]
+    assert platform.run_deployment(platform.deployments.get(A, made.id)).status == "active"
+    assert platform.deployment_store.get("org_b", other.id) == other
+
+
+def test_what_is_lost_soon_after_it_came_up_fails_and_says_so(platform: Platform) -> None:
+    made = up_alone(platform)
+    lost(platform, made.base_component_name)
+    platform.deployment_pipeline.sweep()
+    again = platform.run_deployment(platform.deployments.get(A, made.id))
+    platform.clock.advance(minutes=2)
+    platform.sagemaker.serving["component", again.base_component_name]["Status"] = "Failed"
+    assert platform.deployment_pipeline.sweep() == [made.id]
+    failed = platform.run_deployment(platform.deployments.get(A, made.id))
+    assert (failed.status, (failed.status_reason or {})["code"]) == ("failed", "deployment_failed")
+    assert own(platform) == []
+    assert platform.events().count("deployment.failed") == 1
+
+
+def test_deploying_again_heals_a_host_that_died_before_the_sweeper_comes(platform: Platform) -> None:
+    made = platform.deployed(A, platform.completed(A).result_model or "")
+    lost(platform, made.base_component_name)
+    again = platform.run_deployment(platform.deployments.deploy_model(A, made.model_name))
+    assert (again.status, again.host == made.host) == ("active", False)
+
+
+def test_what_sleeps_is_not_lost(platform: Platform) -> None:
+    made = up_alone(platform)
+    platform.clock.advance(days=1)
+    platform.sagemaker.serving["component", made.base_component_name]["RuntimeConfig"] = {"CopyCount": 0}
+    assert platform.deployment_pipeline.sweep() == []
+
+
+def up_alone(platform: Platform) -> Deployment:
+    name = platform.completed(A).result_model or ""
+    wish = Wish(scaling={"min_workers": 0, "max_workers": 2})
+    return platform.run_deployment(platform.deployments.deploy_model(A, name, wish))

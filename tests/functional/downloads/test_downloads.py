@@ -133,6 +133,9 @@ def test_files_of_a_format_that_was_made_before_answer_at_once(api: Gateway) -> 
 def test_the_newest_archive_is_the_models_compressed_size(api: Gateway) -> None:
     model = world.model(api.platform, A)
     packed(api, model, "pytorch", "zip")
+    # Merged weights are not the adapter whose size stands beside it.
+    assert fresh(api.platform, model).compressed_bytes is None
+    packed(api, model, "adapter", "zip")
     assert fresh(api.platform, model).compressed_bytes == 70
     assert api.get(f"/v2/training/models/{model.id}").json()["size"]["compressed"] == 70
 
@@ -306,7 +309,7 @@ def test_an_archived_model_is_not_downloaded(api: Gateway) -> None:
 
 def test_a_model_that_is_still_trained_is_not_there(api: Gateway) -> None:
     refused = api.post(f"/v2/training/models/{id_of_job(api.platform.launched(A).id)}/download", {})
-    assert (refused.status, refused.json()["error"]) == (404, "MODEL_NOT_FOUND")
+    assert (refused.status, refused.json()["error"]) == (409, "STATE_CONFLICT")
 
 
 def test_a_model_is_downloaded_by_any_of_its_names(api: Gateway) -> None:

@@ -4,7 +4,10 @@ import pytest
 
 from luthier.deployments.wishes import Wish
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from luthier.inference import playground_schema as playground
+from luthier.inference import tuning_schema as tuning
 from luthier.inference.invoke import Invoker
+from luthier.inference.schema import Message
 from tests.factories import BASE_MODEL, Platform, principal
 from tests.fakes import RuntimeExceptions, refusal
 
@@ -137,6 +140,36 @@ def test_a_deployments_settings_are_defaults_of_its_requests(platform: Platform)
     }
     platform.inference.chat(A, body | {"max_completion_tokens": 8})
     assert "max_tokens" not in platform.runtime.asked[-1]
+
+
+def test_a_default_limit_without_room_for_it_gives_way(platform: Platform) -> None:
+    wish = Wish(configuration={"max_tokens": 4096, "temperature": 0.2})
+    platform.run_deployment(platform.deployments.deploy_model(A, BASE_MODEL, wish))
+    platform.runtime.room = 100
+    ask(platform, BASE_MODEL)
+    assert platform.runtime.asked[-1]["temperature"] == 0.2
+    assert "max_tokens" not in platform.runtime.asked[-1]
+    body = {"model": BASE_MODEL, "messages": [{"role": "user", "content": "hello"}]}
+    with pytest.raises(InvalidRequest) as refused:
+        platform.inference.chat(A, body | {"max_tokens": 4096})
+    assert refused.value.code == "context_length_exceeded"
+    assert len(list(platform.inference.stream(A, body).chunks)) > 1
+
+
+def test_a_deployments_settings_come_before_those_of_the_door(platform: Platform) -> None:
+    wish = Wish(configuration={"max_tokens": 64})
+    platform.run_deployment(platform.deployments.deploy_model(A, BASE_MODEL, wish))
+    doors = (
+        tuning.Inference(prompt="hello").for_engine(BASE_MODEL),
+        playground.Completion(model=BASE_MODEL, messages=[Message(role="user", content="hello")]).for_engine(),
+    )
+    for body in doors:
+        platform.inference.chat(A, body)
+        asked = platform.runtime.asked[-1]
+        assert (asked["max_tokens"], asked["temperature"]) == (64, 0.7)
+        assert "defaults" not in asked
+    platform.inference.chat(A, tuning.Inference(prompt="hello", temperature=0.7, maxTokens=9).for_engine(BASE_MODEL))
+    assert platform.runtime.asked[-1]["max_tokens"] == 9
 
 
 def test_who_has_answered_is_told(platform: Platform) -> None:

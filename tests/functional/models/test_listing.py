@@ -184,3 +184,12 @@ def test_the_counters_follow_every_change(platform: Platform) -> None:
     counts = platform.model_store.counts("org_a")
     assert {state: count for state, count in counts.by_state.items() if count} == {("archived", "llm"): 1}
     assert (counts.total, counts.by_base_model) == (1, {"smollm2-135m-instruct": 1})
+
+
+def test_a_model_to_be_knows_what_it_goes_on_from(platform: Platform) -> None:
+    first = platform.models.of_job(platform.completed(A))
+    assert first is not None
+    job = platform.job(A, base_model=first.name)
+    found = platform.listing.get(A, f"model_{job.id.partition('_')[2]}")
+    assert isinstance(found, Unfinished)
+    assert found.parent == first.id

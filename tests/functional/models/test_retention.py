@@ -110,7 +110,8 @@ def test_what_is_not_in_the_right_state_is_refused_naming_both(platform: Platfor
         for verb in (platform.retention.archive, platform.retention.delete):
             with pytest.raises(Conflict) as refused:
                 verb(A, other.id)
-            assert refused.value.details == {"current": "deployed", "required": ["ready"], "deployments": ["ep_1"]}
+            current = "deployed" if status == "active" else fresh(platform, other).deployments["ep_1"]["status"]
+            assert refused.value.details == {"current": current, "required": ["ready"], "deployments": ["ep_1"]}
 
 
 def test_an_archived_model_cannot_be_deployed_or_trained_on(platform: Platform) -> None:
@@ -140,6 +141,16 @@ def test_after_its_period_a_model_is_deleted_with_all_that_belongs_to_it(platfor
     assert objects(platform, other)
     assert platform.events()[-1] == "model.deleted"
     assert sweep(platform) == {"deleted": [], "kept": []}
+
+
+def test_its_jobs_checkpoints_go_with_it_and_what_the_job_shows_stays(platform: Platform) -> None:
+    made = model(platform)
+    folder = f"org_a/jobs/{made.job_id}/checkpoints/1"
+    for name in ("checkpoint-10/adapter_model.safetensors", "metrics.jsonl", "result.json"):
+        platform.put_artifact(f"{folder}/{name}", "x")
+    platform.retention.delete(A, made.id)
+    sweep(platform)
+    assert objects(platform, made) == [f"{folder}/metrics.jsonl", f"{folder}/result.json"]
 
 
 def test_a_deleted_model_is_gone_at_once_and_its_objects_with_the_next_sweep(platform: Platform) -> None:

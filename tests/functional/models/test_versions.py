@@ -116,6 +116,16 @@ def test_a_model_that_is_in_a_line_with_others_does_not_move(platform: Platform)
         assert refused.value.details == {"modelId": one.id, "version": "v1.0.0"}
 
 
+def test_a_model_that_is_deployed_keeps_the_version_that_it_is_known_by(platform: Platform) -> None:
+    first, second = model(platform), model(platform)
+    made = platform.deployed(A, second.id)
+    with pytest.raises(Conflict) as refused:
+        add(platform, first, second.job_id)
+    assert refused.value.details == {"current": "deployed", "required": ["ready"], "deployments": [made.id]}
+    platform.run_deployment(platform.deployments.delete(A, made.id))
+    assert add(platform, first, second.job_id).version == "v1.1.0"
+
+
 def test_a_version_of_another_base_model_is_refused_naming_both(platform: Platform) -> None:
     first, other = model(platform), model(platform, base_model="llama-3.1-8b", hardware="gpu-l40s-48gb")
     with pytest.raises(Unprocessable) as refused:

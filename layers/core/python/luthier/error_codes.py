@@ -156,6 +156,7 @@ ERRORS = (
     ErrorCode(422, "endpoint_unreachable", "The endpoint did not answer the test.", "Check that it is up."),
     ErrorCode(422, "not_an_endpoint", "Deliveries to a job's own URL have no endpoint to act on.", "Name an endpoint."),
     ErrorCode(429, "rate_limited", "Too many requests in this minute.", "Wait `Retry-After` seconds."),
+    ErrorCode(429, "unfinished_batches_exceeded", "Too many batches wait or run.", "Wait until one ends."),
     ErrorCode(429, "concurrent_processings_exceeded", "Too many processings wait or run.", "Wait until one ends."),
     ErrorCode(429, "concurrent_jobs_exceeded", "Too many jobs wait or run at once.", "Wait until one ends."),
     ErrorCode(500, "internal_error", "Luthier failed.", "Report the request id."),

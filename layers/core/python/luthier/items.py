@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from luthier import table
+from luthier.errors import LuthierError
 
 
 def due_items(client: Any, name: str, noun: str, moment: str) -> Iterator[dict[str, Any]]:
@@ -33,6 +34,19 @@ def get_many(client: Any, name: str, keys: Sequence[table.Item]) -> Iterator[tab
         answer = client.batch_get_item(RequestItems=asked)
         yield from map(table.decode, answer["Responses"].get(name, []))
         asked = answer.get("UnprocessedKeys", {})
+
+
+def count_live(
+    name: str, organization_id: str, noun: str, change: int, *, most: int, too_many: LuthierError
+) -> table.Write:
+    """The write that counts something alive in (1) or out (-1); beyond `most` the transaction raises `too_many`."""
+    counted = count(name, organization_id, noun, {"live": change})
+    if change < 0:
+        return counted
+    update = counted["Update"]
+    update["ConditionExpression"] = "attribute_not_exists(#c0) OR #c0 < :most"
+    update["ExpressionAttributeValues"] |= table.encode({":most": most})
+    return table.Guarded(counted, too_many)
 
 
 def count(name: str, organization_id: str, noun: str, changes: Mapping[str, int]) -> dict[str, Any]:

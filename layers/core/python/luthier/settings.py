@@ -48,6 +48,9 @@ class Settings:
     organization_concurrent_processings: int = _setting(
         "Evaluations, packages and imports of an organization that may wait or run.", 20, chosen=True
     )
+    organization_unfinished_batches: int = _setting(
+        "Batches and asynchronous runs of an organization that may wait or run.", 1_000, chosen=True
+    )
     billing: str = _setting("Whether work is paid from the organization's credits: on or off.", "off", chosen=True)
     inference_cents_per_1000_tokens: float = _setting(
         "Price of inference in cents per 1,000 tokens, prompt and answer together.", 0.0, chosen=True

@@ -1,13 +1,22 @@
 """What request and answer models of every surface have in common."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 # Ids, names and references in characters. DynamoDB takes 1,024 bytes of a sort key, and a character has up to four.
 LONGEST_NAME = 240
 
+
+def _without_control_characters(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it may hold printable characters only")
+    return text
+
+
+# What people call something.
+Called = Annotated[str, AfterValidator(_without_control_characters)]
 
 _OPENAI_TYPES = {
     401: "authentication_error",

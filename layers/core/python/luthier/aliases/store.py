@@ -43,6 +43,11 @@ class AliasStore:
         """Names of the aliases that lead to a deployment or model, or would if they moved back: one query."""
         return [alias.name for alias in self.of_organization(organization_id) if alias.holds(subject, now)]
 
+    def stranded(self, organization_id: str, deployment_id: str) -> list[str]:
+        """Names of the aliases that lead to a deployment and to no other: one query."""
+        found = self.of_organization(organization_id)
+        return [alias.name for alias in found if {route.deployment_id for route in alias.routes} == {deployment_id}]
+
     def create(self, alias: Alias, event: Event) -> None:
         """Raises table.ConditionFailed when the alias is there, Conflict when the name or the last place is taken."""
         new = {"TableName": self._table, "ConditionExpression": "attribute_not_exists(pk)"}

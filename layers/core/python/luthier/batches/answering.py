@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from luthier import ids
 from luthier.accounts.entity import Principal
-from luthier.batches.entity import FILE, Batch, Line, Outcome
+from luthier.batches.entity import CHAT, FILE, TEXT, Batch, Line, Outcome
 from luthier.errors import Internal, InvalidRequest, LuthierError
 from luthier.inference.entity import Completion
 from luthier.inference.readiness import SLEEPING
-from luthier.inference.schema import ChatRequest
+from luthier.inference.schema import ChatRequest, CompletionRequest
 from luthier.inference.service import InferenceService
 from luthier.usage.service import UsageService
 
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 # Pauses between the tries of one request, in seconds; a refusal that says for how long is heard up to the last.
 PAUSES = (1, 5)
+# An answer that takes longer is given up, as on the API.
+ANSWER_SECONDS = 480
+_SHAPES: dict[str, type[ChatRequest | CompletionRequest]] = {CHAT: ChatRequest, TEXT: CompletionRequest}
 # The model comes up by itself: the batch waits, and no try is counted.
 _AWAITED = (SLEEPING, "model_not_ready")
 
@@ -63,11 +66,11 @@ class Desk:
         return Outcome(**known, body=answered.content, model=answered.model, latency_ms=latency, cost=cost)
 
     def _ask(self, batch: Batch, body: dict[str, Any]) -> Completion:
-        question = _of_file(body) if batch.door == FILE else body
+        question = _of_file(body, batch.endpoint) if batch.door == FILE else body
         principal = Principal(batch.organization_id, batch.user_id, batch.key_id, ("inference:write",))
         for pause in (*PAUSES, None):
             try:
-                return self._inference.complete(principal, question)
+                return self._inference.gather(principal, question, seconds=ANSWER_SECONDS)
             except LuthierError as error:
                 if error.code in _AWAITED:
                     raise Held(error.retry_after or PAUSES[-1]) from error
@@ -94,14 +97,14 @@ def told(error: LuthierError) -> dict[str, Any]:
     }
 
 
-def _of_file(body: dict[str, Any]) -> dict[str, Any]:
+def _of_file(body: dict[str, Any], endpoint: str) -> dict[str, Any]:
     """A line's body as the same request alone would be asked. Raises InvalidRequest."""
     if body.get("stream"):
         raise InvalidRequest(
             "A batch does not stream.", code="streaming_unsupported", param="stream", remedy="Leave it out."
         )
     try:
-        return ChatRequest.model_validate(body).for_engine()
+        return _SHAPES[endpoint].model_validate(body).for_engine()
     except ValidationError as fault:
         first = fault.errors()[0]
         param = ".".join(map(str, first["loc"]))

@@ -21,9 +21,8 @@ REQUESTS, FILE, RUN = "requests", "file", "run"
 # What the ids of each door begin with; no prefix begins with another, so that each door can be listed alone.
 PREFIXES = {REQUESTS: "rbatch", FILE: "batch", RUN: "run"}
 
-CHAT = "/v1/chat/completions"
-# What a line of a file may ask.
-ENDPOINTS = (CHAT,)
+# What the lines of a file may ask.
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 
 MOST_REQUESTS, MOST_LINES, MOST_BYTES, LONGEST_LINE = 100, 50_000, 200_000_000, 2_000_000
 LONGEST_CUSTOM_ID = 512

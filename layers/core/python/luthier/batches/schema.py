@@ -36,7 +36,7 @@ class CreateBatch(Request):
         max_length=LONGEST_NAME,
         description=f"Of the purpose batch: at most {MOST_LINES:,} requests to one model, in {MOST_BYTES:,} bytes.",
     )
-    endpoint: Literal["/v1/chat/completions"]
+    endpoint: Literal["/v1/chat/completions", "/v1/completions"]
     completion_window: Literal["24h"]
     metadata: Annotated[dict[_Key, _Value], Field(max_length=16)] | None = None
     output_expires_after: OutputExpiresAfter | None = Field(

@@ -28,7 +28,7 @@ from luthier.batches.store import BatchStore
 from luthier.datasets.entity import BATCH, ID_PREFIX, UPLOADED
 from luthier.datasets.service import DatasetService
 from luthier.deployments.service import DeploymentService
-from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, Unavailable
+from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, RateLimited, Unavailable
 from luthier.idempotency import ONCE, Repetition
 from luthier.inference.readiness import require_active
 from luthier.webhooks.address import Destinations
@@ -241,7 +241,7 @@ class BatchService:
             keep(batch)
             try:
                 self._store.create(batch, claim)
-            except table.ConditionFailed:
+            except (table.ConditionFailed, RateLimited):
                 self._content.remove_input(batch)
                 raise
             # What dies here is found by the sweeper.

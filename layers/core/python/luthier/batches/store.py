@@ -11,6 +11,7 @@ from typing import Any
 
 from luthier import clock, items, table
 from luthier.batches.entity import KEPT, PREFIXES, Batch
+from luthier.errors import RateLimited
 from luthier.events import outbox
 from luthier.events.entity import Event
 from luthier.idempotency import Claim, Claims
@@ -23,9 +24,12 @@ _WANTED = timedelta(seconds=30)
 
 
 class BatchStore:
-    def __init__(self, client: Any, table_name: str) -> None:
+    """most_live: batches of an organization that may wait or run."""
+
+    def __init__(self, client: Any, table_name: str, *, most_live: int = 1_000) -> None:
         self._client = client
         self._table = table_name
+        self._most_live = most_live
 
     def get(self, organization_id: str, batch_id: str) -> Batch | None:
         """The batch of an id: one read."""
@@ -46,11 +50,12 @@ class BatchStore:
         return Claims(self._client, self._table, now)
 
     def create(self, batch: Batch, claim: Claim) -> None:
-        """Write a new batch. Raises table.ConditionFailed when the claim is taken."""
+        """Write a new batch. Raises table.ConditionFailed when the claim is taken, RateLimited beyond the limit."""
         created = clock.parse(batch.created_at)
         item = table.key(batch.organization_id, table.batch(batch.id)) | asdict(batch) | _watched(created + GRACE)
         put = {"TableName": self._table, "Item": table.encode(item), "ConditionExpression": "attribute_not_exists(pk)"}
-        table.transact(self._client, [claim.write(self._table, batch.id, created), {"Put": put}])
+        counted = self._count(batch.organization_id, 1)
+        table.transact(self._client, [claim.write(self._table, batch.id, created), {"Put": put}, counted])
 
     def change(
         self, batch: Batch, *, watch: datetime | None = None, more: Sequence[table.Write] = (), **news: Any
@@ -69,7 +74,8 @@ class BatchStore:
         update = self._update(batch, news | {"ttl": ended}, ("turn", "status"))
         update["UpdateExpression"] += f" REMOVE {table.LIVE.partition_key}, {table.LIVE.sort_key}"
         told = outbox.write(fact, self._table, batch.callback_url)
-        table.transact(self._client, [{"Update": update}, told, *more])
+        counted = self._count(batch.organization_id, -1)
+        table.transact(self._client, [{"Update": update}, told, counted, *more])
         return replace(batch, **news)
 
     def commit(self, batch: Batch, more: Sequence[table.Write], **news: Any) -> Batch:
@@ -107,6 +113,21 @@ class BatchStore:
 
         return table.until_unchanged(f"the places at {target}", attempt, faster=_Busy)
 
+    def stay(self, batch: Batch, target: str, until: datetime) -> Batch:
+        """Say that the worker of a batch lives, which holds it and its places `until` then. Raises as `commit`."""
+        held: dict[str, Any] = {"held_until": clock.iso(until)}
+        update = self._update(batch, held | _watched(until + GRACE), ("turn",))
+        place = {
+            "TableName": self._table,
+            "Key": table.encode(table.key(batch.organization_id, table.places(target))),
+            "UpdateExpression": "SET holders.#holder.#until = :until ADD writes :one",
+            "ConditionExpression": "attribute_exists(holders.#holder)",
+            "ExpressionAttributeNames": {"#holder": _holder(batch.id, batch.turn), "#until": "until"},
+            "ExpressionAttributeValues": table.encode({":until": clock.iso(until), ":one": 1}),
+        }
+        table.transact(self._client, [{"Update": update}, {"Update": place}])
+        return replace(batch, **held)
+
     def begin_without_places(self, batch: Batch, until: datetime) -> Batch:
         """Take the batch's next turn for work that asks no model. Raises as `begin`."""
         started: dict[str, Any] = {"turn": batch.turn + 1, "held_until": clock.iso(until)}
@@ -138,6 +159,16 @@ class BatchStore:
         """What the sweeper must look after, over all organizations, longest overdue first."""
         for image in items.due_items(self._client, self._table, NOUN, clock.iso(now)):
             yield _batch(table.decode(image))
+
+    def _count(self, organization_id: str, change: int) -> table.Write:
+        too_many = RateLimited(
+            f"{self._most_live} batches wait or run, as many as an organization may have.",
+            code="unfinished_batches_exceeded",
+            details={"organization_limit": self._most_live},
+            remedy="Wait until one ends.",
+            retry_after=60,
+        )
+        return items.count_live(self._table, organization_id, NOUN, change, most=self._most_live, too_many=too_many)
 
     def _want(self, organization_id: str, target: str, now: datetime) -> None:
         self._client.update_item(

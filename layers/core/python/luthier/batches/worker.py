@@ -9,7 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from itertools import islice
 
@@ -30,8 +30,11 @@ logger = logging.getLogger(__name__)
 # Requests that batches have under way at one deployment at once, how many of these places are for single requests
 # alone, and how many one batch takes for itself.
 PLACES, SINGLE, MOST_PLACES = 16, 4, 8
-# For how long a turn begins requests; and when a worker that has said nothing must be dead: its function's timeout.
-TURN_SECONDS, LEASE = 60, timedelta(seconds=300)
+# For how long a turn begins requests.
+TURN_SECONDS = 60
+# While requests are under way a worker says every BEAT_SECONDS that it lives; one that has not been heard of for ALIVE
+# is dead. What else it does, as putting results together, it does within LEASE.
+BEAT_SECONDS, ALIVE, LEASE = 30.0, timedelta(seconds=90), timedelta(seconds=300)
 # A part is kept after so many outcomes, or seconds.
 PART, PART_SECONDS = 50, 3.0
 # A turn makes room for others after so many seconds. Who finds no place asks again in some seconds, the later the
@@ -120,7 +123,7 @@ class Worker:
         target, now = self._target(batch), self._now()
         want = min(MOST_PLACES, batch.total - batch.position)
         most = PLACES if batch.total == 1 else PLACES - SINGLE
-        batch, places = self._store.begin(batch, target, want=want, most=most, until=now + LEASE, now=now)
+        batch, places = self._store.begin(batch, target, want=want, most=most, until=now + ALIVE, now=now)
         if not places:
             waited = (now - clock.parse(batch.created_at)).total_seconds()
             self._again(batch, min(max(SOONEST, int(waited / 10)), LATEST))
@@ -162,7 +165,7 @@ class Worker:
         Requests begin in order and their outcomes are kept in order, so a batch is always answered up to one line.
         """
         lines = self._content.lines(batch)
-        began = kept_at = time.monotonic()
+        began = kept_at = beat_at = time.monotonic()
         flying: deque[Future[Outcome]] = deque()
         done: list[Outcome] = []
         beginning, delay = True, 0
@@ -173,6 +176,11 @@ class Worker:
                         flying.extend(self._begun(threads, batch, lines, 2 * places - len(flying)))
                     if not flying:
                         break
+                    wait([flying[0]], timeout=BEAT_SECONDS)
+                    if time.monotonic() - beat_at >= BEAT_SECONDS:
+                        batch, beat_at = self._store.stay(batch, target, self._now() + ALIVE), time.monotonic()
+                    if not flying[0].done():
+                        continue
                     done.append(flying.popleft().result())
                     if len(done) >= PART or time.monotonic() - kept_at > PART_SECONDS:
                         batch, done, kept_at = self._keep(batch, done), [], time.monotonic()

@@ -12,7 +12,7 @@ from luthier.deployments.entity import Deployment, id_of
 from luthier.deployments.history import History
 from luthier.deployments.hosts import HostStore
 from luthier.deployments.wishes import Wish, workers_and_scaling
-from luthier.errors import Conflict, InvalidRequest, NotFound
+from luthier.errors import Conflict, InvalidRequest
 from luthier.models.entity import OWN_MODEL, Model
 from luthier.models.service import ModelService
 
@@ -31,14 +31,14 @@ class Drafts:
     def target(self, organization_id: str, name: str) -> str:
         """The id of the model or base model behind any of its names. Raises NotFound."""
         model = self._models.find(organization_id, name)
-        return model.id if model else _base_model(name).id
+        return model.id if model else self._base_model(organization_id, name).id
 
     def draw(self, principal: Principal, name: str, wish: Wish) -> Deployment:
         """What would be deployed. Raises NotFound, InvalidRequest, Unprocessable, Conflict for an archived model."""
         organization_id = principal.organization_id
         model = self._models.find(organization_id, name)
         _refuse_archived(model)
-        base = catalog.find_base_model(model.base_model) if model else _base_model(name)
+        base = catalog.find_base_model(model.base_model) if model else self._base_model(organization_id, name)
         own = model is not None and model.serving["kind"] == OWN_MODEL
         kind = wish.kind_for(own_weights=own)
         workers, scaling = workers_and_scaling(wish.workers, wish.scaling)
@@ -67,6 +67,12 @@ class Drafts:
         )
         return drawn.estimated(self.estimated_ready(drawn, now))
 
+    def _base_model(self, organization_id: str, name: str) -> BaseModel:
+        try:
+            return catalog.find_base_model(name)
+        except InvalidRequest as error:
+            raise self._models.missing(organization_id, name) from error
+
     def estimated_ready(self, deployment: Deployment, now: str) -> str:
         """When one that starts now is expected to answer, by how long others took: two reads."""
         host = self._hosts.get(deployment.base_model, deployment.hardware) if deployment.is_shared else None
@@ -94,15 +100,3 @@ def _of_model(model: Model, *, own: bool) -> dict[str, Any]:
         "own_model_uri": model.served_uri if own else None,
         "proof_uri": f"{folder}/{_PROOF}" if proven else None,
     }
-
-
-def _base_model(name: str) -> BaseModel:
-    try:
-        return catalog.find_base_model(name)
-    except InvalidRequest as error:
-        raise NotFound(
-            f"No model {name!r}.",
-            code="model_not_found",
-            details={"modelId": name},
-            remedy="List the models.",
-        ) from error

@@ -1,5 +1,6 @@
 """Making and removing endpoints and inference components, one idempotent step nearer per call."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from luthier.deployments import requests
@@ -34,10 +35,15 @@ class Endpoints:
     def component(self, name: str) -> dict[str, Any] | None:
         return self._described(self._sagemaker.describe_inference_component, InferenceComponentName=name)
 
-    def answers(self, component: str) -> bool:
-        """Whether SageMaker still has the component; it, or somebody outside Luthier, may have removed it."""
-        described = self.component(component)
-        return described is not None and described["InferenceComponentStatus"] in ("InService", "Updating")
+    def standing(self) -> frozenset[str]:
+        """Names of the components that SageMaker has and has not given up, all of Luthier's in one listing."""
+        pages = self._sagemaker.get_paginator("list_inference_components").paginate(NameContains="luthier-")
+        found = (row for page in pages for row in page["InferenceComponents"])
+        return frozenset(row["InferenceComponentName"] for row in found if _stands(row))
+
+    def stand(self, components: Iterable[str]) -> bool:
+        """Whether all of these stand; SageMaker may have given one up, or somebody outside Luthier removed it."""
+        return all(map(_stands, map(self.component, components)))
 
     def rests(self, component: str) -> bool:
         described = self.component(component)
@@ -167,3 +173,7 @@ class Endpoints:
         except self._sagemaker.exceptions.ClientError as error:
             if error.response["Error"]["Code"] != "ValidationException":
                 raise
+
+
+def _stands(described: dict[str, Any] | None) -> bool:
+    return described is not None and described["InferenceComponentStatus"] not in ("Failed", "Deleting")

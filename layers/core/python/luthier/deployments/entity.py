@@ -109,6 +109,11 @@ class Deployment:
         return base_component(self.endpoint_name)
 
     @property
+    def components(self) -> tuple[str, ...]:
+        """The inference components without which it cannot answer."""
+        return tuple(dict.fromkeys((self.component_name, self.base_component_name)))
+
+    @property
     def step(self) -> dict[str, Any]:
         """Input of the state machine."""
         return {
@@ -140,7 +145,7 @@ class Deployment:
         )
 
     def resumed(self, now: str, estimated_ready_at: str) -> "Deployment":
-        """Brought up again from paused."""
+        """Brought up again with the settings that it has."""
         wanted = replace(
             self,
             goal=ACTIVE,

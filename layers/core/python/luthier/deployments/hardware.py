@@ -30,7 +30,7 @@ def choose(base_model: BaseModel, parameters: int, gpu_type: str | None) -> Hard
     """
     rows = _called(gpu_type) if gpu_type else _available()
     if not rows:
-        raise no_capacity(gpu_type, f"No GPU {gpu_type!r} is available here.")
+        raise no_capacity(gpu_type, f"No GPU {gpu_type!r} is available here.", "Unknown or unavailable GPU type")
     for row in sorted(rows, key=lambda row: row.cost_per_hour):
         if _needed_gb(parameters) <= _usable_gb(row):
             return row
@@ -50,13 +50,13 @@ def choose(base_model: BaseModel, parameters: int, gpu_type: str | None) -> Hard
     )
 
 
-def no_capacity(gpu_type: str | None, message: str) -> CannotDeploy:
+def no_capacity(gpu_type: str | None, message: str, reason: str = "Insufficient GPU capacity") -> CannotDeploy:
     """The refusal for want of a GPU, with those that there are."""
     return CannotDeploy(
         message,
         param="gpuType",
         remedy=f"Choose one of {', '.join(available_gpus())}.",
-        details=shortage(gpu_type, "Insufficient GPU capacity"),
+        details=shortage(gpu_type, reason),
     )
 
 

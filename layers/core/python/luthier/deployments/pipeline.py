@@ -1,5 +1,6 @@
 """What the deployment state machine does, step by step, and healing what it forgot."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -16,9 +17,17 @@ from luthier.jobs.store import JobStore
 
 # A new run may be seconds away from its StartExecution; only an older one was forgotten.
 _GRACE = timedelta(seconds=30)
+# What served no longer than this before it was lost would be lost again.
+_STEADY = timedelta(minutes=15)
 # How long to wait between two looks at SageMaker: what is quick is seen soon, what is slow costs few steps.
 _QUICK, _QUICK_SECONDS, _SLOW_SECONDS = timedelta(minutes=2), 5, 20
 _INTERRUPTED = {"code": "interrupted", "message": "The deployment was cut off.", "hint": "Deploy again."}
+_LOST = {"code": "interrupted", "message": "SageMaker gave up what served it.", "hint": "It is brought up again."}
+_LOST_SOON = {
+    "code": "deployment_failed",
+    "message": "What served it was lost again soon after it had come up.",
+    "hint": "The endpoint's log group tells more; then deploy again.",
+}
 _EVENTS = {ACTIVE: "model.deployed", FAILED: "deployment.failed", PAUSED: "deployment.paused"}
 
 
@@ -133,42 +142,66 @@ class DeploymentPipeline:
         return job.webhook_url if job else None
 
     def sweep(self) -> list[str]:
-        """Heal every deployment whose run is forgotten, then look after the hosts; ids of what was healed."""
-        healed = [found for organization_id, found in self._store.moving() if self._heal(organization_id, found)]
+        """Heal every deployment whose run is forgotten or whose server is lost, then look after the hosts.
+
+        Returns the ids of what was healed.
+        """
+        # What came up since then is not in the listing, but does not rest for long either.
+        rested, standing = clock.iso(self._now() - _GRACE), self._placement.standing()
+        healed = []
+        for organization_id, deployment_id in self._store.live():
+            found = self._store.get(organization_id, deployment_id)
+            if found and found.updated_at <= rested and self._heal(found, standing):
+                healed.append(found.id)
         self._hosts.sweep()
         self._placement.renew_hosts()
         return healed
 
-    def _heal(self, organization_id: str, deployment_id: str) -> bool:
-        deployment = self._store.get(organization_id, deployment_id)
-        if (
-            deployment is None
-            or not deployment.is_moving
-            or self._now() - clock.parse(deployment.updated_at) < _GRACE
-            or (status := self._executions.status(deployment.execution_name)) == RUNNING
-        ):
+    def _heal(self, deployment: Deployment, standing: frozenset[str]) -> bool:
+        if not deployment.is_moving:
+            if deployment.status != ACTIVE or not self._placement.is_lost(deployment, standing):
+                return False
+            return self._run_anew(deployment, self._brought_back(deployment))
+        status = self._executions.status(deployment.execution_name)
+        if status == RUNNING:
             return False
         if status is not None:
-            deployment = self._next_run(deployment)
-        if deployment:
-            self._executions.start(deployment.execution_name, deployment.step)
+            return self._run_anew(deployment, _after_a_cut(deployment, clock.iso(self._now())))
+        self._executions.start(deployment.execution_name, deployment.step)
         return True
 
-    def _next_run(self, deployment: Deployment) -> Deployment | None:
-        """Its run was cut off: one that was to come up fails, once what was made is removed; others go on."""
-        now = clock.iso(self._now())
-        interrupted = deployment.status == DEPLOYING and deployment.goal == ACTIVE
-        new = deployment.run_again(now, _INTERRUPTED if interrupted else None)
+    def _brought_back(self, deployment: Deployment) -> Deployment:
+        """One whose server is lost, on its way up; on its way down where that came too soon."""
+        now = self._now()
+        seconds = self._history.expected_seconds(
+            deployment.base_model, deployment.hardware, deployment.kind, warm=False
+        )
+        expected = clock.iso(now + timedelta(seconds=seconds))
+        lasted = now - clock.parse(deployment.ready_at or deployment.started_at)
+        again = deployment.resumed(clock.iso(now), expected)
+        if lasted < _STEADY:
+            return replace(again, goal=FAILED, status_reason=_LOST_SOON)
+        return replace(again, status_reason=_LOST)
+
+    def _run_anew(self, old: Deployment, new: Deployment) -> bool:
+        """Start the run of a deployment that was not told to: False where somebody else was faster."""
         try:
-            self._store.save(deployment, new)
+            self._store.save(old, new)
         except table.ConditionFailed:
-            return None
-        return new
+            return False
+        self._executions.start(new.execution_name, new.step)
+        return True
 
     def _at_work(self, organization_id: str, deployment_id: str, run: int) -> Deployment | None:
         """The deployment, while it is this run that works on it."""
         deployment = self._store.get(organization_id, deployment_id)
         return deployment if deployment and deployment.run == run and deployment.is_moving else None
+
+
+def _after_a_cut(deployment: Deployment, now: str) -> Deployment:
+    """Its run was cut off: one that was to come up fails, once what was made is removed; others go on."""
+    interrupted = deployment.status == DEPLOYING and deployment.goal == ACTIVE
+    return deployment.run_again(now, _INTERRUPTED if interrupted else None)
 
 
 def _facts(deployment: Deployment) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from luthier import clock, table
 from luthier.catalog import service as catalog
 from luthier.deployments.endpoints import UP, WAITING, Endpoints, NoCapacity
 from luthier.deployments.entity import ACTIVE, Deployment, Host, base_component
-from luthier.deployments.hardware import no_capacity
+from luthier.deployments.hardware import gpu_name, no_capacity
 from luthier.deployments.hosts import Hosts, HostStore
 from luthier.deployments.requests import Site
 from luthier.deployments.scaling import Bounds, Scaling
@@ -56,6 +56,17 @@ class Placement:
             # Somebody has changed its goal meanwhile: the next step sees it.
             return WAITING
 
+    def standing(self) -> frozenset[str]:
+        """Names of the inference components that stand."""
+        return self._endpoints.standing()
+
+    def is_lost(self, active: Deployment, standing: frozenset[str]) -> bool:
+        """Whether something that a deployment answers with does not stand any more.
+
+        standing: as listed before; what it lacks is asked for once more.
+        """
+        return not standing.issuperset(active.components) and not self._endpoints.stand(active.components)
+
     def _clear(self, deployment: Deployment) -> bool:
         if not all(self._remove(deployment.name_of(n)) for n in (*deployment.discarded, deployment.attempt)):
             return False
@@ -96,9 +107,11 @@ class Placement:
                 raise _exhausted(host.hardware, str(shortage)) from shortage
             return WAITING
         except Unprocessable:
-            # Whoever comes next begins anew.
             self._host_store.save(host, host.discard(0))
-            raise
+            if host.ready_at is None:
+                # Whoever comes next begins anew.
+                raise
+            return WAITING
         if state == WAITING:
             return WAITING
         if host.ready_at is None:
@@ -217,4 +230,5 @@ def _price(hardware: str, instance_type: str) -> float:
 
 def _exhausted(hardware: str, said: str, gpu_type: str | None = None) -> Any:
     tried = ", ".join(_types(hardware))
-    return no_capacity(gpu_type or hardware, f"AWS has none of {tried} free, or the quota is used up: {said}")
+    asked = gpu_type or gpu_name(catalog.find_hardware(hardware))
+    return no_capacity(asked, f"AWS has none of {tried} free, or the quota is used up: {said}")

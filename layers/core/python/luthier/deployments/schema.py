@@ -10,7 +10,7 @@ from luthier.deployments.hardware import gpu_name, shortage
 from luthier.deployments.placement import MOST_WORKERS
 from luthier.deployments.scaling import IDLE_SECONDS, REQUESTS_PER_WORKER
 from luthier.deployments.wishes import Wish
-from luthier.wire import LONGEST_NAME, CamelAnswer, CamelRequest, Request
+from luthier.wire import LONGEST_NAME, Called, CamelAnswer, CamelRequest, Request
 
 Status = Literal["deploying", "active", "pausing", "paused", "deleting", "failed"]
 _WORKERS = (
@@ -50,8 +50,12 @@ class Configuration(Request):
 class DeployModel(CamelRequest):
     """Deploying the same model again under the same name and environment answers the same deployment."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=LONGEST_NAME, description="Else the model's name.")
-    environment: str = Field(default=PRODUCTION, min_length=1, max_length=100, description="As production or staging.")
+    name: Called | None = Field(
+        default=None, min_length=1, max_length=LONGEST_NAME, description="Else the model's name."
+    )
+    environment: Called = Field(
+        default=PRODUCTION, min_length=1, max_length=100, description="As production or staging."
+    )
     kind: Literal["shared", "dedicated"] | None = Field(
         default=None,
         description="shared: on an endpoint that all models over the same base share, the default for adapters and "
@@ -78,7 +82,7 @@ class DeployModel(CamelRequest):
 
 
 class ChangeDeployment(CamelRequest):
-    """Fields that are not sent stay as they are."""
+    """Fields that are not sent stay as they are; null in the configuration takes a default back."""
 
     workers: Workers = None
     scaling: Scaling | None = Field(default=None, description="null: back to a fixed number of workers.")
@@ -88,7 +92,7 @@ class ChangeDeployment(CamelRequest):
         return {
             "workers": self.workers,
             "scaling": sent(self.scaling),
-            "configuration": sent(self.configuration),
+            "configuration": self.configuration.model_dump(exclude_unset=True) if self.configuration else None,
             "unscaled": self.scaling is None and "scaling" in self.model_fields_set,
         }
 
@@ -213,5 +217,6 @@ def _error(deployment: Deployment) -> dict[str, Any] | None:
     failed = deployment.status == FAILED
     said = f"{reason['message']} {reason.get('hint') or ''}".strip()
     code = "DEPLOYMENT_FAILED" if failed else reason["code"].upper()
-    details = shortage(deployment.gpu_type or deployment.hardware, reason["message"]) | {"code": reason["code"]}
+    gpu = deployment.gpu_type or gpu_name(catalog.find_hardware(deployment.hardware))
+    details = shortage(gpu, reason["message"]) | {"code": reason["code"]}
     return {"error": code, "message": said, "details": details}

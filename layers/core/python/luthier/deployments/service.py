@@ -6,6 +6,7 @@ from typing import Any
 
 from luthier import clock, table
 from luthier.accounts.entity import Principal
+from luthier.aliases.store import AliasStore
 from luthier.deployments.drafts import Drafts
 from luthier.deployments.endpoints import Endpoints
 from luthier.deployments.entity import (
@@ -40,6 +41,7 @@ class DeploymentService:
         executions: Executions,
         endpoints: Endpoints,
         hosts: HostStore,
+        aliases: AliasStore,
         now: clock.Clock = clock.now,
     ) -> None:
         self._store = store
@@ -48,6 +50,7 @@ class DeploymentService:
         self._executions = executions
         self._endpoints = endpoints
         self._hosts = hosts
+        self._aliases = aliases
         self._now = now
 
     def deploy_job(self, principal: Principal, job_id: str) -> Deployment:
@@ -80,7 +83,7 @@ class DeploymentService:
             return wanted
         if current.status in (PAUSING, DELETING):
             raise _illegal("deployed", current, ACTIVE, PAUSED, FAILED)
-        if current.is_moving or (current.status == ACTIVE and self._endpoints.answers(current.component_name)):
+        if current.is_moving or (current.status == ACTIVE and self._endpoints.stand(current.components)):
             if other := wish.contradicts(current):
                 raise Conflict(
                     f"{current.id} is {current.status} with another {other}.",
@@ -140,12 +143,17 @@ class DeploymentService:
         scaling: dict[str, Any] | None,
         unscaled: bool = False,
     ) -> Deployment:
-        """Change settings; fields that are not there stay. unscaled: back to a fixed number of workers."""
+        """Change settings; fields that are not there stay.
+
+        configuration: None takes a default back; unscaled: back to a fixed number of workers.
+        """
 
         def change(current: Deployment) -> Deployment:
             if current.status not in (ACTIVE, PAUSED) or current.updating:
                 raise _illegal("changed", current, ACTIVE, PAUSED)
-            changes: dict[str, Any] = {"configuration": current.configuration | (configuration or {})}
+            merged = current.configuration | (configuration or {})
+            kept = {name: value for name, value in merged.items() if value is not None}
+            changes: dict[str, Any] = {"configuration": kept}
             resized = workers is not None or scaling is not None or unscaled
             if resized:
                 changes |= self._resized(current, workers, scaling, unscaled=unscaled)
@@ -196,10 +204,21 @@ class DeploymentService:
         return self._change(principal, deployment_id, change)
 
     def delete(self, principal: Principal, deployment_id: str) -> Deployment:
-        """Remove it, whatever it is doing. Repeating it is safe until it is gone."""
+        """Remove it, whatever it is doing. Repeating it is safe until it is gone.
+
+        Raises Conflict for the only deployment that an alias leads to.
+        """
 
         def change(current: Deployment) -> Deployment:
-            return current if current.status == DELETING else current.heading(self._iso(), DELETED, DELETING)
+            if current.status == DELETING:
+                return current
+            if names := self._aliases.stranded(current.organization_id, current.id):
+                raise Conflict(
+                    f"{current.id} is all that {', '.join(names)} leads to.",
+                    details={"aliases": names},
+                    remedy="Move or delete the alias first.",
+                )
+            return current.heading(self._iso(), DELETED, DELETING)
 
         return self._change(principal, deployment_id, change)
 

@@ -101,8 +101,8 @@ class DeploymentStore:
             ]
         return told
 
-    def moving(self) -> Iterator[tuple[str, str]]:
-        """(organization, id) of every deployment that an execution works on, over all organizations."""
+    def live(self) -> Iterator[tuple[str, str]]:
+        """(organization, id) of every deployment that answers or that an execution works on, over all organizations."""
         return table.live_items(self._client, self._table, NOUN)
 
 
@@ -125,7 +125,7 @@ def _item(new: Deployment) -> table.Item:
         | asdict(new)
         | {"gsi2pk": table.facet(org, NOUN, "TARGET", new.target), "gsi2sk": new.id}
     )
-    if new.is_moving:
+    if new.is_moving or new.status == ACTIVE:
         item |= {"gsi4pk": table.live(NOUN), "gsi4sk": new.id}
     return item
 

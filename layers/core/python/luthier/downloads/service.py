@@ -10,6 +10,7 @@ from luthier.accounts.entity import Principal
 from luthier.downloads.entity import LIFE_SECONDS, TOKEN_PREFIX, Download, File, Granted, Preparing
 from luthier.downloads.store import DownloadStore
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unprocessable
+from luthier.models import formats
 from luthier.models.entity import ARCHIVED, Model
 from luthier.models.formats import ADAPTER, FILES, HUGGINGFACE, NONE
 from luthier.models.service import ModelService
@@ -52,7 +53,7 @@ class DownloadService:
         cannot change. Raises NotFound, InvalidRequest, Conflict for an archived model.
         """
         model = self._models.get(principal, name)
-        form = format or (ADAPTER if model.has_adapter else HUGGINGFACE)
+        form = format or formats.own(model)
         wanted = _wanted(model, form, files)
         if model.status == ARCHIVED:
             raise _archived(model)

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from luthier.errors import InvalidRequest
 from luthier.inference.entity import Answered
-from luthier.inference.schema import Message
+from luthier.inference.schema import Message, Seed
 from luthier.wire import CamelAnswer, CamelRequest, Request
 
 
@@ -21,7 +21,7 @@ class Input(Request):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
     repetition_penalty: float | None = Field(default=None, gt=0, le=2)
-    seed: int | None = None
+    seed: Seed | None = None
     stop: str | list[str] | None = None
 
     @model_validator(mode="after")

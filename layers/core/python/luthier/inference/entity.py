@@ -1,6 +1,6 @@
 """What a model answered, in no surface's words. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class Stream:
     """An answer on its way. `chunks`: OpenAI's, each with the usage so far where the engine counts along; beside them
     who answers. Whoever wants no more of them sets `stopped`, and what was produced by then is metered."""
 
-    chunks: Iterator[dict[str, Any]]
+    chunks: Generator[dict[str, Any]]
     deployment_id: str
     model: str
     version: str | None = None

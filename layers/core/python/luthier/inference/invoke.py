@@ -17,10 +17,11 @@ _ASLEEP = "no capacity to process this request"
 _WAKING_SECONDS = 30
 # What has to be counted has to be known also of an answer that nobody reads to its end; the second one is vLLM's.
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+TOO_LONG = "context_length_exceeded"
 # Codes of an engine's refusals that are passed on.
-ENGINE_CODES = ("context_length_exceeded", "unsupported_parameter", "unsupported_schema")
+ENGINE_CODES = (TOO_LONG, "unsupported_parameter", "unsupported_schema")
 # What engines say of a request that is too long, where they give it no code.
-_TOO_LONG = "maximum context length"
+_TOO_LONG_WORDS = "maximum context length"
 
 
 class Invoker:
@@ -111,5 +112,5 @@ def _said(said: dict[str, Any], *, refused: bool) -> LuthierError:
     if not refused:
         return Unavailable(message, code="model_failed", retry_after=5)
     if code not in ENGINE_CODES:
-        code = "context_length_exceeded" if _TOO_LONG in message else None
+        code = TOO_LONG if _TOO_LONG_WORDS in message else None
     return InvalidRequest(message, code=code, param=said.get("param"), remedy="Change the request as the message says.")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from luthier.catalog.entity import BaseModel
 from luthier.inference.entity import Answered
-from luthier.inference.schema import Message
+from luthier.inference.schema import DEFAULTS, Message
 from luthier.models.entity import Model
 from luthier.wire import LONGEST_NAME, Answer, Request
 
@@ -20,7 +20,8 @@ class Completion(Request):
 
     def for_engine(self) -> dict[str, Any]:
         """The same as a chat completion."""
-        return self.model_dump()
+        asked = self.model_dump(include=self.model_fields_set)
+        return asked | {DEFAULTS: self.model_dump(include={"temperature", "max_tokens"})}
 
 
 class CompletionUsage(Answer):

@@ -1,6 +1,6 @@
 """Wire shapes of chat and text completion requests: every parameter that OpenAI documents, and no other."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +13,11 @@ _PLATFORM = {
     "service_tier", "store", "stream", "stream_options", "user",
 }  # fmt: skip
 
+
+# In a request as the engine is asked: what the surface documents for parameters that were left out.
+DEFAULTS = "defaults"
+# What fits OpenAI's int64.
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 _ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 
@@ -76,7 +81,7 @@ class ChatRequest(_Streamed):
     reasoning_effort: str | None = None
     response_format: dict[str, Any] | None = None
     safety_identifier: Any = None
-    seed: int | None = None
+    seed: Seed | None = None
     service_tier: Any = None
     stop: str | list[str] | None = None
     store: Any = None
@@ -114,7 +119,7 @@ class CompletionRequest(_Streamed):
     max_tokens: int | None = Field(default=None, ge=1)
     n: int | None = Field(default=None, ge=1, le=128)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    seed: int | None = None
+    seed: Seed | None = None
     stop: str | list[str] | None = None
     suffix: str | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)

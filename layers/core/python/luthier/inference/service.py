@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,11 +12,12 @@ from luthier.aliases.entity import Alias
 from luthier.aliases.service import AliasService
 from luthier.deployments.entity import Deployment
 from luthier.deployments.service import DeploymentService
-from luthier.errors import LuthierError, NotFound, Unavailable
+from luthier.errors import InvalidRequest, LuthierError, NotFound, Unavailable
 from luthier.inference import chunks
 from luthier.inference.entity import Answered, Completion, Stream
-from luthier.inference.invoke import Invoker
+from luthier.inference.invoke import TOO_LONG, Invoker
 from luthier.inference.readiness import SLEEPING, UNREADY, require_active, waking
+from luthier.inference.schema import DEFAULTS
 from luthier.models import behavior
 from luthier.models.store import ModelStore
 from luthier.usage.service import UsageService
@@ -51,6 +53,9 @@ class InferenceService:
     def complete(self, principal: Principal, body: dict[str, Any]) -> Completion:
         """An OpenAI chat completion from what `body["model"]` names: an alias, a deployment's id, any name of a model.
 
+        `body["defaults"]`: parameters that the surface documents for requests which leave them out; those of the
+        deployment's configuration come before them.
+
         Raises NotFound for an unknown name; Conflict for a model that is not deployed or is paused; Unavailable while
         it comes up, wakes or fails; InsufficientCredits where tokens cost something and no credits are left.
         """
@@ -61,10 +66,15 @@ class InferenceService:
         in between."""
         return self._routed(principal, body, self._open)
 
-    def gather(self, principal: Principal, body: dict[str, Any]) -> Completion:
-        """The same in one piece that may take minutes: SageMaker ends an answer that is not streamed after 60 s."""
+    def gather(self, principal: Principal, body: dict[str, Any], *, seconds: float | None = None) -> Completion:
+        """The same in one piece that may take minutes: SageMaker ends an answer that is not streamed after 60 s.
+
+        seconds: an answer that takes longer is given up. Raises Unavailable then.
+        """
         stream = self.stream(principal, body)
-        return Completion(chunks.gathered(stream.chunks), stream.deployment_id, stream.model, stream.version)
+        with closing(stream.chunks):
+            whole = chunks.gathered(stream.chunks if seconds is None else _in_time(stream.chunks, seconds))
+        return Completion(whole, stream.deployment_id, stream.model, stream.version)
 
     def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
         """The same for surfaces that show a text, how long it took and what it cost. Raises as `complete`."""
@@ -122,7 +132,7 @@ class InferenceService:
 
     def _metered(
         self, stream: Stream, answer: Generator[dict[str, Any]], principal: Principal, name: str, note: Note
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """The chunks under the name that was asked for. However they end, what was produced is metered."""
         usage: dict[str, Any] = {}
         try:
@@ -151,9 +161,16 @@ class InferenceService:
         name = body["model"]
         deployment = require_active(found, name, self._now())
         self._usage.admit_inference(principal)
+        sent = {key: value for key, value in self._behaving(deployment, body).items() if key != DEFAULTS}
+        defaults = _defaults(body, deployment.configuration)
         try:
-            asked = _with_defaults(self._behaving(deployment, body), deployment.configuration)
-            return deployment, call(deployment, asked)
+            try:
+                return deployment, call(deployment, defaults | sent)
+            except InvalidRequest as error:
+                # A limit that nobody asked for is no reason to refuse: as much as there is room for.
+                if error.code != TOO_LONG or defaults.pop("max_tokens", None) is None:
+                    raise
+                return deployment, call(deployment, defaults | sent)
         except Unavailable as error:
             if error.code != SLEEPING:
                 raise
@@ -179,13 +196,22 @@ class InferenceService:
         )
 
 
-def _with_defaults(body: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
-    """The request with the deployment's own defaults where it says nothing."""
-    defaults = {name: value for name, value in configuration.items() if value is not None}
-    if "max_completion_tokens" in body:
-        # The newer name of the same limit.
-        defaults.pop("max_tokens", None)
-    return defaults | body
+def _defaults(body: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
+    """What holds where the request says nothing: the deployment's own defaults, then the door's."""
+    defaults = body.get(DEFAULTS, {}) | configuration
+    # The newer name of the same limit.
+    said = {*body, "max_tokens"} if "max_completion_tokens" in body else set(body)
+    return {name: value for name, value in defaults.items() if name not in said}
+
+
+def _in_time(parts: Iterator[dict[str, Any]], seconds: float) -> Iterator[dict[str, Any]]:
+    until = time.monotonic() + seconds
+    for part in parts:
+        yield part
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"The answer took longer than {seconds:.0f} s.", code="model_failed", remedy="Lower max_tokens."
+            )
 
 
 def _is_its_fault(error: Exception) -> bool:

@@ -6,8 +6,10 @@ from pydantic import Field, model_validator
 
 from luthier.errors import InvalidRequest
 from luthier.inference.entity import Answered
-from luthier.inference.schema import Message
+from luthier.inference.schema import DEFAULTS, Message
 from luthier.wire import LONGEST_NAME, CamelAnswer, CamelRequest
+
+_SAMPLING = {"temperature", "max_tokens", "top_p"}
 
 
 class Inference(CamelRequest):
@@ -31,8 +33,9 @@ class Inference(CamelRequest):
     def for_engine(self, model: str) -> dict[str, Any]:
         """The same as a chat completion."""
         asked = [message.model_dump() for message in self.messages or [Message(role="user", content=self.prompt or "")]]
-        sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens, "top_p": self.top_p}
-        return {"model": model, "messages": asked, **sampling}
+        sampling = self.model_dump(include=_SAMPLING)
+        sent = {name: value for name, value in sampling.items() if name in self.model_fields_set}
+        return {"model": model, "messages": asked, **sent, DEFAULTS: sampling}
 
 
 class PlaygroundInference(Inference):

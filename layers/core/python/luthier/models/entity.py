@@ -30,9 +30,9 @@ class Model:
     parent: id of the model it was trained from; datasets: `{role, file_id, sha256, rows}`; architecture: `{layers,
     attention_heads, hidden_size, vocabulary_size, context_length}`; training: `{strategy, parameters, epochs,
     final_learning_rate, best_loss, total_steps, training_time}`; evaluation: base beside tuned, as the card has it;
-    compressed_bytes: of the newest archive built; deployments: live ones, id → `{name, environment, status, workers,
-    created_at}`; archived: `{reason, at, retention_period, expires_at, due, kept_because}`; formats: format → `{uri,
-    files, proof}`.
+    compressed_bytes: of the newest archive of it as it is; deployments: live ones, id → `{name, environment, status,
+    workers, created_at}`; archived: `{reason, at, retention_period, expires_at, due, kept_because}`; formats: format →
+    `{uri, files, proof}`.
     """
 
     id: str
@@ -125,6 +125,7 @@ class Unfinished:
     job_id: str
     created_at: str
     updated_at: str
+    parent: str | None = None
     type: str = "llm"
 
 
@@ -146,6 +147,7 @@ def unfinished(job: Mapping[str, Any], shown_status: str) -> Unfinished | None:
         job_id=job["id"],
         created_at=job["created_at"],
         updated_at=job["updated_at"],
+        parent=(job.get("start_from") or {}).get("model_id"),
     )
 
 

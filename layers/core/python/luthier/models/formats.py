@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from luthier.models.entity import Model
+
 Format = Literal["adapter", "pytorch", "huggingface", "onnx", "tensorrt", "gguf"]
 Compression = Literal["none", "zip", "tar.gz"]
 
@@ -15,6 +17,11 @@ FILES: dict[str, tuple[str, ...]] = {
     TENSORRT: ("model.trt", "config.json", "profiling_data.json"),
     "gguf": ("model.gguf",),
 }
+
+
+def own(model: Model) -> str:
+    """The format that a model is in as it is."""
+    return ADAPTER if model.has_adapter else HUGGINGFACE
 
 
 def exported(artifact_uri: str, card: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -85,9 +85,8 @@ class ModelListing:
 
     def get(self, principal: Principal, name: str) -> Listed:
         """The model behind an id or public name, or the model to be behind its id. Raises NotFound."""
-        model = self._models.find(principal.organization_id, name)
-        job = None if model else self._jobs.get(principal.organization_id, job_of_id(name))
-        found = model or (_seen(job) if job and name == id_of_job(job.id) else None)
+        organization_id = principal.organization_id
+        found = self._models.find(organization_id, name) or self._models.to_be(organization_id, name)
         if found is None:
             raise not_found(name)
         return found

@@ -1,18 +1,21 @@
 """What was measured of a model, by the names of its page. Pure."""
 
+import math
 from typing import Any
 
 from luthier.models.entity import Model
 from luthier.processing.measures import METRICS, Measured
 
 Numbers = dict[str, float | None]
+# DynamoDB holds numbers up to 10 to the 125th.
+_HIGHEST_LOSS = 280.0
 
 
 def training(model: Model) -> Numbers:
     return {
         "final_loss": model.metrics.get("training_loss"),
         "best_loss": model.training.get("best_loss"),
-        "perplexity": model.metrics.get("perplexity"),
+        "perplexity": _perplexity(model.metrics.get("training_loss")),
     }
 
 
@@ -37,6 +40,11 @@ def brief(model: Model) -> Numbers:
         "accuracy": _number(model, "accuracy"),
         "perplexity": model.metrics.get("perplexity") if held_out is None else held_out,
     }
+
+
+def _perplexity(loss: float | None) -> float | None:
+    """Of a loss in nats per token; None for one so high that no number holds it."""
+    return math.exp(loss) if loss is not None and loss < _HIGHEST_LOSS else None
 
 
 def _number(model: Model, name: str) -> float | None:

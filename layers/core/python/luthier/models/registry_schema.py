@@ -389,6 +389,6 @@ def _details_to_be(listed: Unfinished) -> dict[str, Any]:
         "metadata": {},
         "names": [],
         "changelog": [],
-        "lineage": Lineage(job_id=listed.job_id, base_model=listed.base_model),
+        "lineage": Lineage(job_id=listed.job_id, parent_model=listed.parent, base_model=listed.base_model),
         "status_reason": listed.status_reason,
     }

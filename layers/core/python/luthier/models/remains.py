@@ -13,18 +13,22 @@ from luthier.models.store import NOUN, ModelStore
 
 @dataclass(frozen=True)
 class Remains:
-    """Of one deleted model. prefixes: S3 URIs under which its objects lie."""
+    """Of one deleted model. prefixes: S3 URIs under which its objects lie; checkpoints: S3 URI of the folder in which
+    its job has left checkpoints, beside the metrics that the job goes on to show."""
 
     id: str
     organization_id: str
     name: str
     prefixes: list[str]
     deleted_at: str
+    checkpoints: str | None = None
 
     @classmethod
     def of(cls, model: Model, now: str) -> "Remains":
         places = [model.artifact_uri, *(kept["uri"] for kept in model.formats.values() if kept.get("uri"))]
-        return cls(model.id, model.organization_id, model.name, list(dict.fromkeys(places)), now)
+        above, job, _ = model.artifact_uri.partition(f"/{model.job_id}/") if model.job_id else ("", "", "")
+        checkpoints = f"{above}{job}checkpoints/" if job else None
+        return cls(model.id, model.organization_id, model.name, list(dict.fromkeys(places)), now, checkpoints)
 
 
 class RemainsStore:
@@ -60,7 +64,7 @@ class RemainsStore:
             if item["sk"] == table.model(item["id"]):
                 yield item["organization_id"], item["id"]
             else:
-                yield Remains(**{name: item[name] for name in Remains.__dataclass_fields__})
+                yield Remains(**{name: item[name] for name in Remains.__dataclass_fields__ if name in item})
 
     def forget(self, remains: Remains, event: Event) -> bool:
         """Remove the last of the records; False when somebody else has done it."""

@@ -13,7 +13,7 @@ from luthier.errors import Conflict, InvalidRequest
 from luthier.events.entity import Event, event
 from luthier.jobs import entity as jobs
 from luthier.jobs.store import JobStore
-from luthier.models.entity import ARCHIVED, DEPLOYED, READY, Model, job_of_id
+from luthier.models.entity import ARCHIVED, READY, Model, job_of_id
 from luthier.models.remains import Remains, RemainsStore
 from luthier.models.service import ModelService
 from luthier.models.store import ModelStore, Moved
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PERIOD, MOST_DAYS = "90d", 3650
 _PERIOD = re.compile(r"([0-9]{1,4})([dwm])")
+_OF_CHECKPOINT = re.compile(r"/checkpoint-[0-9]+/")
 _DAYS = {"d": 1, "w": 7, "m": 30}
 # A model that is still needed when its time is over is looked at again after this.
 _LATER = timedelta(hours=1)
@@ -155,6 +156,8 @@ class RetentionService:
             bucket, prefix = objects.parts(uri)
             # Of this folder only, not of another whose name goes on from it.
             objects.delete_under(self._s3, bucket, f"{prefix.rstrip('/')}/")
+        if remains.checkpoints:
+            objects.delete_under(self._s3, *objects.parts(remains.checkpoints), only=_OF_CHECKPOINT)
         now = clock.iso(self._now())
         return self._remains.forget(remains, _fact("model.deleted", remains.organization_id, remains, now))
 
@@ -195,7 +198,8 @@ def _require_undeployed(model: Model, wanted: str) -> None:
 
 
 def _conflict(model: Model, wanted: str, required: list[str], remedy: str, **more: list[str]) -> Conflict:
-    current = DEPLOYED if model.deployments else model.status
+    states = sorted({facts["status"] for facts in model.deployments.values()})
+    current = model.status if not states or model.active_deployments else states[0]
     return Conflict(
         f"Model {model.id} is {current}; it can be {wanted} only when it is {' or '.join(required)}.",
         details={"current": current, "required": required} | more,

@@ -1,24 +1,37 @@
 """The registry of fine-tuned models."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count
 from typing import Any
 
 from luthier import clock, table
 from luthier.accounts.entity import Principal
-from luthier.errors import NotFound
+from luthier.errors import Conflict, LuthierError, NotFound
 from luthier.events.entity import event
 from luthier.jobs.entity import Job
+from luthier.jobs.store import JobStore
 from luthier.models import names
-from luthier.models.entity import IMPORTED, Model, id_of_job, public_names
+from luthier.models.entity import (
+    DEPLOYED,
+    IMPORTED,
+    READY,
+    TRAINING,
+    Model,
+    Unfinished,
+    id_of_job,
+    job_of_id,
+    public_names,
+    unfinished,
+)
 from luthier.models.formats import exported
 from luthier.models.store import ModelStore, Moved, NameTaken
 
 
 class ModelService:
-    def __init__(self, store: ModelStore, now: clock.Clock = clock.now) -> None:
+    def __init__(self, store: ModelStore, jobs: JobStore, now: clock.Clock = clock.now) -> None:
         self._store = store
+        self._jobs = jobs
         self._now = now
 
     def register(self, job: Job, artifact_uri: str, card: dict[str, Any]) -> Model:
@@ -64,11 +77,28 @@ class ModelService:
         return self._store.get(job.organization_id, id_of_job(job.id))
 
     def get(self, principal: Principal, name: str) -> Model:
-        """The model behind an id or any of its public names."""
+        """The model behind an id or any of its public names. Raises as `missing` says."""
         model = self.find(principal.organization_id, name)
         if model is None:
-            raise not_found(name)
+            raise self.missing(principal.organization_id, name)
         return model
+
+    def to_be(self, organization_id: str, model_id: str) -> Unfinished | None:
+        """The model of an id that a job is to yield, or was."""
+        job = self._jobs.get(organization_id, job_of_id(model_id))
+        return unfinished(asdict(job), job.shown_status) if job and model_id == id_of_job(job.id) else None
+
+    def missing(self, organization_id: str, name: str) -> LuthierError:
+        """What to say of a name without a model: Conflict where that is yet to come, or did not; else NotFound."""
+        if expected := self.to_be(organization_id, name) if name.startswith("model_") else None:
+            waits = expected.status == TRAINING
+            return Conflict(
+                f"Model {name} is {expected.status}: job {expected.job_id} has not yielded it.",
+                param="model",
+                details={"current": expected.status, "required": [READY, DEPLOYED], "jobId": expected.job_id},
+                remedy="Wait until the job has completed." if waits else "Restart the job, or train another.",
+            )
+        return not_found(name)
 
     def find(self, organization_id: str, name: str) -> Model | None:
         model_id = name if name.startswith("model_") else self._store.id_of_name(organization_id, name)

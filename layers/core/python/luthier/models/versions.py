@@ -59,8 +59,8 @@ class VersionService:
         """Make the model of a completed job the next version of a model's line.
 
         Raises NotFound for the model or the job; Conflict for a job that has not completed or whose model was deleted,
-        for a model that is in a line with others, and for a version that the line has or had; Unprocessable for another
-        base model.
+        for a model that is deployed or in a line with others, and for a version that the line has or had; Unprocessable
+        for another base model.
         """
         label = versioning.label(version)
         facts = {"model": name, "version": label, "job": training_job_id, "notes": [description, changelog]}
@@ -137,6 +137,13 @@ class VersionService:
                 param="trainingJobId",
                 details={"modelId": model.id, "version": model.version},
                 remedy="Name a job whose model stands alone.",
+            )
+        if model.deployments:
+            raise Conflict(
+                f"trainingJobId: the job's model is deployed as {model.version}, which what it answers is known by.",
+                param="trainingJobId",
+                details={"current": DEPLOYED, "required": [READY], "deployments": list(model.deployments)},
+                remedy="Delete its deployments first.",
             )
         ours, theirs = (catalog.find_base_model(one.base_model).id for one in (line, model))
         if ours != theirs:

@@ -99,6 +99,9 @@ class EvaluationService:
         try:
             base = catalog.find_base_model(name)
         except InvalidRequest as error:
+            missing = self._models.missing(organization_id, name)
+            if not isinstance(missing, NotFound):
+                raise missing from error
             raise NotFound(
                 "Model with specified ID does not exist.",
                 code="model_not_found",

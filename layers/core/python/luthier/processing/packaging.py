@@ -12,6 +12,7 @@ from luthier.catalog import service as catalog
 from luthier.catalog.entity import BaseModel
 from luthier.downloads.entity import File
 from luthier.errors import NotFound
+from luthier.models import formats
 from luthier.models.entity import Model
 from luthier.models.formats import ADAPTER, FILES, TENSORRT
 from luthier.models.store import Moved
@@ -63,6 +64,8 @@ def _enter(processing: Processing, workshop: Workshop, result: dict[str, Any]) -
     if set(wanted["files"]) != set(FILES[wanted["format"]]):
         return
     if archive := result["archive"]:
+        if wanted["format"] != formats.own(model):
+            return
         new = replace(model, compressed_bytes=archive["size"])
     else:
         made = {name: result[name] for name in ("uri", "files", "proof")}

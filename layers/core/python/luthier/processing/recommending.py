@@ -25,7 +25,8 @@ class Column:
 
     @property
     def best(self) -> str | None:
-        return self.order[0] if self.values else None
+        numbers = {value.number for value in self.values.values()}
+        return self.order[0] if len(numbers) > 1 or len(self.values) == 1 else None
 
     def rank(self, model: str) -> float:
         """1 for the best; those that are alike share the mean of their ranks."""

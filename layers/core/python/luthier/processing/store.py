@@ -75,13 +75,8 @@ class ProcessingStore:
         return [{"Put": put}, *([self._count(new.organization_id, change)] if change else [])]
 
     def _count(self, organization_id: str, change: int) -> table.Write:
-        counted = items.count(self._table, organization_id, NOUN, {"live": change})
-        if change < 0:
-            return counted
-        update, most = counted["Update"], table.encode({":most": self._most_live})
-        update["ConditionExpression"] = "attribute_not_exists(#c0) OR #c0 < :most"
-        update["ExpressionAttributeValues"] |= most
-        return table.Guarded(counted, _too_many(self._most_live))
+        too_many = _too_many(self._most_live)
+        return items.count_live(self._table, organization_id, NOUN, change, most=self._most_live, too_many=too_many)
 
     def remove(self, processing: Processing) -> None:
         """Raises table.ConditionFailed when somebody has changed it since it was read, or removed it."""

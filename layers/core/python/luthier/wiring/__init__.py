@@ -143,7 +143,7 @@ def _model_store() -> "ModelStore":
 def models() -> "ModelService":
     from luthier.models.service import ModelService
 
-    return ModelService(_model_store())
+    return ModelService(_model_store(), _job_store())
 
 
 @cache

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def _store() -> "BatchStore":
     from luthier.batches.store import BatchStore
 
-    return BatchStore(wiring.client("dynamodb"), wiring.settings().table)
+    known = wiring.settings()
+    return BatchStore(wiring.client("dynamodb"), known.table, most_live=known.organization_unfinished_batches)
 
 
 @cache

@@ -82,7 +82,13 @@ def deployments() -> "DeploymentService":
     from luthier.deployments.service import DeploymentService
 
     return DeploymentService(
-        _deployment_store(), _drafts(), wiring.jobs(), _deployment_executions(), _endpoints(), _host_store()
+        _deployment_store(),
+        _drafts(),
+        wiring.jobs(),
+        _deployment_executions(),
+        _endpoints(),
+        _host_store(),
+        _alias_store(),
     )
 
 
