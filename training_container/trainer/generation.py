@@ -14,7 +14,6 @@ from trainer.sampling import Answer, BadRequest, Piece, Sampling
 from trainer.text_completion import TextRequest
 from trainer.transcript import Transcript
 
-DEFAULT_MAX_TOKENS = 512
 # The model's own sampling defaults would only cause warnings.
 GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 
@@ -24,7 +23,12 @@ class Cancelled(Exception):
 
 
 class Generator:
-    """`prepare` checks one request against the model; `answer` runs prepared requests that sample alike."""
+    """`prepare` checks one request against the model; `answer` runs prepared requests that sample alike.
+
+    usual_tokens: of an answer whose request sets no limit, as far as the context has room.
+    """
+
+    usual_tokens = 512
 
     def __init__(self, model: Any, tokenizer: Any, scratch: Path) -> None:
         self.adapters = AdapterStore(model, tokenizer, scratch)
@@ -34,6 +38,11 @@ class Generator:
         self._vocabulary = model.get_input_embeddings().num_embeddings
         self._ends = _end_tokens(model, tokenizer)
         self._grammars = Grammars(tokenizer, self._vocabulary, self._ends)
+
+    @property
+    def device(self) -> str:
+        """Where the model lies: cpu, cuda or mps."""
+        return str(self._base.device.type)
 
     def prepare(self, request: ChatRequest | TextRequest) -> list["Prompt"]:
         """Render and count: one prompt per choice, in the order of their index.
@@ -95,7 +104,7 @@ class Generator:
                 field,
                 "context_length_exceeded",
             )
-        return max_tokens or min(DEFAULT_MAX_TOKENS, self._context - prompt_tokens)
+        return max_tokens or min(self.usual_tokens, self._context - prompt_tokens)
 
     def answer(self, prompts: Sequence["Prompt"]) -> list[Answer | Exception]:
         """One answer per prompt, or why there is none: its adapter may have been removed since it was prepared, or
@@ -175,11 +184,11 @@ class Prompt:
         return alike if self.seed is None else object()
 
 
-def load(folder: Path, scratch: Path) -> Generator:
+def load(folder: Path, scratch: Path, place: str = device.AUTO) -> Generator:
     """Read a base model, or a model of its own, with its tokenizer and template; adapters are added later.
 
-    scratch: where archives of adapters are unpacked. Raises Failure(template_mismatch) where tokenizer or template are
-    not those that the model was trained with.
+    scratch: where archives of adapters are unpacked. place: one of device.PLACES. Raises Failure(template_mismatch)
+    where tokenizer or template are not those that the model was trained with.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -188,8 +197,9 @@ def load(folder: Path, scratch: Path) -> Generator:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.chat_template = tokenizer.chat_template or templates.PLAIN_TEMPLATE
     check_rendering(tokenizer, folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=device.detect().weights)
-    return Generator(model.eval(), tokenizer, scratch)
+    where, weights = device.serving(place)
+    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=weights)
+    return Generator(model.to(where).eval(), tokenizer, scratch)
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **settings: Any) -> list[list[int]]:
