@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -162,3 +164,40 @@ def test_a_port_that_is_taken_and_a_device_that_is_not_there_end_the_server(serv
     elsewhere = start("trainer.serve_local", "--model", tiny, "--port", "0", "--device", "mps")
     assert elsewhere.exit_code == 2
     assert "no mps device" in elsewhere.lines[-1]["message"]
+
+
+def test_the_command_line_serves_a_folder_until_ctrl_c(tiny: Path, tmp_path: Path) -> None:
+    from luthier.cli import runtime
+
+    python = tmp_path / "runtime" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "runtime" / ".luthier-runtime").write_text(runtime.stamp())
+    written(tmp_path, SPEC).rename(tmp_path / "tunedtensor.json")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    words = ["models", "serve", str(tiny), "--port", port, "--device", "cpu", "--log-file", "server.log"]
+    served = subprocess.Popen(
+        [sys.executable, "-c", "from luthier.cli import main; main()", *words],
+        cwd=tmp_path,
+        env=os.environ | {"LUTHIER_RUNTIME": str(tmp_path / "runtime")},
+    )
+    try:
+        local = Local.__new__(Local)
+        local.port = int(port)
+        end = time.monotonic() + 60
+        while not local._answers():
+            assert served.poll() is None, (tmp_path / "server.log").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert local.request("GET", "/health")[1] == {
+            "status": "ok", "model": "tiny", "spec_prompt": True, "device": "cpu",
+        }  # fmt: skip
+        assert local.ask(max_tokens=3)[0] == 200
+        served.send_signal(signal.SIGINT)
+        assert served.wait(5) == 0
+    finally:
+        served.kill()
+    assert "model loaded" in (tmp_path / "server.log").read_text()

@@ -37,7 +37,7 @@ class Generator:
         self._context = model.config.get_text_config().max_position_embeddings
         self._vocabulary = model.get_input_embeddings().num_embeddings
         self._ends = _end_tokens(model, tokenizer)
-        self._grammars = Grammars(tokenizer, self._vocabulary, self._ends)
+        self.grammars = Grammars(tokenizer, self._vocabulary, self._ends)
 
     @property
     def device(self) -> str:
@@ -62,7 +62,7 @@ class Generator:
             room = self._room(len(ids), request.max_tokens, field)
             for number in range(request.n):
                 seed = None if request.seed is None else request.seed + number
-                matcher = self._grammars.matcher(request.schema) if request.schema is not None else None
+                matcher = self.grammars.matcher(request.schema) if request.schema is not None else None
                 prompts.append(Prompt(request, ids, room, seed=seed, matcher=matcher))
         return prompts
 

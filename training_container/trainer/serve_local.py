@@ -44,7 +44,7 @@ class Wishes:
     max_tokens: int
     temperature: float
     repairs: int
-    idle_seconds: float
+    idle_seconds: int
 
 
 class CutShort(BadRequest):
@@ -79,6 +79,9 @@ class LocalService(serve.Service):
     def load(self) -> None:
         super().load()
         self._generator.usual_tokens = self.wishes.max_tokens
+        if self.wishes.schema is not None:
+            # One that cannot be kept to is said now, not with the first answer.
+            self._generator.grammars.matcher(self.wishes.schema)
         if self._adapter:
             self.add_adapter({"name": _ADAPTER, "src": str(self._adapter)})
         self._quiet_since, self._whole = time.monotonic(), True
@@ -125,7 +128,7 @@ class LocalService(serve.Service):
             with self._lock:
                 quiet = time.monotonic() - self._quiet_since
                 if self._whole and not self._asking and quiet >= self.wishes.idle_seconds:
-                    log.info(f"nobody has asked for {self.wishes.idle_seconds:.0f} seconds: the server ends")
+                    log.info(f"nobody has asked for {self.wishes.idle_seconds} seconds: the server ends")
                     serve.end(0)
 
 
@@ -205,7 +208,7 @@ def main() -> None:
     parser.add_argument("--spec", type=Path, help="behaviour spec: a JSON file with system_prompt, guidelines, …")
     parser.add_argument("--json-schema", type=Path, help="file with the JSON schema of every answer")
     parser.add_argument("--json-repair-attempts", type=int, default=1)
-    parser.add_argument("--idle-timeout", type=float, default=300, help="seconds; 0 for none")
+    parser.add_argument("--idle-timeout", type=int, default=300, help="seconds; 0 for none")
     given = parser.parse_args()
     wishes = Wishes(
         name=given.name,
