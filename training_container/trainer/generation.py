@@ -13,6 +13,7 @@ from trainer.logprobs import Watcher
 from trainer.sampling import Answer, BadRequest, Piece, Sampling
 from trainer.text_completion import TextRequest
 from trainer.transcript import Transcript
+from trainer.turn import OthersWait, Turn, never
 
 # The model's own sampling defaults would only cause warnings.
 GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -106,26 +107,26 @@ class Generator:
             )
         return max_tokens or min(self.usual_tokens, self._context - prompt_tokens)
 
-    def answer(self, prompts: Sequence["Prompt"]) -> list[Answer | Exception]:
+    def answer(self, prompts: Sequence["Prompt"], others_wait: OthersWait = never) -> list[Answer | Exception | None]:
         """One answer per prompt, or why there is none: its adapter may have been removed since it was prepared, or
-        nobody waits for it any more.
+        nobody waits for it any more. None for one that is to be gone on with, in one batch with those that wait.
 
         All of them sample with the first one's settings.
         """
         refused = {prompt: error for prompt in prompts if (error := self._obstacle(prompt))}
         left = [prompt for prompt in prompts if prompt not in refused]
-        answers = dict(zip(left, self._generated(left), strict=True)) if left else {}
+        answers = dict(zip(left, self._generated(left, others_wait), strict=True)) if left else {}
         return [refused.get(prompt) or answers[prompt] for prompt in prompts]
 
-    def _generated(self, prompts: Sequence["Prompt"]) -> list[Answer]:
+    def _generated(self, prompts: Sequence["Prompt"], others_wait: OthersWait) -> list[Answer | None]:
         from transformers import set_seed
 
         first = prompts[0]
         if first.seed is not None:
             set_seed(first.seed % 2**32)
-        transcripts = [
-            Transcript(prompt.request, self._tokenizer, self._ends, prompt.room, prompt.hear) for prompt in prompts
-        ]
+            # What is drawn must not depend on who else asks.
+            others_wait = never
+        transcripts = [self._transcript(prompt) for prompt in prompts]
         names = [prompt.request.adapter or BASE for prompt in prompts]
         watcher = Watcher(self._base, max(prompt.request.top_logprobs or 0 for prompt in prompts))
         wanted = any(prompt.request.top_logprobs is not None for prompt in prompts)
@@ -135,14 +136,27 @@ class Generator:
             generate(
                 self.adapters.model,
                 self._tokenizer,
-                [prompt.ids for prompt in prompts],
-                max_new_tokens=max(prompt.room for prompt in prompts),
-                stopping_criteria=[_steps(prompts, transcripts, watcher if wanted else None, ruling)],
+                [prompt.ids + transcript.ids for prompt, transcript in zip(prompts, transcripts, strict=True)],
+                max_new_tokens=max(
+                    prompt.room - len(transcript.ids) for prompt, transcript in zip(prompts, transcripts, strict=True)
+                ),
+                stopping_criteria=[
+                    _steps(prompts, transcripts, watcher if wanted else None, ruling, Turn(others_wait))
+                ],
                 **({"logits_processor": [ruling]} if ruled else {}),
                 **_sampling(first.request),
                 **({"adapter_names": names} if self.adapters.sources else {}),
             )
-        return [transcript.answer(len(prompt.ids)) for transcript, prompt in zip(transcripts, prompts, strict=True)]
+        return [
+            transcript.answer(len(prompt.ids)) if transcript.finish_reason or prompt.cancelled else None
+            for transcript, prompt in zip(transcripts, prompts, strict=True)
+        ]
+
+    def _transcript(self, prompt: "Prompt") -> Transcript:
+        """The prompt's own, which it may have begun in another batch."""
+        if prompt.transcript is None:
+            prompt.transcript = Transcript(prompt.request, self._tokenizer, self._ends, prompt.room, prompt.hear)
+        return prompt.transcript
 
     def _require(self, adapter: str | None) -> None:
         if error := self._refusal(adapter):
@@ -161,6 +175,7 @@ class Prompt:
     """A request in tokens; `room` is the most tokens the answer may have, `matcher` what it has to follow.
 
     hear: called with each piece of the answer by the thread that generates. cancelled: set by whoever wants no more.
+    transcript: the answer so far, once it has begun. finished: called with the whole, when others may still go on.
     """
 
     def __init__(
@@ -173,6 +188,8 @@ class Prompt:
         self.matcher = matcher
         self.hear: Callable[[Piece], None] | None = None
         self.cancelled = False
+        self.transcript: Transcript | None = None
+        self.finished: Callable[[Answer], object] | None = None
 
     @property
     def batch_key(self) -> object:
@@ -236,9 +253,11 @@ def greedy_answers(model: Any, tokenizer: Any, prompts: Sequence[list[int]], max
 
 
 def _steps(
-    prompts: Sequence[Prompt], transcripts: Sequence[Transcript], watcher: Watcher | None, ruling: Ruling
+    prompts: Sequence[Prompt], transcripts: Sequence[Transcript], watcher: Watcher | None, ruling: Ruling, turn: Turn
 ) -> Any:
-    """A stopping criterion that takes in each step, and ends each row at its own end or when nobody wants it."""
+    """A stopping criterion that takes in each step, and ends each row at its own end or when nobody wants it; all of
+    them when the turn is over.
+    """
     import torch
 
     def step(input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -246,10 +265,13 @@ def _steps(
         choices = watcher.step(input_ids[:, -1:]) if watcher else [None] * len(chosen)
         ended = []
         for row, (prompt, transcript) in enumerate(zip(prompts, transcripts, strict=True)):
-            if not transcript.finish_reason:
+            going = not transcript.finish_reason
+            if going:
                 ruling.took(row, chosen[row])
             ended.append(prompt.cancelled or transcript.add(chosen[row], choices[row]))
-        return torch.tensor(ended, device=input_ids.device)
+            if going and transcript.finish_reason and prompt.finished:
+                prompt.finished(transcript.answer(len(prompt.ids)))
+        return torch.tensor(ended, device=input_ids.device) | turn.over()
 
     return step
 
