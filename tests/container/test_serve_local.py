@@ -173,7 +173,7 @@ def test_the_command_line_serves_a_folder_until_ctrl_c(tiny: Path, tmp_path: Pat
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    (tmp_path / "runtime" / ".luthier-runtime").write_text(runtime.stamp())
+    (tmp_path / "runtime" / runtime.STAMP).write_text(runtime.stamp())
     written(tmp_path, SPEC).rename(tmp_path / "tunedtensor.json")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     python = tmp_path / "home" / "runtime" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
-    (tmp_path / "home" / "runtime" / ".luthier-runtime").write_text(runtime.stamp())
+    (tmp_path / "home" / "runtime" / runtime.STAMP).write_text(runtime.stamp())
     return tmp_path / "home"
 
 
@@ -162,9 +162,9 @@ def test_a_folder_without_a_model_a_schema_that_is_none_and_a_bad_option_are_ref
 
 
 def test_without_a_runtime_of_this_version_nothing_is_served(model: Path, home: Path) -> None:
-    (home / "runtime" / ".luthier-runtime").write_text("an older one")
+    (home / "runtime" / runtime.STAMP).write_text("an older one")
     assert "luthier models setup-runtime" in refused(model, status=3)
-    (home / "runtime" / ".luthier-runtime").unlink()
+    (home / "runtime" / runtime.STAMP).unlink()
     assert "luthier models setup-runtime" in refused(model, status=3)
 
 
@@ -183,14 +183,14 @@ def test_a_runtime_that_is_there_is_not_made_again(home: Path) -> None:
 def test_a_runtime_whose_packages_cannot_be_installed_is_not_called_ready(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / "runtime" / ".luthier-runtime").unlink()
+    (home / "runtime" / runtime.STAMP).unlink()
     (home / "runtime" / "bin" / "python").unlink()
     (home / "runtime" / "bin" / "python").write_text("#!/bin/sh\nexit 7\n")
     (home / "runtime" / "bin" / "python").chmod(0o755)
     answer = CliRunner().invoke(app, ["models", "setup-runtime"])
     assert answer.exit_code == 1
     assert "ended with status 7" in answer.output
-    assert not (home / "runtime" / ".luthier-runtime").exists()
+    assert not (home / "runtime" / runtime.STAMP).exists()
 
 
 def test_the_command_line_needs_neither_the_aws_sdk_nor_an_http_client_to_start() -> None:

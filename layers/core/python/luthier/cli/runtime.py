@@ -11,7 +11,7 @@ import typer
 
 from luthier.cli.stop import UNREACHABLE, Stop
 
-_STAMP = ".luthier-runtime"
+STAMP = ".luthier-runtime"
 
 
 def home() -> Path:
@@ -30,7 +30,7 @@ class Runtime:
     def ready(self) -> bool:
         """Whether it was set up to its end, for the packages and the code of this version."""
         try:
-            return self.python.exists() and (self.folder / _STAMP).read_text() == stamp()
+            return self.python.exists() and (self.folder / STAMP).read_text() == stamp()
         except FileNotFoundError:
             return False
 
@@ -45,9 +45,9 @@ class Runtime:
         typer.echo("3/3 The model server")
         # Behind the environment's own packages: its pins hold.
         self._site_packages().joinpath("luthier.pth").write_text(_sources())
-        draft = self.folder / f"{_STAMP}.draft"
+        draft = self.folder / f"{STAMP}.draft"
         draft.write_text(stamp())
-        os.replace(draft, self.folder / _STAMP)
+        os.replace(draft, self.folder / STAMP)
 
     def _site_packages(self) -> Path:
         return next(self.folder.glob("lib/python*/site-packages"))
