@@ -68,6 +68,8 @@ class Worker:
 class Served:
     """A side that is a server of OpenAI's chat completions."""
 
+    adapters: tuple[str, ...] = ()
+
     def __init__(self, command: list[str], port: int, path: str, ready: str) -> None:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid, self._port, self._path = self._process.pid, port, path
@@ -94,6 +96,12 @@ class Served:
         assert first is not None
         return first
 
+    def add_adapter(self, name: str, folder: Path) -> None:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection.request("POST", "/adapters", json.dumps({"name": name, "src": str(folder)}))
+        assert connection.getresponse().status == 200
+        connection.close()
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -107,9 +115,10 @@ class Served:
         body = {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": max_tokens}
         connection = HTTPConnection("127.0.0.1", self._port, timeout=300)
         try:
-            connection.request(
-                "POST", self._path, json.dumps({**body, "stream": stream}), {"Content-Type": "application/json"}
-            )
+            headers = {"Content-Type": "application/json"}
+            if self.adapters:
+                headers["X-Amzn-SageMaker-Adapter-Identifier"] = self.adapters[len(text) % len(self.adapters)]
+            connection.request("POST", self._path, json.dumps({**body, "stream": stream}), headers)
             response = connection.getresponse()
             assert response.status == 200, response.read()
             yield response
@@ -136,6 +145,21 @@ def ours(model: Path, folder: Path) -> Served:
     return Served(command, port, "/invocations", "/ping")
 
 
+def ours_with_adapters(model: Path, folder: Path) -> Served:
+    """Each request asks for one of four adapters, which change nothing: the tokens are those of the base."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    (folder / "many").mkdir()
+    server, names = ours(model, folder / "many"), ("a", "b", "c", "d")
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(model), LoraConfig(r=8, target_modules="all-linear"))
+    adapted.save_pretrained(folder / "adapter")
+    for name in names:
+        server.add_adapter(name, folder / "adapter")
+    server.adapters = names
+    return server
+
+
 def llama_cpp(model: Path, folder: Path) -> Served:
     file, port = folder / "model-f32.gguf", free_port()
     subprocess.run([sys.executable, "-m", __spec__.name, "--model", str(model), "--gguf", str(file)], check=True)
@@ -152,6 +176,7 @@ def free_port() -> int:
 SIDES: dict[str, Callable[[Path, Path], Any]] = {
     REFERENCE: lambda model, _: Worker("generate", model),
     "ours": ours,
+    "ours, four adapters in turn": ours_with_adapters,
     "transformers' continuous batching": lambda model, _: Worker("continuous", model),
     "llama.cpp's server": llama_cpp,
 }

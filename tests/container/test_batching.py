@@ -66,6 +66,27 @@ def test_a_crowd_that_goes_on_joining_keeps_nobody_of_another_kind_waiting() -> 
     assert next(number for number, batch in enumerate(turns.batches) if other in batch) <= 4
 
 
+def test_a_change_waits_for_answers_that_have_begun_and_not_for_those_that_go_on_joining() -> None:
+    turns = Turns()
+    batcher = Batcher(turns)
+    first, crowd = prompt(), [prompt() for _ in range(20)]
+    coming = iter(crowd)
+    asked, changed_after = batcher.submit(first), list[int]()
+    changes: list[Any] = []
+
+    def join() -> None:
+        if not changes:
+            changes.append(batcher.between(lambda: changed_after.append(len(turns.batches))))
+        if (each := next(coming, None)) is not None:
+            batcher.submit(each)
+
+    turns.meanwhile = join
+    turns.released.set()
+    asked.result(10)
+    changes[0].result(10)
+    assert changed_after == [3]
+
+
 def test_a_seeded_prompt_is_answered_alone() -> None:
     turns = Turns()
     batcher = Batcher(turns)

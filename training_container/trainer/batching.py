@@ -26,6 +26,7 @@ class Batcher:
         self._answer = answer
         self._waiting: queue.Queue[tuple[Prompt | Change, Future[Any]]] = queue.Queue()
         self._held: list[tuple[Prompt, Future[Any]]] = []
+        self._changes: list[tuple[Change, Future[Any]]] = []
         threading.Thread(target=self._work, name="generate", daemon=True).start()
 
     def submit(self, prompt: Prompt) -> "Future[Answer]":
@@ -36,7 +37,7 @@ class Batcher:
         return future
 
     def between(self, change: Change) -> "Future[None]":
-        """Call `change` when no batch runs; the future carries what it raises."""
+        """Call `change` while no answer is under way; the future carries what it raises."""
         future: Future[None] = Future()
         self._waiting.put((change, future))
         return future
@@ -49,19 +50,26 @@ class Batcher:
             batch = self._chosen()
             self._held = [entry for entry in self._held if entry not in batch]
             self._run(batch)
+            while self._changes and not self._begun:
+                _make(*self._changes.pop(0))
 
     def _chosen(self) -> list[tuple[Prompt, "Future[Any]"]]:
         first = self._held[0]
         key = first[0].batch_key
         alike = [entry for entry in self._held if entry[0].batch_key == key]
-        if first[0].transcript is not None and len(alike) < len(self._held):
-            # Those of another kind would never have their turn if others went on joining this one.
+        if first[0].transcript is not None and (self._changes or len(alike) < len(self._held)):
+            # Changes and those of another kind would never have their turn if others went on joining this one.
             alike = [entry for entry in alike if entry[0].transcript is not None]
         return alike[:MAX_BATCH] or [first]
 
     def _others_wait(self) -> bool:
-        """Whether somebody came since the batch began, and nobody had to wait for it to end."""
-        return not self._held and not self._waiting.empty()
+        """Whether somebody came since the batch began, and nothing had to wait for it to end."""
+        return not self._held and not self._changes and not self._waiting.empty()
+
+    @property
+    def _begun(self) -> bool:
+        """Whether there are answers to be gone on with: until they are whole, the model stays as it is."""
+        return any(prompt.transcript is not None for prompt, _ in self._held)
 
     def _gather(self) -> None:
         """Wait for at least one request, then a moment longer for those sent with it; changes are made at once."""
@@ -76,13 +84,10 @@ class Batcher:
         wanted, future = self._waiting.get(timeout=seconds)
         if isinstance(wanted, Prompt):
             self._held.append((wanted, future))
-            return
-        try:
-            wanted()
-        except Exception as error:
-            future.set_exception(error)
+        elif self._begun:
+            self._changes.append((wanted, future))
         else:
-            future.set_result(None)
+            _make(wanted, future)
 
     def _run(self, batch: list[tuple[Prompt, "Future[Any]"]]) -> None:
         try:
@@ -97,3 +102,12 @@ class Batcher:
             else:
                 future.set_result(answer)
         self._held = [entry for entry, answer in zip(batch, answers, strict=True) if answer is None] + self._held
+
+
+def _make(change: Change, future: "Future[None]") -> None:
+    try:
+        change()
+    except Exception as error:
+        future.set_exception(error)
+    else:
+        future.set_result(None)

@@ -138,7 +138,8 @@ def _require_free(host: str, port: int) -> None:
         with socket.create_server((host, port)):
             return
     except OSError as error:
-        message = f"Nothing can listen at {host}:{port}: {error.strerror or error}."
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        message = f"Nothing can listen at {host}:{port}: {reason}."
         raise Stop(message, "Choose another --port, or end what listens there.", stop.PORT_TAKEN) from None
 
 
