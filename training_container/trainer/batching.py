@@ -1,4 +1,8 @@
-"""Answers requests that wait at the same time together: on a CPU, twenty at once take a third of twenty in a row."""
+"""Answers requests that wait at the same time together: on a CPU, twenty at once take a third of twenty in a row.
+
+transformers' own continuous batching packs all requests into one row, where PEFT can tell no adapters apart, and rules
+no tokens out by a grammar; llama.cpp's server takes adapters only at its start, and batches none with another.
+"""
 
 import queue
 import threading

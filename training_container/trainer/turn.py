@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 OthersWait = Callable[[], bool]
-# Of the time of a batch that others keep joining, a fifth is spent on reading again.
-_TURN_OVER_READING = 5
+# Of the time of a batch that others keep joining, a third at most is spent on reading again.
+_TURN_OVER_READING = 3
 
 
 def never() -> bool:
