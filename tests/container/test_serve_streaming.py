@@ -182,6 +182,27 @@ def test_a_client_that_hangs_up_ends_the_generation(endpoint: Endpoint, stream: 
     assert time.monotonic() - asked < 2 * alone + 1
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_question_that_comes_while_another_is_answered_does_not_wait_for_its_end(
+    endpoint: Endpoint, stream: bool
+) -> None:
+    """Both get the answer that they get alone."""
+    other = [{"role": "user", "content": "The invoice is wrong!"}]
+    alone = endpoint.text(max_tokens=450), endpoint.text(messages=other, max_tokens=5)
+
+    def long() -> tuple[str, float]:
+        said = text_of(streamed(endpoint, max_tokens=450)) if stream else endpoint.text(max_tokens=450)
+        return said, time.monotonic()
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(long)
+        time.sleep(0.2)
+        short, answered = endpoint.text(messages=other, max_tokens=5), time.monotonic()
+        said, ended = asked.result()
+    assert (said, short) == alone
+    assert answered < ended
+
+
 def test_a_server_that_dies_breaks_the_stream_off_before_its_end(tmp_path: Path, tiny: Path) -> None:
     for dying in serving(tmp_path, tiny, None):
         _, response = opened(dying, max_tokens=450, temperature=1.9, seed=2)

@@ -35,7 +35,7 @@ class LocalCloud:
     def __init__(self, state_dir: Path, hub_url: str = "http://127.0.0.1:9") -> None:
         self.state_dir = state_dir
         self.hub_url = hub_url
-        self.port, self.aws_port = _free_port(), _free_port()
+        self.port, self.aws_port = free_port(), free_port()
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -139,7 +139,7 @@ def wait_for(look: Callable[[], Any], seconds: float, what: str) -> Any:
     return answer
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -71,12 +71,13 @@ class AdapterStore:
         """Put a checked adapter beside the others. Raises Failure(bad_adapter), and then all is as before."""
         from peft import PeftModel
 
-        wrapped = isinstance(self.model, PeftModel)
+        wrapped, place = isinstance(self.model, PeftModel), str(self.model.device)
         try:
             if wrapped:
-                self.model.load_adapter(folder, name, torch_device="cpu", low_cpu_mem_usage=True)
+                self.model.load_adapter(folder, name, torch_device=place, low_cpu_mem_usage=True)
             else:
-                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name, low_cpu_mem_usage=True)
+                given = {"adapter_name": name, "torch_device": place, "low_cpu_mem_usage": True}
+                self.model = PeftModel.from_pretrained(self.model, folder, **given)
             self._require_whole(name)
         except Exception as error:
             self._take_back(name)

@@ -7,6 +7,9 @@ from typing import Any
 
 from trainer import distribution
 
+AUTO = "auto"
+PLACES = (AUTO, "cpu", "cuda", "mps")
+
 
 @dataclass(frozen=True)
 class Device:
@@ -57,6 +60,20 @@ def detect() -> Device:
     torch.cuda.set_device(distribution.local_rank())
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return Device(gpus, bf16, "bfloat16" if bf16 else "float32", torch.cuda.mem_get_info()[0])
+
+
+def serving(place: str) -> tuple[str, str]:
+    """Where a served model goes and the type of its weights, for one of PLACES.
+
+    Raises ValueError for a device that is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name, found in there.items() if found) if place == AUTO else place
+    if not there[chosen]:
+        raise ValueError(f"PyTorch sees no {chosen} device on this machine; choose cpu or auto.")
+    return chosen, detect().weights if chosen == "cuda" else "float32"
 
 
 def has_compiler() -> bool:

@@ -13,8 +13,8 @@ from trainer.logprobs import Watcher
 from trainer.sampling import Answer, BadRequest, Piece, Sampling
 from trainer.text_completion import TextRequest
 from trainer.transcript import Transcript
+from trainer.turn import OthersWait, Turn, never
 
-DEFAULT_MAX_TOKENS = 512
 # The model's own sampling defaults would only cause warnings.
 GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 
@@ -24,7 +24,12 @@ class Cancelled(Exception):
 
 
 class Generator:
-    """`prepare` checks one request against the model; `answer` runs prepared requests that sample alike."""
+    """`prepare` checks one request against the model; `answer` runs prepared requests that sample alike.
+
+    usual_tokens: of an answer whose request sets no limit, as far as the context has room.
+    """
+
+    usual_tokens = 512
 
     def __init__(self, model: Any, tokenizer: Any, scratch: Path) -> None:
         self.adapters = AdapterStore(model, tokenizer, scratch)
@@ -33,7 +38,12 @@ class Generator:
         self._context = model.config.get_text_config().max_position_embeddings
         self._vocabulary = model.get_input_embeddings().num_embeddings
         self._ends = _end_tokens(model, tokenizer)
-        self._grammars = Grammars(tokenizer, self._vocabulary, self._ends)
+        self.grammars = Grammars(tokenizer, self._vocabulary, self._ends)
+
+    @property
+    def device(self) -> str:
+        """Where the model lies: cpu, cuda or mps."""
+        return str(self._base.device.type)
 
     def prepare(self, request: ChatRequest | TextRequest) -> list["Prompt"]:
         """Render and count: one prompt per choice, in the order of their index.
@@ -53,7 +63,7 @@ class Generator:
             room = self._room(len(ids), request.max_tokens, field)
             for number in range(request.n):
                 seed = None if request.seed is None else request.seed + number
-                matcher = self._grammars.matcher(request.schema) if request.schema is not None else None
+                matcher = self.grammars.matcher(request.schema) if request.schema is not None else None
                 prompts.append(Prompt(request, ids, room, seed=seed, matcher=matcher))
         return prompts
 
@@ -95,28 +105,28 @@ class Generator:
                 field,
                 "context_length_exceeded",
             )
-        return max_tokens or min(DEFAULT_MAX_TOKENS, self._context - prompt_tokens)
+        return max_tokens or min(self.usual_tokens, self._context - prompt_tokens)
 
-    def answer(self, prompts: Sequence["Prompt"]) -> list[Answer | Exception]:
+    def answer(self, prompts: Sequence["Prompt"], others_wait: OthersWait = never) -> list[Answer | Exception | None]:
         """One answer per prompt, or why there is none: its adapter may have been removed since it was prepared, or
-        nobody waits for it any more.
+        nobody waits for it any more. None for one that is to be gone on with, in one batch with those that wait.
 
         All of them sample with the first one's settings.
         """
         refused = {prompt: error for prompt in prompts if (error := self._obstacle(prompt))}
         left = [prompt for prompt in prompts if prompt not in refused]
-        answers = dict(zip(left, self._generated(left), strict=True)) if left else {}
+        answers = dict(zip(left, self._generated(left, others_wait), strict=True)) if left else {}
         return [refused.get(prompt) or answers[prompt] for prompt in prompts]
 
-    def _generated(self, prompts: Sequence["Prompt"]) -> list[Answer]:
+    def _generated(self, prompts: Sequence["Prompt"], others_wait: OthersWait) -> list[Answer | None]:
         from transformers import set_seed
 
         first = prompts[0]
         if first.seed is not None:
             set_seed(first.seed % 2**32)
-        transcripts = [
-            Transcript(prompt.request, self._tokenizer, self._ends, prompt.room, prompt.hear) for prompt in prompts
-        ]
+            # What is drawn must not depend on who else asks.
+            others_wait = never
+        transcripts = [self._transcript(prompt) for prompt in prompts]
         names = [prompt.request.adapter or BASE for prompt in prompts]
         watcher = Watcher(self._base, max(prompt.request.top_logprobs or 0 for prompt in prompts))
         wanted = any(prompt.request.top_logprobs is not None for prompt in prompts)
@@ -126,14 +136,27 @@ class Generator:
             generate(
                 self.adapters.model,
                 self._tokenizer,
-                [prompt.ids for prompt in prompts],
-                max_new_tokens=max(prompt.room for prompt in prompts),
-                stopping_criteria=[_steps(prompts, transcripts, watcher if wanted else None, ruling)],
+                [prompt.ids + transcript.ids for prompt, transcript in zip(prompts, transcripts, strict=True)],
+                max_new_tokens=max(
+                    prompt.room - len(transcript.ids) for prompt, transcript in zip(prompts, transcripts, strict=True)
+                ),
+                stopping_criteria=[
+                    _steps(prompts, transcripts, watcher if wanted else None, ruling, Turn(others_wait))
+                ],
                 **({"logits_processor": [ruling]} if ruled else {}),
                 **_sampling(first.request),
                 **({"adapter_names": names} if self.adapters.sources else {}),
             )
-        return [transcript.answer(len(prompt.ids)) for transcript, prompt in zip(transcripts, prompts, strict=True)]
+        return [
+            transcript.answer(len(prompt.ids)) if transcript.finish_reason or prompt.cancelled else None
+            for transcript, prompt in zip(transcripts, prompts, strict=True)
+        ]
+
+    def _transcript(self, prompt: "Prompt") -> Transcript:
+        """The prompt's own, which it may have begun in another batch."""
+        if prompt.transcript is None:
+            prompt.transcript = Transcript(prompt.request, self._tokenizer, self._ends, prompt.room, prompt.hear)
+        return prompt.transcript
 
     def _require(self, adapter: str | None) -> None:
         if error := self._refusal(adapter):
@@ -152,6 +175,7 @@ class Prompt:
     """A request in tokens; `room` is the most tokens the answer may have, `matcher` what it has to follow.
 
     hear: called with each piece of the answer by the thread that generates. cancelled: set by whoever wants no more.
+    transcript: the answer so far, once it has begun. finished: called with the whole, when others may still go on.
     """
 
     def __init__(
@@ -164,6 +188,8 @@ class Prompt:
         self.matcher = matcher
         self.hear: Callable[[Piece], None] | None = None
         self.cancelled = False
+        self.transcript: Transcript | None = None
+        self.finished: Callable[[Answer], object] | None = None
 
     @property
     def batch_key(self) -> object:
@@ -175,11 +201,11 @@ class Prompt:
         return alike if self.seed is None else object()
 
 
-def load(folder: Path, scratch: Path) -> Generator:
+def load(folder: Path, scratch: Path, place: str = device.AUTO) -> Generator:
     """Read a base model, or a model of its own, with its tokenizer and template; adapters are added later.
 
-    scratch: where archives of adapters are unpacked. Raises Failure(template_mismatch) where tokenizer or template are
-    not those that the model was trained with.
+    scratch: where archives of adapters are unpacked. place: one of device.PLACES. Raises Failure(template_mismatch)
+    where tokenizer or template are not those that the model was trained with.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -188,8 +214,9 @@ def load(folder: Path, scratch: Path) -> Generator:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.chat_template = tokenizer.chat_template or templates.PLAIN_TEMPLATE
     check_rendering(tokenizer, folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=device.detect().weights)
-    return Generator(model.eval(), tokenizer, scratch)
+    where, weights = device.serving(place)
+    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=weights)
+    return Generator(model.to(where).eval(), tokenizer, scratch)
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **settings: Any) -> list[list[int]]:
@@ -226,9 +253,11 @@ def greedy_answers(model: Any, tokenizer: Any, prompts: Sequence[list[int]], max
 
 
 def _steps(
-    prompts: Sequence[Prompt], transcripts: Sequence[Transcript], watcher: Watcher | None, ruling: Ruling
+    prompts: Sequence[Prompt], transcripts: Sequence[Transcript], watcher: Watcher | None, ruling: Ruling, turn: Turn
 ) -> Any:
-    """A stopping criterion that takes in each step, and ends each row at its own end or when nobody wants it."""
+    """A stopping criterion that takes in each step, and ends each row at its own end or when nobody wants it; all of
+    them when the turn is over.
+    """
     import torch
 
     def step(input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -236,10 +265,13 @@ def _steps(
         choices = watcher.step(input_ids[:, -1:]) if watcher else [None] * len(chosen)
         ended = []
         for row, (prompt, transcript) in enumerate(zip(prompts, transcripts, strict=True)):
-            if not transcript.finish_reason:
+            going = not transcript.finish_reason
+            if going:
                 ruling.took(row, chosen[row])
             ended.append(prompt.cancelled or transcript.add(chosen[row], choices[row]))
-        return torch.tensor(ended, device=input_ids.device)
+            if going and transcript.finish_reason and prompt.finished:
+                prompt.finished(transcript.answer(len(prompt.ids)))
+        return torch.tensor(ended, device=input_ids.device) | turn.over()
 
     return step
 

@@ -13,7 +13,7 @@ from trainer.generation import Generator
 from trainer.sampling import Answer, BadRequest, Piece
 from trainer.text_completion import TextRequest
 
-# How often it is looked whether the client is still there.
+# How long it may take to see that the client is gone, where nothing is told meanwhile.
 _LOOK_SECONDS = 0.2
 Submit = Callable[[Any], "Future[Answer]"]
 Heard = Piece | BaseException
@@ -89,10 +89,10 @@ class Reply:
     def _pieces(self, gone: Callable[[], bool]) -> Iterator[tuple[int, Piece]]:
         left = len(self._prompts)
         while left:
+            self._look(gone)
             try:
                 index, heard = self._heard.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
-                self._look(gone)
                 continue
             if isinstance(heard, BaseException):
                 raise heard

@@ -29,6 +29,10 @@ class BadRequest(Exception):
         self.code = code
         self.status = status
 
+    def body(self) -> dict[str, Any]:
+        """As the server sends it."""
+        return error_body(self.message, "invalid_request_error", self.param, self.code)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:

@@ -25,9 +25,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from trainer import device, log, sampling
+from trainer.chat import ChatRequest
 from trainer.failures import Failure
 from trainer.replies import ClientGone, Reply, parse
 from trainer.sampling import BadRequest
+from trainer.text_completion import TextRequest
 
 ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -35,10 +37,15 @@ MAX_BODY_BYTES = 6 * 1024 * 1024  # what SageMaker's InvokeEndpoint lets through
 
 
 class Service:
-    """The model behind the server. `ready` stays false until it is loaded."""
+    """The model behind the server, of a folder. `ready` stays false until it is loaded.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    scratch: where archives of adapters are unpacked; emptied at the start. place: one of device.PLACES.
+    """
+
+    def __init__(self, model: Path, scratch: Path, place: str = device.AUTO) -> None:
+        self._model = model
+        self._scratch = scratch
+        self.device = place
         self._generator: Any = None
         self._batcher: Any = None
         # One adapter is added at a time: two of one name must not pass each other.
@@ -52,13 +59,18 @@ class Service:
         from trainer import batching, generation
 
         log.capture_transformers()
-        self._generator = generation.load(self._root / "model", self._root / "adapters")
+        self._generator = generation.load(self._model, self._scratch, self.device)
+        self.device = self._generator.device
         self._batcher = batching.Batcher(self._generator.answer)
         log.info("model loaded")
 
+    def parse(self, body: Any, adapter: str | None) -> ChatRequest | TextRequest:
+        """Check one request body. Raises BadRequest."""
+        return parse(body, adapter)
+
     def reply(self, body: Any, adapter: str | None) -> Reply:
         """Begin to answer one request body. Raises BadRequest."""
-        return Reply(parse(body, adapter), self._generator, self._batcher.submit)
+        return Reply(self.parse(body, adapter), self._generator, self._batcher.submit)
 
     @property
     def adapters(self) -> list[dict[str, str]]:
@@ -107,14 +119,11 @@ def _adapter(body: Any) -> tuple[str, str]:
 _FAILED = sampling.error_body("The model could not answer.", "server_error", code="generation_failed")
 
 
-def _refusal(error: BadRequest) -> dict[str, Any]:
-    return sampling.error_body(error.message, "invalid_request_error", error.param, error.code)
-
-
 class Handler(BaseHTTPRequestHandler):
     """The routes; every error in OpenAI's envelope."""
 
     protocol_version = "HTTP/1.1"
+    questions: tuple[str, ...] = ("/invocations",)
     service: Service
 
     def do_GET(self) -> None:
@@ -128,9 +137,9 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if self.path == "/adapters":
             return self._answer(lambda: self.service.add_adapter(json.loads(body)))
-        if self.path != "/invocations":
+        if self.path not in self.questions:
             return self._unknown()
-        self._answer(lambda: self._invoke(body))
+        self._answer(lambda: self._invoke(json.loads(body)))
 
     def do_DELETE(self) -> None:
         name = self.path.removeprefix("/adapters/")
@@ -138,16 +147,19 @@ class Handler(BaseHTTPRequestHandler):
             return self._unknown()
         self._answer(lambda: self.service.remove_adapter(unquote(name)))
 
-    def _invoke(self, body: bytes) -> dict[str, Any] | None:
+    def _invoke(self, body: Any) -> dict[str, Any] | None:
         """The answer; None when it was streamed."""
-        reply = self.service.reply(json.loads(body), self.headers.get(ADAPTER_HEADER) or None)
+        reply = self.service.reply(body, self.headers.get(ADAPTER_HEADER) or None)
         try:
             if not reply.request.stream:
-                return reply.completion(self._gone)
+                return self._whole(reply)
             self._stream(reply)
         finally:
             reply.cancel()
         return None
+
+    def _whole(self, reply: Reply) -> dict[str, Any]:
+        return reply.completion(self._gone)
 
     def _stream(self, reply: Reply) -> None:
         self.send_response(200)
@@ -163,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         except Exception as error:
             # The status is on its way already.
             log.error(f"generation failed: {error!r}")
-            self._event(json.dumps(_refusal(error) if isinstance(error, BadRequest) else _FAILED))
+            self._event(json.dumps(error.body() if isinstance(error, BadRequest) else _FAILED))
         self.wfile.write(b"0\r\n\r\n")
 
     def _event(self, data: str) -> None:
@@ -188,7 +200,7 @@ class Handler(BaseHTTPRequestHandler):
         except (ClientGone, ConnectionError):
             self.close_connection = True
         except BadRequest as error:
-            self._send(error.status, _refusal(error))
+            self._send(error.status, error.body())
         except ValueError as error:
             self._error(400, f"The request body is not valid JSON: {error}", "invalid_request_error")
         except Exception as error:
@@ -240,19 +252,22 @@ def main() -> None:
     # SageMaker appends the word "serve" to whatever the image starts.
     parser.add_argument("command", nargs="?", choices=["serve"], help=argparse.SUPPRESS)
     given = parser.parse_args()
+    run(Service(given.root / "model", given.root / "adapters"), Handler, given.host, given.port)
+
+
+def run(service: Service, handler: type[Handler], host: str, port: int) -> None:
+    """Listen while the model loads, until SIGTERM or ctrl-C. Ends the process: 0, or 2 where it cannot serve."""
     device.prepare_environment()
     log.capture_libraries()
-    signal.signal(signal.SIGTERM, lambda *_: _exit(0))
-    service = Service(given.root)
+    signal.signal(signal.SIGTERM, lambda *_: end(0))
     threading.Thread(target=_load, args=[service], name="load", daemon=True).start()
-    handler = type("BoundHandler", (Handler,), {"service": service})
     try:
-        Server((given.host, given.port), handler).serve_forever()
+        Server((host, port), type("BoundHandler", (handler,), {"service": service})).serve_forever()
     except KeyboardInterrupt:
-        _exit(0)
+        end(0)
     except OSError as error:
-        log.error(f"cannot listen on {given.host}:{given.port}: {error.strerror}")
-        _exit(2)
+        log.error(f"cannot listen on {host}:{port}: {error.strerror}")
+        end(2)
 
 
 def _load(service: Service) -> None:
@@ -260,10 +275,10 @@ def _load(service: Service) -> None:
         service.load()
     except Exception as error:
         log.error(f"the model cannot be loaded: {error}")
-        _exit(2)
+        end(2)
 
 
-def _exit(code: int) -> None:
+def end(code: int) -> None:
     """End now: a thread inside PyTorch neither can be interrupted nor survives an orderly shutdown of Python."""
     sys.stdout.flush()
     os._exit(code)

@@ -12,7 +12,10 @@ _BROKEN = "\ufffd"
 
 
 class Transcript:
-    """`ends`: tokens that end an answer; `room`: the most tokens it may have; `hear` is told each piece."""
+    """`ends`: tokens that end an answer; `room`: the most tokens it may have; `hear` is told each piece.
+
+    ids: the tokens so far.
+    """
 
     def __init__(
         self,
@@ -27,7 +30,7 @@ class Transcript:
         self._ends = ends
         self._room = room
         self._hear = hear
-        self._ids: list[int] = []
+        self.ids: list[int] = []
         self._choices: list[TokenChoice] = []
         self._text = ""
         # Tokens from `_window` on are decoded anew; those before `_read` are in the text.
@@ -39,11 +42,11 @@ class Transcript:
         """Take in the next token; whether the answer is finished. Whatever follows the end is not taken."""
         if self.finish_reason:
             return True
-        self._ids.append(token)
+        self.ids.append(token)
         if choice is not None:
             self._choices.append(self._told_choice(choice))
         ended = token in self._ends
-        full = len(self._ids) >= self._room
+        full = len(self.ids) >= self._room
         if ended or full or self._request.stop or self._hear:
             self._grow(final=ended or full, until=-1 if ended else None)
         cut = min((place for stop in self._request.stop if (place := self._text.find(stop)) >= 0), default=None)
@@ -60,10 +63,10 @@ class Transcript:
         """The whole of it."""
         wanted = self._request.top_logprobs is not None
         choices = self._choices if wanted else None
-        return Answer(self._text, self.finish_reason or "length", prompt_tokens, len(self._ids), choices)
+        return Answer(self._text, self.finish_reason or "length", prompt_tokens, len(self.ids), choices)
 
     def _grow(self, *, final: bool, until: int | None) -> None:
-        ids = self._ids[:until]
+        ids = self.ids[:until]
         if final:
             whole = self._decode(ids)
             # Some tokenizers clean a text up as a whole; what was told already stays told.
@@ -83,7 +86,7 @@ class Transcript:
             choices = self._choices[self._told_choices :]
             self._told += len(text)
             self._told_choices = len(self._choices)
-            self._hear(Piece(text, choices, len(self._ids), self.finish_reason))
+            self._hear(Piece(text, choices, len(self.ids), self.finish_reason))
 
     def _told_choice(self, choice: Choice) -> TokenChoice:
         top = [(self._decode_one(token), logprob) for token, logprob in choice.top[: self._request.top_logprobs or 0]]

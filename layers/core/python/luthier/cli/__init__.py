@@ -2,11 +2,12 @@
 
 import typer
 
-from luthier.cli import credits, keys, organizations
+from luthier.cli import credits, keys, models, organizations
 
 app = typer.Typer(no_args_is_help=True, help="Fine-tune language models on a platform that you own.")
 app.add_typer(keys.app, name="keys")
 app.add_typer(credits.app, name="credits")
+app.add_typer(models.app, name="models")
 app.add_typer(organizations.app, name="organizations")
 
 

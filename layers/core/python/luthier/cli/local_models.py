@@ -1,0 +1,207 @@
+"""The model that is to be served: a folder, an archive, or a model of the platform that is fetched and kept."""
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import typer
+
+from luthier.cli.runtime import home
+from luthier.cli.stop import REFUSED, UNREACHABLE, Stop
+
+if TYPE_CHECKING:
+    import httpx
+
+SPEC = "tunedtensor.json"
+ARCHIVE = ".tar.gz"
+# Whole weights, and what a tokenizer needs, of which the one format has one file and the other the rest.
+_WANTED = (
+    ("huggingface", ("model.safetensors", "config.json", "tokenizer_config.json")),
+    ("pytorch", ("tokenizer.json",)),
+)
+_TIMEOUT_SECONDS = 60.0
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """base: the folder of the base model, where `folder` holds an adapter."""
+
+    name: str
+    folder: Path
+    base: Path | None
+
+
+def find(target: str, base: Path | None) -> LocalModel:
+    """target: a folder, a .tar.gz, or the id or a name of a model of the platform. Raises Stop."""
+    path = Path(target).expanduser()
+    if path.is_dir():
+        return _in_folder(path, path.resolve().name, base)
+    if path.is_file():
+        if not target.endswith(ARCHIVE):
+            raise Stop(f"{path} is a file.", f"Name a folder, a {ARCHIVE} or the id of a model.")
+        return _in_folder(_unpacked(path), path.name.removesuffix(ARCHIVE), base)
+    if target.startswith(("/", ".", "~")) or target.endswith(ARCHIVE):
+        raise Stop(f"There is no {target}.", f"Name a folder, a {ARCHIVE} or the id of a model.")
+    return _in_folder(_fetched(target), target, base)
+
+
+def _in_folder(folder: Path, name: str, base: Path | None) -> LocalModel:
+    settings = folder / "adapter_config.json"
+    if settings.exists():
+        if base is None:
+            named = _named_base(settings)
+            base = Path(named)
+            if not named or not (base / "config.json").exists():
+                message = f"{folder} holds an adapter of {named or 'a base model that it does not name'}."
+                raise Stop(message, "Say with --base in which folder that model is.")
+        _require_model(base)
+        return LocalModel(name, folder, base)
+    if base is not None:
+        raise Stop(f"{folder} holds no adapter, so it needs no base model.", "Leave --base out.")
+    _require_model(folder)
+    return LocalModel(name, folder, None)
+
+
+def _named_base(settings: Path) -> str:
+    try:
+        return str(json.loads(settings.read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
+    except (ValueError, AttributeError) as error:
+        raise Stop(f"{settings} is no adapter's configuration: {error}", "Fetch the adapter again.") from None
+
+
+def _require_model(folder: Path) -> None:
+    if not (folder / "config.json").exists() or not any(folder.glob("*.safetensors")):
+        message = f"{folder} holds no model: config.json and weights as safetensors are what one needs."
+        raise Stop(message, "Name a folder that has them, as a download in the format huggingface does.")
+
+
+def _unpacked(archive: Path) -> Path:
+    """The archive's files in a folder of their own, which is kept; a folder that holds all of them is left out."""
+    with archive.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    folder = _kept(f"archive-{digest[:16]}")
+    if not folder.exists():
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
+        try:
+            with tarfile.open(archive, "r:gz") as packed:
+                packed.extractall(draft, filter="data")
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise Stop(f"{archive} cannot be unpacked: {error}", "Fetch it again.") from None
+        os.replace(draft, folder)
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _kept(name: str) -> Path:
+    models = home() / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    return models / re.sub(r"[^A-Za-z0-9._-]", "-", name)
+
+
+def _fetched(model_id: str) -> Path:
+    """A model of the platform, whole, with its behaviour spec; files that are here already are not fetched again."""
+    import httpx
+
+    url, key = (os.environ.get(name) for name in ("LUTHIER_BASE_URL", "LUTHIER_API_KEY"))
+    if not url or not key:
+        raise Stop(
+            f"There is no folder {model_id}; to fetch the model of that name, its platform has to be known.",
+            "Set LUTHIER_BASE_URL and LUTHIER_API_KEY.",
+        )
+    place = f"/v2/training/models/{quote(model_id, safe='')}"
+    with _reached(url), httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=_TIMEOUT_SECONDS) as client:
+        model = _answer(client.get(place))
+        rows = [row for form, names in _WANTED for row in _granted(client, place, form, names)]
+        content = hashlib.sha256("".join(row["checksum"] for row in rows).encode()).hexdigest()
+        folder = _kept(f"{model['id']}-{content[:12]}")
+        folder.mkdir(exist_ok=True)
+        for row in rows:
+            if not (folder / row["name"]).exists():
+                _fetch(row, folder)
+    spec = model["metadata"].get("behavior_spec")
+    if spec:
+        (folder / SPEC).write_text(spec, encoding="utf-8")
+    else:
+        (folder / SPEC).unlink(missing_ok=True)
+    return folder
+
+
+def _granted(client: "httpx.Client", place: str, form: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of the files, each with a link. The platform may have to convert the model before."""
+    told = False
+    while True:
+        response = client.post(f"{place}/download", json={"format": form, "files": list(names)})
+        answer = _answer(response)
+        if answer["status"] == "ready":
+            return [row for row in answer["files"] if row["name"] in names]
+        if not told:
+            typer.echo(f"The platform makes the format {form} of this model …", err=True)
+        told = True
+        time.sleep(float(response.headers.get("Retry-After", 5)))
+
+
+def _fetch(row: dict[str, Any], folder: Path) -> None:
+    """Raises Stop where the content is not what the checksum says; a file has its name only when it is whole."""
+    import httpx
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(row["name"]), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    digest = hashlib.sha256()
+    with (
+        tempfile.NamedTemporaryFile(dir=folder, prefix=".fetching-") as draft,
+        httpx.stream("GET", row["url"], timeout=_TIMEOUT_SECONDS) as response,
+        Progress(*columns, console=Console(stderr=True)) as progress,
+    ):
+        response.raise_for_status()
+        task = progress.add_task(row["name"], total=row["size"])
+        for chunk in response.iter_bytes(_CHUNK_BYTES):
+            digest.update(chunk)
+            draft.write(chunk)
+            progress.advance(task, len(chunk))
+        draft.flush()
+        if row["checksum"] != f"sha256:{digest.hexdigest()}":
+            raise Stop(f"{row['name']} arrived damaged: its checksum is another.", "Try again.", UNREACHABLE)
+        with suppress(FileExistsError):  # another command was faster
+            os.link(draft.name, folder / row["name"])
+
+
+def _answer(response: "httpx.Response") -> dict[str, Any]:
+    if response.is_success:
+        return dict(response.json())
+    try:
+        content = response.json()
+        message = content.get("message") or content["error"]["message"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = response.text[:200]
+    status = UNREACHABLE if response.is_server_error else REFUSED
+    raise Stop(
+        f"The platform answered {response.status_code}: {message}",
+        "Check the model's id and LUTHIER_API_KEY, whose scopes must include models:write for a download.",
+        status,
+    )
+
+
+@contextmanager
+def _reached(url: str) -> Iterator[None]:
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise Stop(
+            f"The platform at {url} could not be reached: {error or type(error).__name__}",
+            "Check LUTHIER_BASE_URL, and try again: what is fetched already stays.",
+            UNREACHABLE,
+        ) from None
