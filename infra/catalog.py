@@ -101,6 +101,15 @@ API = (
     ),
     Function(
         "api",
+        "openai_fine_tuning",
+        routes=("/v1/fine_tuning/{proxy+}",),
+        grants=(*WHOLE_TABLE, *JOBS_VERBS),
+        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES),
+        memory=_API_MEMORY,
+        timeout=_API_TIMEOUT,
+    ),
+    Function(
+        "api",
         "openai",
         routes=(
             "/v1/batches",
@@ -222,7 +231,10 @@ TRAINING_STEPS = (
         env=JOB_STORES,
     ),
     Function(
-        "pipeline", "settle_job", grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, TRAINING_DESCRIBE), env=JOB_STORES
+        "pipeline",
+        "settle_job",
+        grants=(*TABLE, ARTIFACTS_READ, ARTIFACTS_LIST, UPLOADS_WRITE, TRAINING_DESCRIBE),
+        env=JOB_STORES,
     ),
 )
 
@@ -289,6 +301,7 @@ EVENTS = (
             *TABLE,
             ARTIFACTS_READ,
             ARTIFACTS_LIST,
+            UPLOADS_WRITE,
             DESCRIBE_EXECUTIONS,
             START_TRAINING,
             START_DEPLOYMENT,

@@ -9,7 +9,7 @@ from functions.api.app import Surface
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
 SURFACES = (
-    *("fine_tuning", "openai", "completions", "training_models", "endpoints", "tuning"),
+    *("fine_tuning", "openai", "openai_fine_tuning", "completions", "training_models", "endpoints", "tuning"),
     *("playground", "webhooks", "account"),
 )
 INFO = {
@@ -42,6 +42,7 @@ ERRORS = {
     "webhooks": _object({"error": _object({"message": _TEXT, "code": _TEXT, "details": _DETAILS})}),
     "playground": _object({"error": _object({"code": _TEXT, "message": _TEXT})}),
     "openai": _object({"error": _object(_OPENAI_ERROR)}),
+    "openai_fine_tuning": _object({"error": _object(_OPENAI_ERROR)}),
     "completions": _object({"error": _object(_OPENAI_ERROR)}),
     "account": _object({"error": _object(_OPENAI_ERROR)}),
     "training_models": _TRAINING_ERROR,

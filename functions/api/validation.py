@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from functions.api.encoding import from_json
 from luthier.errors import InvalidRequest
 
+# The one parameter that comes key by key: metadata[key]=value.
+_KEYED = "metadata"
 _SHOWN_PROBLEMS = 50
 _SHOWN_CHARACTERS = 60
 
@@ -65,7 +67,7 @@ def refuse_unknown_names(app: Any, following: Callable[[Any], Response]) -> Resp
 
 def _refuse(sent: Iterable[str], known: Sequence[str], kind: str, code: str) -> None:
     for name in sent:
-        if name not in known:
+        if (_KEYED if name.startswith(f"{_KEYED}[") else name) not in known:
             raise InvalidRequest(f"Unknown {kind} `{name}`.", code=code, param=name, remedy=nearest(name, known))
 
 

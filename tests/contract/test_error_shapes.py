@@ -15,6 +15,7 @@ from tests.gateway import Gateway
 SHAPES = {
     "fine_tuning": error_shapes.fine_tuning,
     "openai": error_shapes.openai,
+    "openai_fine_tuning": error_shapes.openai,
     "completions": error_shapes.openai,
     "account": error_shapes.openai,
     "training_models": error_shapes.training_models,
@@ -65,6 +66,7 @@ def test_every_family_has_a_status_of_its_own() -> None:
         ("completions", "POST", "/v1/chat/completions"),
         ("completions", "POST", "/v1/completions"),
         ("openai", "POST", "/v1/files/presigned"),
+        ("openai_fine_tuning", "POST", "/v1/fine_tuning/jobs"),
         ("openai", "POST", "/v1/webhook_endpoints"),
         ("webhooks", "POST", "/v1/webhooks"),
         ("training_models", "POST", "/v2/training/models/org/name/deploy"),

@@ -24,6 +24,7 @@ from luthier.batches.entity import (
 from luthier.batches.lines import Validated, validate
 from luthier.batches.outcomes import file_line, result
 from luthier.batches.store import BatchStore
+from luthier.datasets.entity import BATCH_OUTPUT
 from luthier.datasets.service import DatasetService
 from luthier.deployments.service import DeploymentService
 from luthier.errors import NotFound
@@ -105,7 +106,9 @@ class Finisher:
             ("has_output", batch.output_id, "output", False),
             ("has_errors", batch.error_id, "error", True),
         ):
-            file = self._datasets.batch_output(batch.organization_id, dataset_id or "", f"{batch.id}_{name}.jsonl")
+            file = self._datasets.output(
+                batch.organization_id, dataset_id or "", f"{batch.id}_{name}.jsonl", BATCH_OUTPUT
+            )
             wanted = (o for o in self._all(batch, ending) if (o.error is not None) == failed)
             count, size = self._content.write(file.s3_key, map(file_line, wanted))
             known[flag] = count > 0

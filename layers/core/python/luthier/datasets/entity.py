@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 UPLOADED, PROCESSED, ERROR = "uploaded", "processed", "error"
-BATCH, BATCH_OUTPUT = "batch", "batch_output"
+BATCH, BATCH_OUTPUT, JOB_RESULTS = "batch", "batch_output", "fine-tune-results"
 PURPOSES = ("fine-tune", "evals", BATCH)
 # Rows to learn or judge from. What batches read and write is neither.
 WITH_ROWS = ("fine-tune", "evals")

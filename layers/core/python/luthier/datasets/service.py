@@ -14,6 +14,7 @@ from luthier.datasets.entity import (
     BATCH_OUTPUT,
     ERROR,
     ID_PREFIX,
+    JOB_RESULTS,
     PROCESSED,
     PURPOSES,
     UPLOADED,
@@ -152,7 +153,7 @@ class DatasetService:
         """A page of files by time of creation; `after` is the id of the last file seen. Raises InvalidRequest."""
         if order not in ("asc", "desc"):
             raise refusals.unknown_choice("order", order, ("asc", "desc"))
-        known = (*PURPOSES, BATCH_OUTPUT)
+        known = (*PURPOSES, BATCH_OUTPUT, JOB_RESULTS)
         if purpose is not None and purpose not in known:
             raise refusals.unknown_choice("purpose", purpose, known)
         cursor = id_in(after) if after else None
@@ -199,13 +200,13 @@ class DatasetService:
                 self._content.remove(dataset)
             raise
 
-    def batch_output(self, organization_id: str, dataset_id: str, filename: str) -> Dataset:
-        """The file that a batch writes outcomes into; `output_writes` store it once its content is there."""
+    def output(self, organization_id: str, dataset_id: str, filename: str, purpose: str) -> Dataset:
+        """The file that a batch or a job leaves; `output_writes` store it once its content is there."""
         return Dataset(
             id=dataset_id,
             organization_id=organization_id,
             filename=filename,
-            purpose=BATCH_OUTPUT,
+            purpose=purpose,
             bytes=0,
             status=PROCESSED,
             created_at=clock.iso(self._now()),
@@ -213,7 +214,7 @@ class DatasetService:
         )
 
     def output_writes(self, dataset: Dataset) -> Writes:
-        """The writes that make a batch's output the organization's file, to be part of the batch's transaction."""
+        """The writes that make an output the organization's file, to be part of the transaction that says so."""
         return self._store.writes(dataset, None)
 
     def writes(self, imports: Imports) -> Writes:

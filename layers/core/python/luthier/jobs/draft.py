@@ -67,7 +67,7 @@ class JobDrafts:
         if request.webhook_url is not None:
             self._destinations.target(request.webhook_url, param="webhookUrl")
         train, validation = self._files(principal, request, imports)
-        resolved = _resolved(asked, request.method, base, train, validation)
+        resolved = _resolved(asked, request, base, train, validation)
         price = self._price(base, hardware, request.method, resolved, train.rows, train.tokens / train.rows)
         now = clock.iso(self._now())
         job = Job(
@@ -89,6 +89,8 @@ class JobDrafts:
             suffix=request.suffix,
             hardware=hardware.id,
             method=request.method,
+            learning_rate_multiplier=request.learning_rate_multiplier,
+            metadata=request.metadata,
             cost={"estimate": price.cost, "accrued": 0.0, "cap": request.max_cost, "currency": price.currency},
             webhook_url=request.webhook_url,
             created_at=now,
@@ -150,12 +152,18 @@ class JobDrafts:
 
 
 def _resolved(
-    asked: dict[str, Any], method: str, base: BaseModel, train: Dataset, validation: Dataset | None
+    asked: dict[str, Any], request: JobRequest, base: BaseModel, train: Dataset, validation: Dataset | None
 ) -> dict[str, Any]:
     """What was asked for, with a value in place of every "auto"; nothing is held out beside a validation file."""
     if validation and asked["validation_share"] == hyperparameters.AUTO:
         asked = asked | {"validation_share": 0.0}
-    return auto.resolve(asked, method=method, parameters=base.parameters, rows=train.rows, tokens=train.tokens)
+    resolved = auto.resolve(
+        asked, method=request.method, parameters=base.parameters, rows=train.rows, tokens=train.tokens
+    )
+    if request.learning_rate_multiplier is None:
+        return resolved
+    rate = min(1.0, resolved["learning_rate"] * request.learning_rate_multiplier)
+    return resolved | {"learning_rate": float(f"{rate:.6g}")}
 
 
 def _require_gpu_for(exports: list[str], hardware: Hardware) -> None:

@@ -87,6 +87,9 @@ class JobRequest:
     # In the currency of the estimate; None = no cap.
     max_cost: float | None = None
     webhook_url: str | None = None
+    # Of the learning rate that "auto" stands for.
+    learning_rate_multiplier: float | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Job:
     """One job. Timestamps are ISO 8601 UTC; money is in `cost["currency"]`; `version` counts writes.
 
     base_model: of the catalogue, also where the job goes on from another model; start_from: that model as
-    {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; ended: how the last finished run says
+    {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; result_file: id of the file that the
+    metrics of its steps are in once it has completed; ended: how the last finished run says
     that it ended: completed, early_stopped, max_seconds, max_cost or stopped.
     """
 
@@ -128,6 +132,9 @@ class Job:
     phase: str | None = None
     status_reason: dict[str, Any] | None = None
     result_model: str | None = None
+    result_file: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    learning_rate_multiplier: float | None = None
     ended: str | None = None
     trained_tokens: int | None = None
     metrics: dict[str, Any] | None = None

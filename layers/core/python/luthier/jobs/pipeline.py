@@ -4,16 +4,18 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from luthier import clock, table
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration, workload
 from luthier.credits.service import CreditService
+from luthier.datasets.entity import JOB_RESULTS, Dataset
 from luthier.datasets.service import DatasetService
 from luthier.errors import Conflict, NotFound
 from luthier.events.entity import Event, event
-from luthier.jobs import budget, entity, outcome
+from luthier.jobs import budget, entity, outcome, timeline
 from luthier.jobs.entity import Job, Step
 from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
@@ -120,10 +122,25 @@ class TrainingPipeline:
                 return job
             described = self._runs.training_job(job.training_job_name)
             new, fact = self._settled(job, described, error)
-            self._store.save(job, new, fact, joined=self._payment(job, described))
+            writes = self._payment(job, described)
+            if new.status == entity.COMPLETED and (results := self._results(job)):
+                new = replace(new, result_file=results.id)
+                writes += self._datasets.output_writes(results)
+            self._store.save(job, new, fact, joined=writes)
             return new
 
         return table.until_unchanged(step.job_id, settled)
+
+    def _results(self, job: Job) -> Dataset | None:
+        """The file with the metrics of a job's steps, its content stored; None where it has reported none."""
+        lines = self._storage.metrics(job)
+        if not lines:
+            return None
+        unique = job.id.rpartition("_")[2]
+        file = self._datasets.output(job.organization_id, f"file-{unique}", f"{job.id}_results.csv", JOB_RESULTS)
+        content = timeline.as_csv(lines).encode()
+        self._storage.write_results(file.s3_key, content)
+        return replace(file, rows=content.count(b"\n") - 1, bytes=len(content))
 
     def _payment(self, job: Job, described: dict[str, Any] | None) -> list[table.Write]:
         """What the end of the attempt does to the organization's credits and usage."""

@@ -1,7 +1,7 @@
 """What people do with jobs: create, look, stop, pause, restart, resume, delete, estimate."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from luthier.catalog.entity import Estimate
 from luthier.credits.service import CreditService, CreditsMoved
 from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.events.entity import Event, event
-from luthier.jobs import budget, entity, listing, outcome
+from luthier.jobs import budget, entity, listing, outcome, timeline
 from luthier.jobs.curve import Curve
 from luthier.jobs.draft import JobDrafts
 from luthier.jobs.entity import Job, JobRequest, Step
@@ -21,6 +21,7 @@ from luthier.jobs.pipeline import TrainingPipeline
 from luthier.jobs.runs import Runs
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import Counts, JobStore
+from luthier.jobs.timeline import Moment
 
 logger = logging.getLogger(__name__)
 _AT_REST = (*entity.TERMINAL, entity.PAUSED)
@@ -81,6 +82,28 @@ class JobService:
     def list(self, principal: Principal, **query: Any) -> Page:
         """One page of jobs; `luthier.jobs.listing.page` says what each query costs."""
         return listing.page(self._store, principal.organization_id, **query)
+
+    def newest(
+        self, principal: Principal, *, limit: int, after: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> tuple[Sequence[Job], bool]:
+        """Jobs with this metadata, newest first, and whether older ones follow. Raises InvalidRequest."""
+        if after and not after.startswith("ftjob_"):
+            raise InvalidRequest(f"after: {after!r} is not the id of a job.", param="after", remedy="Send the last id.")
+        return self._store.page(principal.organization_id, limit=limit, after=after, metadata=metadata or {})
+
+    def timeline(
+        self, principal: Principal, job_id: str, *, limit: int, after: str | None = None
+    ) -> tuple[Sequence[Moment], bool]:
+        """What has happened to a job, newest first, and whether older ones follow. Raises InvalidRequest, NotFound."""
+        job = self.get(principal, job_id)
+        told = timeline.timeline(job, self._storage.metrics(job))
+        ids = [one.id for one in told]
+        if after and after not in ids:
+            raise InvalidRequest(
+                f"after: job {job.id} has no event {after!r}.", param="after", remedy="Send the last id."
+            )
+        start = ids.index(after) + 1 if after else 0
+        return told[start : start + limit], len(told) > start + limit
 
     def stats(self, principal: Principal) -> Counts:
         return self._store.counts(principal.organization_id)

@@ -31,6 +31,10 @@ class JobStorage:
             Body=json.dumps(_config(job, base_model_id, revision, price_per_second), indent=2).encode(),
         )
 
+    def write_results(self, key: str, content: bytes) -> None:
+        """Store the content of the file that a completed job leaves."""
+        self._s3.put_object(Bucket=self._settings.data_bucket, Key=key, Body=content, ContentType="text/csv")
+
     def launch(self, job: Job, model_uri: str) -> dict[str, Any]:
         """The places that CreateTrainingJob names for this attempt."""
         data = f"s3://{self._settings.data_bucket}/{_attempt(job)}"

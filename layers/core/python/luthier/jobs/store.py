@@ -1,6 +1,6 @@
 """Jobs in DynamoDB. Job, counters and event change in one transaction, guarded by the job's version."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from luthier.jobs import concurrency
 from luthier.jobs.entity import LIVE, SHOWN, Job
 
 NOUN = "JOB"
+# Jobs that one look for metadata takes in.
+_LOOKED = 100
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,25 @@ class JobStore:
             ScanIndexForward=ascending,
             ConsistentRead=True,
         )
+
+    def page(
+        self, organization_id: str, *, limit: int, after: str | None, metadata: Mapping[str, str]
+    ) -> tuple[list[Job], bool]:
+        """Jobs with this metadata, newest first, and whether older ones follow: one query at any depth without
+        metadata, else one for every hundred jobs that are looked at. after: the id of the last one seen.
+        """
+        found: list[Job] = []
+        size, more = limit if not metadata else _LOOKED, True
+        while more and len(found) <= limit:
+            rows, more = table.newest(
+                self._client, self._table, organization_id, table.job(""), limit=size, after=after
+            )
+            jobs = list(map(_job, rows))
+            found += [job for job in jobs if metadata.items() <= job.metadata.items()]
+            after = jobs[-1].id if jobs else after
+            if not metadata:
+                break
+        return found[:limit], more or len(found) > limit
 
     def live(self) -> Iterator[tuple[str, str]]:
         """(organization, job id) of every job that has not ended, over all organizations."""

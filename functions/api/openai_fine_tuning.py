@@ -1,0 +1,68 @@
+"""OpenAI's fine-tuning contract: /v1/fine_tuning/jobs."""
+
+import re
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.api.app import Surface, needs
+from functions.api.error_shapes import openai as error_shape
+from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
+from luthier import wiring
+from luthier.jobs import openai_schema as schema
+
+JOBS = "/v1/fine_tuning/jobs"
+JOB = f"{JOBS}/<job_id>"
+READ, WRITE = needs("fine-tuning:read"), needs("fine-tuning:write")
+# OpenAI's words for fields that the domain calls otherwise.
+FIELDS = {"trainingDataset": "training_file", "validationFile": "validation_file", "baseModel": "model"}
+_KEY = re.compile(r"metadata\[(.{1,64})\]")
+
+ByMetadata = Annotated[str | None, Query(alias="metadata", description="metadata[key]=value: jobs that have it.")]
+
+app = Surface("openai_fine_tuning", error_shape, fields=FIELDS)
+handler = app.handle
+
+
+@app.post(JOBS, security=WRITE, summary="Create a fine-tuning job")
+def create_fine_tuning_job(
+    body: schema.CreateFineTuningJob, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None
+) -> schema.JobObject:
+    job = wiring.jobs().create(
+        app.principal, body.request(), route=app.name, idempotency_key=idempotency_key, retry_count=retry_count
+    )
+    return schema.JobObject.of(job)
+
+
+@app.get(JOBS, security=READ, summary="List fine-tuning jobs, newest first")
+def list_fine_tuning_jobs(limit: Limit = 20, after: After = None, metadata: ByMetadata = None) -> schema.JobObjects:
+    sent = app.current_event.query_string_parameters or {}
+    wanted = {found[1]: value for name, value in sent.items() if (found := _KEY.fullmatch(name))}
+    jobs = wiring.jobs().newest(app.principal, limit=limit, after=after, metadata=wanted)
+    return schema.JobObjects.of(*jobs)
+
+
+@app.get(JOB, security=READ, summary="Get a fine-tuning job")
+def retrieve_fine_tuning_job(job_id: str) -> schema.JobObject:
+    return schema.JobObject.of(wiring.jobs().get(app.principal, job_id))
+
+
+@app.post(f"{JOB}/cancel", security=WRITE, summary="Cancel a fine-tuning job")
+def cancel_fine_tuning_job(job_id: str) -> schema.JobObject:
+    return schema.JobObject.of(wiring.jobs().stop(app.principal, job_id))
+
+
+@app.post(f"{JOB}/pause", security=WRITE, summary="Let a fine-tuning job rest after a checkpoint")
+def pause_fine_tuning_job(job_id: str) -> schema.JobObject:
+    return schema.JobObject.of(wiring.jobs().pause(app.principal, job_id))
+
+
+@app.post(f"{JOB}/resume", security=WRITE, summary="Let a paused fine-tuning job go on")
+def resume_fine_tuning_job(job_id: str) -> schema.JobObject:
+    return schema.JobObject.of(wiring.jobs().resume(app.principal, job_id))
+
+
+@app.get(f"{JOB}/events", security=READ, summary="What has happened to a fine-tuning job, newest first")
+def list_fine_tuning_events(job_id: str, limit: Limit = 20, after: After = None) -> schema.JobEvents:
+    told = wiring.jobs().timeline(app.principal, job_id, limit=limit, after=after)
+    return schema.JobEvents.of(*told)

@@ -1,0 +1,265 @@
+"""Wire shapes of OpenAI's fine-tuning contract: `openai.types.fine_tuning` is the last word on them.
+
+Times are in Unix seconds. What OpenAI has no key for comes as extra keys: `phase`, `progress`, `status_reason`, `cost`,
+`resumable`.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError, ValidationError
+
+from luthier import clock
+from luthier.errors import InvalidRequest
+from luthier.jobs import entity
+from luthier.jobs.entity import Job, JobRequest
+from luthier.jobs.hyperparameters import AUTO
+from luthier.jobs.schema import CAP, LEAST_COST, MOST_COST
+from luthier.jobs.timeline import Moment
+from luthier.models.entity import public_names
+from luthier.wire import LONGEST_NAME, Answer, Request
+
+_STATUSES = {
+    entity.QUEUED: "queued",
+    entity.PREPARING: "validating_files",
+    entity.RUNNING: "running",
+    entity.PAUSING: "paused",
+    entity.PAUSED: "paused",
+    entity.COMPLETED: "succeeded",
+    entity.FAILED: "failed",
+    entity.STOPPING: "cancelled",
+    entity.STOPPED: "cancelled",
+}
+_METHODS = {"supervised": "sft", "dpo": "dpo"}
+_NAMES = {method: name for name, method in _METHODS.items()}
+
+
+def _or_auto(rule: str) -> WrapValidator:
+    """`auto` or what the type allows, refused in one sentence in place of one for each."""
+
+    def checked(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("rule", "Input should be auto or {rule}", {"rule": rule}) from None
+
+    return WrapValidator(checked)
+
+
+_Auto = Literal["auto"]
+_Epochs = Annotated[Annotated[int, Field(ge=1, le=100)] | _Auto | None, _or_auto("an integer from 1 to 100")]
+_BatchSize = Annotated[Annotated[int, Field(ge=1, le=1024)] | _Auto | None, _or_auto("an integer from 1 to 1024")]
+_Multiplier = Annotated[
+    Annotated[float, Field(ge=0.001, le=1_000)] | _Auto | None, _or_auto("a number from 0.001 to 1000")
+]
+_Beta = Annotated[Annotated[float, Field(ge=0.001, le=10)] | _Auto | None, _or_auto("a number from 0.001 to 10")]
+_Key = Annotated[str, StringConstraints(max_length=64)]
+_Value = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[_Key, _Value], Field(max_length=16)]
+
+
+class SupervisedHyperparameters(Request):
+    n_epochs: _Epochs = None
+    batch_size: _BatchSize = None
+    learning_rate_multiplier: _Multiplier = Field(
+        default=None, description="Of the learning rate that auto stands for, which depends on method and model."
+    )
+
+
+class DpoHyperparameters(SupervisedHyperparameters):
+    beta: _Beta = None
+
+
+class Supervised(Request):
+    hyperparameters: SupervisedHyperparameters | None = None
+
+
+class Dpo(Request):
+    hyperparameters: DpoHyperparameters | None = None
+
+
+class Method(Request):
+    type: Literal["supervised", "dpo"] = Field(description="reinforcement is not supported.")
+    supervised: Supervised | None = None
+    dpo: Dpo | None = None
+
+
+class Cap(Request):
+    cap: float | None = Field(default=None, ge=LEAST_COST, le=MOST_COST, description=CAP)
+
+
+class CreateFineTuningJob(Request):
+    model: str = Field(min_length=1, max_length=LONGEST_NAME, description="A base model, or your own finished model.")
+    training_file: str = Field(min_length=1, max_length=LONGEST_NAME, description="Id of a file.")
+    validation_file: str | None = Field(default=None, min_length=1, max_length=LONGEST_NAME)
+    method: Method | None = None
+    hyperparameters: SupervisedHyperparameters | None = Field(default=None, description="The older place of method's.")
+    suffix: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    metadata: Metadata | None = None
+    integrations: list[Any] | None = Field(default=None, max_length=0, description="None are supported.")
+    cost: Cap | None = Field(default=None, description="Beyond OpenAI's contract: what the job may cost.")
+
+    def request(self) -> JobRequest:
+        """The job that is asked for. Raises InvalidRequest for hyperparameters of another method than the one named."""
+        kind = self.method.type if self.method else "supervised"
+        asked = self._hyperparameters(kind)
+        wire: dict[str, Any] = {
+            "epochs": asked.n_epochs or AUTO,
+            "batchSize": asked.batch_size or AUTO,
+            "learningRate": AUTO,
+            "seed": self.seed,
+        }
+        if isinstance(asked, DpoHyperparameters) and isinstance(asked.beta, float | int):
+            wire["beta"] = asked.beta
+        multiplier = asked.learning_rate_multiplier
+        return JobRequest(
+            name=f"Fine-tune of {self.model}"[:200],
+            base_model=self.model,
+            training_dataset=self.training_file,
+            validation_file=self.validation_file,
+            hyperparameters=wire,
+            suffix=self.suffix,
+            method=_METHODS[kind],
+            max_cost=self.cost.cap if self.cost else None,
+            learning_rate_multiplier=None if isinstance(multiplier, str) else multiplier,
+            metadata=self.metadata or {},
+        )
+
+    def _hyperparameters(self, kind: str) -> SupervisedHyperparameters:
+        method = self.method
+        other = {"supervised": "dpo", "dpo": "supervised"}[kind]
+        if method and getattr(method, other):
+            raise InvalidRequest(
+                f"method.{other} is given, but method.type is {kind}.",
+                param=f"method.{other}",
+                remedy=f"Leave it out, or send it as method.{kind}.",
+            )
+        of_method = getattr(method, kind).hyperparameters if method and getattr(method, kind) else None
+        if of_method and self.hyperparameters:
+            raise InvalidRequest(
+                f"hyperparameters are given beside method.{kind}.hyperparameters.",
+                param="hyperparameters",
+                remedy="Send those of the method alone.",
+            )
+        given: SupervisedHyperparameters = of_method or self.hyperparameters or SupervisedHyperparameters()
+        return given
+
+
+class JobError(Answer):
+    code: str
+    message: str
+    param: str | None = None
+
+
+class JobObject(Answer):
+    """OpenAI's fine_tuning.job; its status is `paused` only after a pause, which OpenAI's own types do not know."""
+
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    finished_at: int | None
+    error: JobError | None
+    fine_tuned_model: str | None
+    hyperparameters: dict[str, Any]
+    model: str
+    organization_id: str
+    result_files: list[str]
+    status: str
+    trained_tokens: int | None
+    training_file: str
+    validation_file: str | None
+    seed: int
+    estimated_finish: int | None
+    integrations: list[Any]
+    method: dict[str, Any]
+    metadata: dict[str, str] | None
+    phase: str | None
+    progress: dict[str, Any] | None
+    status_reason: dict[str, Any] | None
+    cost: dict[str, Any]
+    resumable: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        reason, kind = job.status_reason, _NAMES.get(job.method, job.method)
+        hyperparameters = _shown(job)
+        names = ("organization_id", "trained_tokens", "phase", "progress", "status_reason", "resumable")
+        return cls(
+            **{name: getattr(job, name) for name in names},
+            id=job.id,
+            created_at=clock.epoch(job.created_at),
+            finished_at=clock.epoch(job.finished_at) if job.finished_at else None,
+            error=_error(reason) if job.status == entity.FAILED and reason else None,
+            fine_tuned_model=fine_tuned_model(job),
+            hyperparameters={name: value for name, value in hyperparameters.items() if name != "beta"},
+            model=job.start_from["model"] if job.start_from else job.base_model,
+            result_files=[job.result_file] if job.result_file else [],
+            status=_STATUSES[job.status],
+            training_file=job.training_dataset,
+            validation_file=job.validation_dataset,
+            seed=job.hyperparameters["seed"],
+            estimated_finish=_estimated_finish(job),
+            integrations=[],
+            method={"type": kind, kind: {"hyperparameters": hyperparameters}},
+            metadata=job.metadata or None,
+            cost=job.cost_so_far,
+        )
+
+
+def fine_tuned_model(job: Job) -> str | None:
+    """The `ft:` name of what a completed job has yielded."""
+    if job.result_model is None:
+        return None
+    return public_names(job.base_model, job.organization_id, job.suffix, job.id[-8:])[1]
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    known = job.hyperparameters
+    shown = {
+        "n_epochs": known["epochs"],
+        "batch_size": known["batch_size"],
+        "learning_rate_multiplier": job.learning_rate_multiplier,
+    }
+    return shown | ({"beta": known["beta"]} if "beta" in known else {})
+
+
+def _error(reason: dict[str, Any]) -> JobError:
+    return JobError(code=reason["code"], message=f"{reason['message']} {reason.get('hint') or ''}".strip())
+
+
+def _estimated_finish(job: Job) -> int | None:
+    left = (job.progress or {}).get("seconds_remaining") if job.status == entity.RUNNING else None
+    return None if left is None else clock.epoch(job.updated_at) + int(left)
+
+
+class JobObjects(Answer):
+    object: Literal["list"] = "list"
+    data: list[JobObject]
+    has_more: bool
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], has_more: bool) -> Self:
+        return cls(data=[JobObject.of(job) for job in jobs], has_more=has_more)
+
+
+class JobEvent(Answer):
+    id: str
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    type: Literal["message", "metrics"]
+    data: dict[str, Any]
+
+
+class JobEvents(Answer):
+    object: Literal["list"] = "list"
+    data: list[JobEvent]
+    has_more: bool
+
+    @classmethod
+    def of(cls, moments: Sequence[Moment], has_more: bool) -> Self:
+        data = [JobEvent(**vars(one) | {"created_at": clock.epoch(one.created_at)}) for one in moments]
+        return cls(data=data, has_more=has_more)
