@@ -35,6 +35,8 @@ LUTHIER = (
     "jobs/__init__.py",
     "jobs/auto.py",
     "jobs/hyperparameters.py",
+    "models/__init__.py",
+    "models/behavior.py",
 )
 
 # The build context is the repository, for the sake of those modules.

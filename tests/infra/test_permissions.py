@@ -107,7 +107,8 @@ def test_a_state_machine_starts_only_jobs_of_its_own_kind(template: Template) ->
 
 def test_the_hubs_token_is_read_by_whoever_asks_the_hub_and_by_nobody_else(template: Template) -> None:
     readers = {role[:-8] for role, statement in template.all_statements() if _reads_secrets(statement)}
-    assert readers == {"SageMakerStaging", "FunctionsFineTuningRole", "FunctionsTuningRole"}
+    functions = {"FunctionsFineTuningRole", "FunctionsTuningRole", "FunctionsOpenaiFineTuningRole"}
+    assert readers == {"SageMakerStaging", *functions}
 
 
 def test_only_the_staging_role_writes_base_models(template: Template) -> None:
@@ -156,6 +157,7 @@ def test_foreign_buckets_are_read_by_whoever_takes_from_them_and_written_by_nobo
         if any("their-data" in resource for resource in statement["Resource"])
         for action in statement["Action"]
     }
-    readers = ("FunctionsFineTuning", "FunctionsTuning", "FunctionsTrainingModels", "SageMakerProcessing")
+    functions = ("FineTuning", "OpenaiFineTuning", "Tuning", "TrainingModels")
+    readers = (*(f"Functions{name}" for name in functions), "SageMakerProcessing")
     reading = {(role, action) for role in readers for action in ("s3:GetObject", "s3:ListBucket")}
     assert touching == reading | {("SageMakerProcessing", "s3:GetBucketLocation")}
