@@ -62,6 +62,14 @@ def resume_fine_tuning_job(job_id: str) -> schema.JobObject:
     return schema.JobObject.of(wiring.jobs().resume(app.principal, job_id))
 
 
+@app.post(
+    f"{JOB}/retry", security=WRITE, summary="Try a failed fine-tuning job again, as its failure suggests or as it is"
+)
+def retry_fine_tuning_job(job_id: str, body: schema.RetryJob | None = None) -> schema.JobObject:
+    apply_suggestion = body.apply_suggestion if body else False
+    return schema.JobObject.of(wiring.jobs().retry(app.principal, job_id, apply_suggestion=apply_suggestion))
+
+
 @app.get(f"{JOB}/events", security=READ, summary="What has happened to a fine-tuning job, newest first")
 def list_fine_tuning_events(job_id: str, limit: Limit = 20, after: After = None) -> schema.JobEvents:
     told = wiring.jobs().timeline(app.principal, job_id, limit=limit, after=after)

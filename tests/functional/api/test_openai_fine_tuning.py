@@ -176,6 +176,30 @@ def test_a_failed_job_says_why(api: Gateway, client: openai.OpenAI, file: str) -
     assert client.fine_tuning.jobs.list_events(failed.id).data[0].level == "error"
 
 
+def test_a_failed_job_is_tried_again_as_its_failure_suggests(api: Gateway) -> None:
+    job = api.platform.launched()
+    said = {"attempt": 1, "code": "nan_loss", "message": "NaN.", "hint": "Lower it."}
+    said["suggestion"] = {"hyperparameters": {"learning_rate": 4e-5, "warmup_steps": 20}}
+    api.platform.put_artifact(f"org_a/jobs/{job.id}/checkpoints/1/failure.json", json.dumps(said))
+    api.platform.training_job(job, "Failed", FailureReason=f"AlgorithmError: {json.dumps(said)}, exit code: 1")
+    api.platform.pipeline.settle(api.platform.step(job))
+    again = api.post(f"{JOBS}/{job.id}/retry", {"apply_suggestion": True})
+    assert (again.status, again.json()["status"]) == (200, "queued"), again.text
+    stored = api.platform.fresh(job)
+    assert (stored.hyperparameters["learning_rate"], stored.hyperparameters["warmup_steps"]) == (4e-5, 20)
+    assert (stored.attempt, stored.series) == (2, 2)
+    refused = api.post(f"{JOBS}/{job.id}/retry")
+    assert (refused.status, refused.json()["error"]["type"]) == (409, "conflict_error")
+
+
+def test_a_failure_that_suggests_nothing_is_tried_again_as_it_was(api: Gateway) -> None:
+    failed = api.platform.failed()
+    refused = api.post(f"{JOBS}/{failed.id}/retry", {"apply_suggestion": True})
+    assert (refused.status, refused.json()["error"]["param"]) == (409, "apply_suggestion")
+    assert api.post(f"{JOBS}/{failed.id}/retry").status == 200
+    assert api.platform.fresh(failed).series == 1
+
+
 def test_a_repeated_create_of_the_client_makes_one_job(api: Gateway, file: str) -> None:
     body = {"model": BASE_MODEL, "training_file": file}
     first, again = (

@@ -147,6 +147,12 @@ class CreateFineTuningJob(Request):
         return given
 
 
+class RetryJob(Request):
+    apply_suggestion: bool = Field(
+        default=False, description="Whether to change what the failure suggests; the job then begins anew."
+    )
+
+
 class JobError(Answer):
     code: str
     message: str

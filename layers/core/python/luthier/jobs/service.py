@@ -7,11 +7,12 @@ from typing import Any
 
 from luthier import clock, idempotency, table
 from luthier.accounts.entity import Principal
+from luthier.catalog import service as catalog
 from luthier.catalog.entity import Estimate
 from luthier.credits.service import CreditService, CreditsMoved
 from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.events.entity import Event, event
-from luthier.jobs import budget, entity, listing, outcome, timeline
+from luthier.jobs import budget, entity, hyperparameters, listing, outcome, timeline
 from luthier.jobs.curve import Curve
 from luthier.jobs.draft import JobDrafts
 from luthier.jobs.entity import Job, JobRequest, Step
@@ -183,6 +184,34 @@ class JobService:
         """Queue the next attempt of a job at rest; it continues from the last checkpoint."""
         return self._requeue(principal, job_id, "restarted", _RESTARTABLE, from_scratch=from_scratch, max_cost=max_cost)
 
+    def retry(self, principal: Principal, job_id: str, *, apply_suggestion: bool = False) -> Job:
+        """Queue the next attempt of a failed job: from its last checkpoint, or from scratch with the change of
+        hyperparameters that its failure suggests. Raises Conflict where there is none.
+        """
+
+        def changed(job: Job) -> dict[str, Any]:
+            suggested = (job.status_reason or {}).get("suggestion")
+            if not suggested:
+                raise Conflict(
+                    f"The failure of job {job.id} suggests no change.",
+                    param="apply_suggestion",
+                    details={"code": (job.status_reason or {}).get("code")},
+                    remedy="Leave apply_suggestion out to try it again as it is.",
+                )
+            wire = hyperparameters.to_wire(job.hyperparameters) | suggested["hyperparameters"]
+            longest = catalog.find_base_model(job.base_model).max_sequence_length
+            return hyperparameters.resolve(wire, longest=longest, method=job.method)
+
+        return self._requeue(
+            principal,
+            job_id,
+            "retried",
+            (entity.FAILED,),
+            max_cost=None,
+            from_scratch=apply_suggestion,
+            changed=changed if apply_suggestion else None,
+        )
+
     def _requeue(
         self,
         principal: Principal,
@@ -192,13 +221,18 @@ class JobService:
         *,
         max_cost: float | None,
         from_scratch: bool = False,
+        changed: Callable[[Job], dict[str, Any]] | None = None,
     ) -> Job:
+        """changed: the hyperparameters of the next attempt, where they are other ones."""
+
         def queued(job: Job, now: str) -> tuple[Job, Event | None]:
             if job.status in entity.ENDING:
                 raise _conflict(job, wanted, required, "It saves its checkpoint.", wait=5)
             if job.status not in required:
                 raise _conflict(job, wanted, required, "Create a new job instead.")
             new = job.next_attempt(now, from_scratch=from_scratch, max_cost=max_cost)
+            if changed:
+                new = replace(new, hyperparameters=changed(job))
             budget.require_room(new, job)
             return new, event("training.queued", job.organization_id, now, _facts(new))
 
