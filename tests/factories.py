@@ -43,6 +43,7 @@ from luthier.imports.sources import ImportSources
 from luthier.imports.store import ImportStore
 from luthier.inference.invoke import Invoker
 from luthier.inference.service import InferenceService
+from luthier.jobs.checkpoints import Checkpoints
 from luthier.jobs.draft import JobDrafts
 from luthier.jobs.entity import Job, JobRequest, Step
 from luthier.jobs.logs import JobLogs
@@ -227,7 +228,15 @@ class Platform:
         self._wire_registry(claims)
         sources = ImportSources(self.s3, settings)
         store = ImportStore(self.dynamodb, name)
-        self.imports = ImportService(store, sources, self.models, self.processings, claims, self.clock)
+        self.imports = ImportService(
+            store,
+            sources,
+            Checkpoints(self.job_store, self.storage, self.models),
+            self.models,
+            self.processings,
+            claims,
+            self.clock,
+        )
 
     def _wire_registry(self, claims: Claims) -> None:
         store, name = self.model_store, self.settings.table

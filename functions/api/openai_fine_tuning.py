@@ -74,3 +74,8 @@ def retry_fine_tuning_job(job_id: str, body: schema.RetryJob | None = None) -> s
 def list_fine_tuning_events(job_id: str, limit: Limit = 20, after: After = None) -> schema.JobEvents:
     told = wiring.jobs().timeline(app.principal, job_id, limit=limit, after=after)
     return schema.JobEvents.of(*told)
+
+
+@app.get(f"{JOB}/checkpoints", security=READ, summary="What a fine-tuning job has saved on its way, newest first")
+def list_fine_tuning_checkpoints(job_id: str, limit: Limit = 10, after: After = None) -> schema.JobCheckpoints:
+    return schema.JobCheckpoints.of(*wiring.jobs().checkpoints(app.principal, job_id, limit=limit, after=after))

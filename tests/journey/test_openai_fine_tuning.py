@@ -57,6 +57,37 @@ def test_a_file_becomes_a_model_that_answers(client: openai.OpenAI, api: httpx.C
     assert client.models.retrieve(done.fine_tuned_model).owned_by == done.organization_id
 
 
+def test_a_checkpoint_becomes_a_model_that_answers_under_its_own_name(
+    client: openai.OpenAI, api: httpx.Client, completed: dict[str, Any]
+) -> None:
+    customer = Customer(api)
+    checkpoint = client.fine_tuning.jobs.checkpoints.list(completed["id"]).data[-1]
+    source = {"type": "checkpoint", "checkpoint": checkpoint.id}
+    begun = customer.call("POST", "/v2/training/models/import", json={"name": "early", "source": source})
+
+    def imported() -> dict[str, Any] | None:
+        found = customer.call("GET", f"/v2/training/models/import/{begun['id']}")
+        assert found["status"] != "failed", found
+        return found if found["status"] == "completed" else None
+
+    made = wait_for(imported, 120, "the checkpoint is a model")
+    deploying = customer.call("POST", f"/v2/training/models/{made['modelId']}/deploy", json={})["deployment"]["id"]
+
+    def active() -> bool:
+        found = customer.call("GET", f"/v2/training/deployments/{deploying}")
+        assert found["status"] in ("deploying", "active"), found
+        return bool(found["status"] == "active")
+
+    wait_for(active, 120, "it is deployed")
+    answer = client.chat.completions.create(
+        model=checkpoint.fine_tuned_model_checkpoint,
+        messages=[{"role": "user", "content": "My parcel has not arrived."}],
+        max_tokens=8,
+    )
+    assert answer.model == checkpoint.fine_tuned_model_checkpoint
+    assert answer.choices[0].message.content
+
+
 def test_a_job_is_cancelled_while_it_runs(client: openai.OpenAI) -> None:
     file = client.files.create(file=("train.jsonl", TICKETS.read_bytes()), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(model=MODEL, training_file=file.id, hyperparameters={"n_epochs": 50})

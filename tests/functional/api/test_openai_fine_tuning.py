@@ -11,6 +11,7 @@ from openai.types.fine_tuning import FineTuningJob
 
 from tests.factories import BASE_MODEL, rows
 from tests.functional.api.test_openai_client import client_of
+from tests.functional.imports import world as imports
 from tests.gateway import Gateway
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -150,6 +151,7 @@ def test_a_completed_job_names_its_model_its_results_and_what_has_happened(
     assert second.message == "Step 2/2: training loss=1.5000, validation loss=1.7500"
 
 
+WHOLE = ("adapter_config.json", "adapter_model.safetensors", "complete.json")
 METRICS = [
     {"time": "2026-01-01T00:00:01Z", "step": 1, "total_steps": 2, "training_loss": 2.5, "validation_loss": None},
     {"time": "2026-01-01T00:00:02Z", "step": 2, "total_steps": 2, "training_loss": 1.5, "validation_loss": 1.75},
@@ -198,6 +200,49 @@ def test_a_failure_that_suggests_nothing_is_tried_again_as_it_was(api: Gateway) 
     assert (refused.status, refused.json()["error"]["param"]) == (409, "apply_suggestion")
     assert api.post(f"{JOBS}/{failed.id}/retry").status == 200
     assert api.platform.fresh(failed).series == 1
+
+
+def test_whole_checkpoints_are_listed_and_become_models_under_their_names(
+    api: Gateway, client: openai.OpenAI, file: str
+) -> None:
+    job = create(client, file, suffix="mine")
+    api.platform.write_metrics(api.platform.fresh_by_id(job.id), *METRICS)
+    for step, names in ((1, WHOLE), (2, WHOLE), (3, WHOLE[:-1])):
+        for name in names:
+            api.platform.put_artifact(f"org_a/jobs/{job.id}/checkpoints/1/checkpoint-{step}/{name}", "x")
+    complete(api, job.id)
+    [newest, first] = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1)
+    assert (newest.step_number, newest.metrics.train_loss, newest.metrics.full_valid_loss) == (2, 1.5, 1.75)
+    name = f"ft:{BASE_MODEL}:org_a:mine:{job.id[-8:]}:ckpt-step-1"
+    assert (first.fine_tuned_model_checkpoint, first.fine_tuning_job_id) == (name, job.id)
+    unmade = api.post(f"/v2/training/models/{name}/deploy", {})
+    assert (unmade.status, "source.type checkpoint" in unmade.text) == (404, True)
+    for reference, called in ((name, "early"), (first.id, "early-again")):
+        begun = imports.begin(api, {"type": "checkpoint", "checkpoint": reference}, name=called, baseModel=None)
+        assert (begun["status"], begun["baseModel"]) == ("checking", BASE_MODEL)
+        assert imports.adopted(api, begun["id"])["status"] == "completed"
+    # The first model has the name of the checkpoint besides its own.
+    made = api.platform.models.find("org_a", name)
+    assert made
+    assert made.names == ["early", name]
+    assert client.models.retrieve(name).to_dict()["model_id"] == made.id
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "field"),
+    [
+        ({"type": "checkpoint"}, 400, "source.checkpoint"),
+        ({"type": "checkpoint", "checkpoint": "ftckpt_none_1"}, 404, "source.checkpoint"),
+        ({"type": "checkpoint", "checkpoint": "nothing"}, 404, "source.checkpoint"),
+        ({"type": "checkpoint", "checkpoint": "ftckpt_none_1", "uri": "s3://a/b"}, 400, "source.uri"),
+        ({"type": "s3", "uri": "s3://a/b", "checkpoint": "ftckpt_none_1"}, 400, "source.checkpoint"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_made_a_model_of(
+    api: Gateway, source: dict[str, Any], status: int, field: str
+) -> None:
+    refused = api.post(imports.IMPORTS, imports.body(source))
+    assert (refused.status, field in refused.text) == (status, True), refused.text
 
 
 def test_a_repeated_create_of_the_client_makes_one_job(api: Gateway, file: str) -> None:

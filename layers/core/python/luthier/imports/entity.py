@@ -7,7 +7,7 @@ from luthier.models.entity import id_of_job
 ID_PREFIX = "import"
 # Begins the keys of all uploads in the data bucket; S3 deletes them after a while. No organization begins with a dot.
 UPLOADS = ".imports/"
-S3, UPLOAD = "s3", "upload"
+S3, UPLOAD, CHECKPOINT = "s3", "upload", "checkpoint"
 AWAITING_UPLOAD, CHECKING, COMPLETED, FAILED = "awaiting_upload", "checking", "completed", "failed"
 
 
@@ -21,10 +21,12 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from. type: `s3` with the uri of a prefix, or `upload` with the files to come."""
+    """Where a model comes from. type: `s3` with the uri of a prefix, `upload` with the files to come, or `checkpoint`
+    with the id or name of one."""
 
     type: str
     uri: str | None = None
+    checkpoint: str | None = None
     files: list[File] = field(default_factory=list)
 
 
@@ -33,7 +35,7 @@ class ImportRequest:
     """What a client asks for."""
 
     name: str
-    base_model: str
+    base_model: str | None
     source: Source
     description: str | None = None
     tags: list[str] = field(default_factory=list)
@@ -58,6 +60,8 @@ class Import:
     files: list[File] = field(default_factory=list)
     description: str | None = None
     tags: list[str] = field(default_factory=list)
+    # Of a checkpoint: its own name, which the model has besides.
+    checkpoint: str | None = None
 
     @property
     def model_id(self) -> str:

@@ -22,7 +22,9 @@ def not_found(import_id: str) -> NotFound:
 
 def not_with(param: str, kind: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param} does not go with source.type {kind}.", param=param, remedy="Send `uri` with s3, `files` with upload."
+        f"{param} does not go with source.type {kind}.",
+        param=param,
+        remedy="Send `uri` with s3, `files` with upload, `checkpoint` with checkpoint.",
     )
 
 

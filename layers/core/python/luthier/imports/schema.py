@@ -21,25 +21,33 @@ class ImportedFile(Request):
 
 
 class ImportSource(CamelRequest):
-    """`s3` with the `uri` of a folder, or `upload` with the `files` to come."""
+    """`s3` with the `uri` of a folder, `upload` with the `files` to come, or a `checkpoint` of one of your own jobs."""
 
-    type: Literal["s3", "upload"]
+    type: Literal["s3", "upload", "checkpoint"]
     uri: str | None = Field(
         default=None, max_length=2_000, description="s3://BUCKET/PREFIX in a bucket that is listed."
     )
     files: list[ImportedFile] = Field(default=[], max_length=100)
+    checkpoint: str | None = Field(
+        default=None, max_length=LONGEST_NAME, description="Id or name, as the job's list of checkpoints has them."
+    )
 
 
 class ImportModel(CamelRequest):
     name: str = Field(min_length=1, max_length=200)
-    base_model: str = Field(min_length=1, max_length=LONGEST_NAME, description="What it was trained from.")
+    base_model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=LONGEST_NAME,
+        description="What it was trained from; of a checkpoint its job knows.",
+    )
     source: ImportSource
     description: Description | None = None
     tags: list[Tag] = Field(default=[], max_length=50)
 
     def wish(self) -> ImportRequest:
         files = [File(file.name, file.size) for file in self.source.files]
-        source = Source(self.source.type, self.source.uri, files)
+        source = Source(self.source.type, self.source.uri, self.source.checkpoint, files)
         return ImportRequest(self.name, self.base_model, source, self.description, list(dict.fromkeys(self.tags)))
 
 

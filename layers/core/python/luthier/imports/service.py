@@ -12,6 +12,7 @@ from luthier.imports import files, refusals
 from luthier.imports.entity import (
     AWAITING_UPLOAD,
     CHECKING,
+    CHECKPOINT,
     COMPLETED,
     FAILED,
     ID_PREFIX,
@@ -23,6 +24,7 @@ from luthier.imports.entity import (
 )
 from luthier.imports.sources import Found, ImportSources, Upload
 from luthier.imports.store import ImportStore
+from luthier.jobs.checkpoints import Checkpoint, Checkpoints
 from luthier.models import names
 from luthier.models.service import ModelService
 from luthier.processing.entity import ADOPT, LIVE, Processing
@@ -54,6 +56,7 @@ class ImportService:
         self,
         store: ImportStore,
         sources: ImportSources,
+        checkpoints: Checkpoints,
         models: ModelService,
         processings: ProcessingService,
         claims: Claims,
@@ -61,6 +64,7 @@ class ImportService:
     ) -> None:
         self._store = store
         self._sources = sources
+        self._checkpoints = checkpoints
         self._models = models
         self._processings = processings
         self._claims = claims
@@ -106,7 +110,7 @@ class ImportService:
     def _make(self, principal: Principal, wish: ImportRequest, claim: Claim | None) -> Adoption:
         imported = self._draw(principal, wish)
         joined: list[table.Write] = [self._claims.write(claim, imported.id)] if claim else []
-        processing = self._processings.draw(**_wish(imported)) if imported.source == S3 else None
+        processing = self._processings.draw(**_wish(imported)) if imported.source != UPLOAD else None
         if processing:
             joined += self._processings.writes(processing)
         self._store.create(imported, joined)
@@ -116,9 +120,15 @@ class ImportService:
 
     def _draw(self, principal: Principal, wish: ImportRequest) -> Import:
         names.check(wish.name)
-        base = catalog.find_base_model(wish.base_model)
+        checkpoint = self._checkpoint(principal.organization_id, wish.source)
+        if wish.base_model is None and checkpoint is None:
+            raise refusals.missing("baseModel", wish.source.type)
+        base = catalog.find_base_model(wish.base_model or (checkpoint.job.base_model if checkpoint else ""))
         import_id = ids.new_id(ID_PREFIX)
-        found = self._found(principal.organization_id, import_id, wish.source, base)
+        if checkpoint:
+            found = Found(checkpoint.uri, checkpoint.bytes)
+        else:
+            found = self._found(principal.organization_id, import_id, wish.source, base)
         if self._models.is_taken(principal.organization_id, wish.name):
             raise names.taken(wish.name)
         return Import(
@@ -134,7 +144,20 @@ class ImportService:
             files=wish.source.files,
             description=wish.description,
             tags=wish.tags,
+            checkpoint=checkpoint.name if checkpoint else None,
         )
+
+    def _checkpoint(self, organization_id: str, source: Source) -> Checkpoint | None:
+        if source.type != CHECKPOINT:
+            if source.checkpoint is not None:
+                raise refusals.not_with("source.checkpoint", source.type)
+            return None
+        for name in ("uri", "files"):
+            if getattr(source, name):
+                raise refusals.not_with(f"source.{name}", CHECKPOINT)
+        if source.checkpoint is None:
+            raise refusals.missing("source.checkpoint", CHECKPOINT)
+        return self._checkpoints.find(organization_id, source.checkpoint)
 
     def _found(self, organization_id: str, import_id: str, source: Source, base: BaseModel) -> Found:
         if source.type == S3:
@@ -172,5 +195,10 @@ def _wish(imported: Import) -> dict[str, Any]:
         "base_model": imported.base_model,
         "spec": {"name": imported.name, "uri": imported.uri},
         "owner": imported.owner,
-        "context": {"bytes": imported.bytes, "description": imported.description, "tags": imported.tags},
+        "context": {
+            "bytes": imported.bytes,
+            "description": imported.description,
+            "tags": imported.tags,
+            "checkpoint": imported.checkpoint,
+        },
     }

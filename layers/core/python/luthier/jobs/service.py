@@ -13,6 +13,7 @@ from luthier.credits.service import CreditService, CreditsMoved
 from luthier.errors import Conflict, InvalidRequest, NotFound
 from luthier.events.entity import Event, event
 from luthier.jobs import budget, entity, hyperparameters, listing, outcome, timeline
+from luthier.jobs.checkpoints import Checkpoint
 from luthier.jobs.curve import Curve
 from luthier.jobs.draft import JobDrafts
 from luthier.jobs.entity import Job, JobRequest, Step
@@ -105,6 +106,24 @@ class JobService:
             )
         start = ids.index(after) + 1 if after else 0
         return told[start : start + limit], len(told) > start + limit
+
+    def checkpoints(
+        self, principal: Principal, job_id: str, *, limit: int, after: str | None = None
+    ) -> tuple[Sequence[tuple[Checkpoint, dict[str, Any]]], bool]:
+        """Whole checkpoints of a job with the metrics line of their step, newest first, and whether older ones follow.
+
+        Raises InvalidRequest, NotFound.
+        """
+        job = self.get(principal, job_id)
+        found = [Checkpoint(job, *saved) for saved in sorted(self._storage.checkpoints(job), reverse=True)]
+        ids = [one.id for one in found]
+        if after and after not in ids:
+            message = f"after: job {job.id} has no checkpoint {after!r}."
+            raise InvalidRequest(message, param="after", remedy="Send the last id.")
+        start = ids.index(after) + 1 if after else 0
+        lines = timeline.steps(self._storage.metrics(job))
+        page = [(one, lines.get(one.step, {})) for one in found[start : start + limit]]
+        return page, len(found) > start + limit
 
     def stats(self, principal: Principal) -> Counts:
         return self._store.counts(principal.organization_id)

@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from luthier import objects
+from luthier import clock, objects
 from luthier.errors import NotFound
 from luthier.jobs import budget
 from luthier.jobs.entity import Job
 from luthier.settings import Settings
 
 _CHECKPOINT = re.compile(r"/checkpoint-(\d+)/")
+# What the container writes into a checkpoint last.
+_WHOLE = "complete.json"
 
 
 class JobStorage:
@@ -99,6 +101,23 @@ class JobStorage:
         objects.delete_under(self._s3, artifacts, f"{_job(job)}/checkpoints/")
         if job.result_model is None:
             objects.delete_under(self._s3, artifacts, f"{_job(job)}/output/")
+
+    def checkpoints(self, job: Job) -> list[tuple[int, str, int, str]]:
+        """(step, S3 prefix, bytes, when it was whole) of each whole checkpoint of this series."""
+        bucket = self._settings.artifacts_bucket
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{_series(job)}/checkpoint-")
+        sizes: dict[str, int] = {}
+        whole: dict[str, str] = {}
+        for entry in (entry for page in pages for entry in page.get("Contents", [])):
+            folder, _, name = entry["Key"].rpartition("/")
+            sizes[folder] = sizes.get(folder, 0) + entry["Size"]
+            if name == _WHOLE:
+                whole[folder] = clock.iso(entry["LastModified"])
+        return [
+            (int(found.group(1)), f"s3://{bucket}/{folder}/", sizes[folder], moment)
+            for folder, moment in whole.items()
+            if (found := _CHECKPOINT.search(f"{folder}/"))
+        ]
 
     def last_checkpoint(self, job: Job) -> int | None:
         """The step of the newest checkpoint of this series, None without one."""

@@ -46,15 +46,14 @@ def as_csv(lines: Iterable[dict[str, Any]]) -> str:
         written, [name for name in _NUMBERS.values() if name != "total_steps"], extrasaction="ignore"
     )
     table.writeheader()
-    for _, line in sorted(_steps(lines).items()):
-        table.writerow(_numbers(line))
+    for _, line in sorted(steps(lines).items()):
+        table.writerow(numbers(line))
     return written.getvalue()
 
 
 def timeline(job: Job, lines: Iterable[dict[str, Any]]) -> list[Moment]:
     """Newest first. lines: of the trainer's metrics.jsonl; of a step that came twice the last one counts."""
-    steps = _steps(lines)
-    told = [*_beginning(job), *(_step(job, steps[step]) for step in sorted(steps)), *_end(job)]
+    told = [*_beginning(job), *(_step(job, line) for _, line in sorted(steps(lines).items())), *_end(job)]
     return told[::-1]
 
 
@@ -69,18 +68,24 @@ def _beginning(job: Job) -> Iterator[Moment]:
 
 
 def _step(job: Job, line: dict[str, Any]) -> Moment:
-    data = _numbers(line)
+    data = numbers(line)
     losses = (("training loss", data.get("train_loss")), ("validation loss", data.get("full_valid_loss")))
     said = ", ".join(f"{name}={loss:.4f}" for name, loss in losses if loss is not None)
     message = f"Step {line['step']}/{line.get('total_steps') or '?'}" + (f": {said}" if said else "")
     return Moment(_id(job, f"step-{line['step']}"), line["time"], INFO, message, METRICS, data)
 
 
-def _steps(lines: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    return {line["step"]: line for line in lines if isinstance(line.get("step"), int)}
+def steps(lines: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The lines by their step; of a step that came twice the last one counts, as far as it knows something."""
+    found: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        if isinstance(step := line.get("step"), int):
+            found[step] = found.get(step, {}) | {name: value for name, value in line.items() if value is not None}
+    return found
 
 
-def _numbers(line: dict[str, Any]) -> dict[str, Any]:
+def numbers(line: dict[str, Any]) -> dict[str, Any]:
+    """What a line says, in OpenAI's words."""
     return {shown: line[name] for name, shown in _NUMBERS.items() if line.get(name) is not None}
 
 

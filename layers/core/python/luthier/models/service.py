@@ -41,12 +41,23 @@ class ModelService:
         """
         return self._enter(self._draw(job, artifact_uri, card))
 
-    def adopt(self, model_id: str, organization_id: str, artifact_uri: str, card: dict[str, Any], **told: Any) -> Model:
-        """Enter a model that was trained elsewhere. A repeated call finds the first one's model.
+    def adopt(
+        self,
+        model_id: str,
+        organization_id: str,
+        artifact_uri: str,
+        card: dict[str, Any],
+        *,
+        also: str | None = None,
+        **told: Any,
+    ) -> Model:
+        """Enter a model that was trained elsewhere, or a checkpoint. A repeated call finds the first one's model.
 
-        card: the adopter's model_card.json; told: name, base_model, owner, and what else of a Model is known.
+        card: the adopter's model_card.json; also: another name of it, unless a model has it already; told: name,
+        base_model, owner, and what else of a Model is known.
         """
-        now, names = clock.iso(self._now()), [told["name"]]
+        other = [also] if also and not self.is_taken(organization_id, also) else []
+        now, names = clock.iso(self._now()), [told["name"], *other]
         stamped = {"created_at": now, "updated_at": now, "artifact_uri": artifact_uri}
         facts = _facts(artifact_uri, card) | stamped | told
         return self._enter(Model(model_id, organization_id, names=names, job_id="", source=IMPORTED, **facts))
@@ -98,7 +109,10 @@ class ModelService:
                 details={"current": expected.status, "required": [READY, DEPLOYED], "jobId": expected.job_id},
                 remedy="Wait until the job has completed." if waits else "Restart the job, or train another.",
             )
-        return not_found(name)
+        missing = not_found(name)
+        if ":ckpt-step-" in name:
+            missing.remedy = "Make a model of the checkpoint: POST /v2/training/models/import, source.type checkpoint."
+        return missing
 
     def find(self, organization_id: str, name: str) -> Model | None:
         model_id = name if name.startswith("model_") else self._store.id_of_name(organization_id, name)

@@ -1,7 +1,8 @@
 """Adopting a model that was trained elsewhere: `trainer.adopt`.
 
 subject: the id of the model to come. spec: `{name, uri}`: what it shall be called, and the S3 prefix of its files.
-context: `{bytes, description, tags}`: the size of the files together, and what the model shall tell of itself.
+context: `{bytes, description, tags, checkpoint}`: the size of the files together, and what the model shall tell of
+itself; the name of the checkpoint that it was.
 """
 
 import json
@@ -40,6 +41,7 @@ def settle(processing: Processing, workshop: Workshop, output_uri: str) -> dict[
         processing.organization_id,
         output_uri,
         card,
+        also=told.get("checkpoint"),
         name=processing.spec["name"],
         base_model=processing.base_model,
         owner=processing.owner,

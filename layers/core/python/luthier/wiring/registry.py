@@ -26,11 +26,17 @@ def model_imports() -> "ImportService":
     from luthier.imports.service import ImportService
     from luthier.imports.sources import ImportSources
     from luthier.imports.store import ImportStore
+    from luthier.jobs.checkpoints import Checkpoints
 
     dynamodb, name = wiring.client("dynamodb"), wiring.settings().table
     sources = ImportSources(wiring.client("s3"), wiring.settings())
     return ImportService(
-        ImportStore(dynamodb, name), sources, wiring.models(), serving.processings(), Claims(dynamodb, name)
+        ImportStore(dynamodb, name),
+        sources,
+        Checkpoints(wiring._job_store(), wiring._job_storage(), wiring.models()),
+        wiring.models(),
+        serving.processings(),
+        Claims(dynamodb, name),
     )
 
 
