@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 from typing import Any
 
 import openai
@@ -260,3 +261,20 @@ def test_another_organization_sees_nothing(api: Gateway, client: openai.OpenAI, 
     for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/events")):
         assert other.send(method, f"{JOBS}/{job.id}{path}").status == 404
     assert other.get(JOBS).json()["data"] == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pages_neither_skip_nor_repeat_while_jobs_are_created(client: openai.OpenAI, file: str, seed: int) -> None:
+    chance = random.Random(seed)
+    before = [create(client, file).id for _ in range(chance.randint(4, 9))]
+    created, seen, after = list(before), list[str](), openai.omit
+    while True:
+        created += [create(client, file).id for _ in range(chance.randint(0, 2))]
+        page = client.fine_tuning.jobs.list(limit=chance.randint(1, 3), after=after)
+        seen += [job.id for job in page.data]
+        if not page.has_more:
+            break
+        after = page.data[-1].id
+    assert len(seen) == len(set(seen))
+    assert [job for job in seen if job in before] == before[::-1]
+    assert set(seen) <= set(created)
