@@ -70,6 +70,11 @@ def retry_fine_tuning_job(job_id: str, body: schema.RetryJob | None = None) -> s
     return schema.JobObject.of(wiring.jobs().retry(app.principal, job_id, apply_suggestion=apply_suggestion))
 
 
+@app.post(f"{JOB}/start", security=WRITE, summary="Start a job that was created with auto_start false")
+def start_fine_tuning_job(job_id: str) -> schema.JobObject:
+    return schema.JobObject.of(wiring.jobs().resume(app.principal, job_id))
+
+
 @app.get(f"{JOB}/events", security=READ, summary="What has happened to a fine-tuning job, newest first")
 def list_fine_tuning_events(job_id: str, limit: Limit = 20, after: After = None) -> schema.JobEvents:
     told = wiring.jobs().timeline(app.principal, job_id, limit=limit, after=after)

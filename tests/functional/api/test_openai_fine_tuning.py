@@ -170,6 +170,32 @@ def test_a_job_is_paused_resumed_and_cancelled(api: Gateway, client: openai.Open
         client.fine_tuning.jobs.resume(job.id)
 
 
+def test_a_job_that_does_not_start_by_itself_is_priced_and_waits(
+    api: Gateway, client: openai.OpenAI, file: str
+) -> None:
+    job = create(client, file, extra_body={"auto_start": False})
+    told = job.to_dict()
+    assert (job.status, told["status_reason"]["code"]) == ("queued", "awaiting_start")  # type: ignore[index]
+    estimate: Any = told["estimate"]
+    assert (estimate["available"], estimate["cost"] > 0, estimate["tokens"] > 0, estimate["seconds"] > 0) == (True,) * 4
+    assert api.platform.states.started == []
+    assert api.platform.job_store.counts("org_a").by_status == {"paused": 1}
+    assert list(api.platform.job_store.live()) == []
+    started = api.post(f"{JOBS}/{job.id}/start").json()
+    assert (started["status"], started["status_reason"]) == ("queued", None)
+    assert len(api.platform.states.started) == 1
+    complete(api, job.id)
+    assert client.fine_tuning.jobs.retrieve(job.id).status == "succeeded"
+    refused = api.post(f"{JOBS}/{job.id}/start")
+    assert refused.status == 409
+
+
+def test_a_priced_job_that_nobody_wants_is_cancelled(api: Gateway, client: openai.OpenAI, file: str) -> None:
+    job = create(client, file, extra_body={"auto_start": False})
+    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    assert api.platform.states.started == []
+
+
 def test_a_failed_job_says_why(api: Gateway, client: openai.OpenAI, file: str) -> None:
     failed = api.platform.failed()
     job = client.fine_tuning.jobs.retrieve(failed.id)

@@ -173,6 +173,7 @@ ERRORS = (
 REASONS = (
     ReasonCode("no_capacity", "AWS has no such instance free, or the quota is used up. The job waits.", "Wait."),
     ReasonCode("stopped_by_user", "Stopped on request.", "Restart it to go on from its checkpoint."),
+    ReasonCode("awaiting_start", "Checked and priced, and not started.", "Start it, or cancel it."),
     ReasonCode("paused_by_user", "Paused on request.", "Resume it to go on from its checkpoint."),
     ReasonCode("budget_reached", "The next step would have broken the job's cap.", "Resume it with a higher maxCost."),
     ReasonCode("max_duration_exceeded", "The run took more than its time limit.", "Restart it to go on."),

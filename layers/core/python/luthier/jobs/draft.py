@@ -15,7 +15,8 @@ from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.errors import InvalidRequest
 from luthier.jobs import auto, budget, columns, continuation, hyperparameters
-from luthier.jobs.entity import EVALUATION, Job, JobRequest
+from luthier.jobs.entity import EVALUATION, PAUSED, QUEUED, Job, JobRequest
+from luthier.jobs.outcome import AWAITING_START
 from luthier.models.entity import Model
 from luthier.models.service import ModelService
 from luthier.webhooks.address import Destinations
@@ -91,6 +92,9 @@ class JobDrafts:
             method=request.method,
             learning_rate_multiplier=request.learning_rate_multiplier,
             metadata=request.metadata,
+            status=QUEUED if request.auto_start else PAUSED,
+            status_reason=None if request.auto_start else AWAITING_START,
+            expected={"tokens": price.tokens, "seconds": price.seconds},
             cost={"estimate": price.cost, "accrued": 0.0, "cap": request.max_cost, "currency": price.currency},
             webhook_url=request.webhook_url,
             created_at=now,

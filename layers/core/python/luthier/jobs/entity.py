@@ -90,12 +90,15 @@ class JobRequest:
     # Of the learning rate that "auto" stands for.
     learning_rate_multiplier: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    # False: it is checked and priced, and waits to be started.
+    auto_start: bool = True
 
 
 @dataclass(frozen=True)
 class Job:
     """One job. Timestamps are ISO 8601 UTC; money is in `cost["currency"]`; `version` counts writes.
 
+    expected: tokens and billed seconds that the run is expected to take, None where nobody has estimated them;
     base_model: of the catalogue, also where the job goes on from another model; start_from: that model as
     {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; result_file: id of the file that the
     metrics of its steps are in once it has completed; ended: how the last finished run says
@@ -140,6 +143,7 @@ class Job:
     metrics: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
     cost: dict[str, Any] = field(default_factory=dict)
+    expected: dict[str, int] | None = None
     resumable: dict[str, Any] | None = None
     attempt: int = 1
     # The attempt whose checkpoints this one continues; a restart from scratch opens a new series.

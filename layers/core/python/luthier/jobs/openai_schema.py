@@ -16,6 +16,7 @@ from luthier.jobs import entity
 from luthier.jobs.checkpoints import Checkpoint
 from luthier.jobs.entity import Job, JobRequest
 from luthier.jobs.hyperparameters import AUTO
+from luthier.jobs.outcome import AWAITING_START
 from luthier.jobs.schema import CAP, LEAST_COST, MOST_COST
 from luthier.jobs.timeline import Moment, numbers
 from luthier.models.entity import public_names
@@ -104,6 +105,9 @@ class CreateFineTuningJob(Request):
     metadata: Metadata | None = None
     integrations: list[Any] | None = Field(default=None, max_length=0, description="None are supported.")
     cost: Cap | None = Field(default=None, description="Beyond OpenAI's contract: what the job may cost.")
+    auto_start: bool = Field(
+        default=True, description="Beyond OpenAI's contract. false: check and price it, and wait for POST …/start."
+    )
 
     def request(self) -> JobRequest:
         """The job that is asked for. Raises InvalidRequest for hyperparameters of another method than the one named."""
@@ -129,6 +133,7 @@ class CreateFineTuningJob(Request):
             max_cost=self.cost.cap if self.cost else None,
             learning_rate_multiplier=None if isinstance(multiplier, str) else multiplier,
             metadata=self.metadata or {},
+            auto_start=self.auto_start,
         )
 
     def _hyperparameters(self, kind: str) -> SupervisedHyperparameters:
@@ -163,6 +168,21 @@ class JobError(Answer):
     param: str | None = None
 
 
+class Estimated(Answer):
+    """What the run is expected to take. seconds: billed, start-up included; tokens: over all epochs."""
+
+    available: Literal[True] = True
+    cost: float
+    currency: str
+    tokens: int
+    seconds: int
+
+
+class NotEstimated(Answer):
+    available: Literal[False] = False
+    reason: str
+
+
 class JobObject(Answer):
     """OpenAI's fine_tuning.job; its status is `paused` only after a pause, which OpenAI's own types do not know."""
 
@@ -189,6 +209,7 @@ class JobObject(Answer):
     progress: dict[str, Any] | None
     status_reason: dict[str, Any] | None
     cost: dict[str, Any]
+    estimate: Estimated | NotEstimated
     resumable: dict[str, Any] | None
 
     @classmethod
@@ -206,7 +227,7 @@ class JobObject(Answer):
             hyperparameters={name: value for name, value in hyperparameters.items() if name != "beta"},
             model=job.start_from["model"] if job.start_from else job.base_model,
             result_files=[job.result_file] if job.result_file else [],
-            status=_STATUSES[job.status],
+            status="queued" if reason == AWAITING_START else _STATUSES[job.status],
             training_file=job.training_dataset,
             validation_file=job.validation_dataset,
             seed=job.hyperparameters["seed"],
@@ -215,7 +236,15 @@ class JobObject(Answer):
             method={"type": kind, kind: {"hyperparameters": hyperparameters}},
             metadata=job.metadata or None,
             cost=job.cost_so_far,
+            estimate=_estimate(job),
         )
+
+
+def _estimate(job: Job) -> Estimated | NotEstimated:
+    if job.expected is None:
+        return NotEstimated(reason="This job was made before estimates were kept.")
+    cost, currency = job.cost["estimate"], job.cost["currency"]
+    return Estimated(cost=cost, currency=currency, tokens=job.expected["tokens"], seconds=job.expected["seconds"])
 
 
 def fine_tuned_model(job: Job) -> str | None:

@@ -12,6 +12,11 @@ COMPLETED, RUNNING, STOPPED, FAILED, NO_CAPACITY = "completed", "running", "stop
 PAUSED = "paused"
 
 STOPPED_BY_USER = {"code": "stopped_by_user", "message": "Stopped on request.", "hint": None}
+AWAITING_START = {
+    "code": "awaiting_start",
+    "message": "The job is checked and priced.",
+    "hint": "Start it, or cancel it.",
+}
 _PAUSED_BY_USER = {
     "code": "paused_by_user",
     "message": "Paused on request.",

@@ -272,7 +272,8 @@ class JobService:
     def _make(self, principal: Principal, request: JobRequest, claim: idempotency.Claim) -> Job:
         """The new job. Raises table.ConditionFailed when an equal create has made it meanwhile."""
         with self._drafts.drawn(principal, request) as draft:
-            job = self._queued_by(principal, draft.job)
+            job = draft.job
+            job = self._queued_by(principal, job) if job.is_live else replace(job, key_id=principal.key_id)
             table.until_unchanged(
                 "the credits", lambda: self._write_new(principal, job, claim, draft.writes), CreditsMoved
             )
@@ -281,7 +282,8 @@ class JobService:
     def _write_new(
         self, principal: Principal, job: Job, claim: idempotency.Claim, joined: Sequence[table.Write]
     ) -> None:
-        queued = event("training.queued", job.organization_id, job.created_at, _facts(job))
+        name = "training.queued" if job.is_live else "training.paused"
+        queued = event(name, job.organization_id, job.created_at, _facts(job) if job.is_live else outcome.facts(job))
         self._store.create(
             job,
             queued,

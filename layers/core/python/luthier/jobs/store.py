@@ -51,8 +51,11 @@ class JobStore:
         joined: other nouns' writes. Raises table.ConditionFailed, RateLimited, or what the joined writes refuse with.
         """
         put = self._put(job) | {"ConditionExpression": "attribute_not_exists(pk)"}
-        changes = {"total": 1, f"status#{job.shown_status}": 1, f"base#{job.base_model}": 1} | _alive(job, 1)
-        count = concurrency.guarded(self._count(job.organization_id, changes), job.key_id, limits)
+        changes = {"total": 1, f"status#{job.shown_status}": 1, f"base#{job.base_model}": 1}
+        alive = _alive(job, 1) if job.is_live else {}
+        count: table.Write = self._count(job.organization_id, changes | alive)
+        if alive:
+            count = concurrency.guarded(self._count(job.organization_id, changes | alive), job.key_id, limits)
         table.transact(self._client, [*claims, {"Put": put}, count, self._told(event, job), *joined])
 
     def save(
