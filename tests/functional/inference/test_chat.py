@@ -109,6 +109,7 @@ def test_a_failed_deployment_says_why(platform: Platform) -> None:
     with pytest.raises(Conflict) as refused:
         ask(platform, BASE_MODEL)
     assert (refused.value.code, refused.value.details["code"]) == ("model_not_deployed", "deployment_failed")
+    assert refused.value.message.endswith("has failed. No.")
 
 
 def test_a_sleeping_deployment_says_when_it_is_awake(platform: Platform) -> None:
@@ -140,6 +141,15 @@ def test_a_deployments_settings_are_defaults_of_its_requests(platform: Platform)
     }
     platform.inference.chat(A, body | {"max_completion_tokens": 8})
     assert "max_tokens" not in platform.runtime.asked[-1]
+
+
+def test_a_models_name_means_a_deployment_that_never_sleeps_where_there_is_one(platform: Platform) -> None:
+    awake = platform.deployed(A, BASE_MODEL)
+    platform.clock.advance(minutes=1)
+    sleepy = Wish(name="sleepy", scaling={"min_workers": 0, "max_workers": 1})
+    platform.run_deployment(platform.deployments.deploy_model(A, BASE_MODEL, sleepy))
+    ask(platform, BASE_MODEL)
+    assert platform.runtime.asked[-1]["component"] == awake.component_name
 
 
 def test_a_default_limit_without_room_for_it_gives_way(platform: Platform) -> None:

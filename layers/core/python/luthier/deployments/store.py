@@ -28,7 +28,8 @@ class DeploymentStore:
         return _deployment(table.decode(answer["Item"])) if "Item" in answer else None
 
     def of_target(self, organization_id: str, target: str) -> Deployment | None:
-        """The deployment that answers for a target: an active one before others, then production, then the newest.
+        """The deployment that answers for a target: an active one before others, one that never sleeps before one that
+        may, then production, then the newest.
 
         One query, and a read for each that may be it.
         """
@@ -134,5 +135,6 @@ def _deployment(item: table.Item) -> Deployment:
     return Deployment(**{name: item[name] for name in Deployment.__dataclass_fields__ if name in item})
 
 
-def _preference(one: Deployment) -> tuple[bool, bool, str]:
-    return one.status == ACTIVE, one.environment == PRODUCTION, one.created_at
+def _preference(one: Deployment) -> tuple[bool, bool, bool, str]:
+    sleeps = (one.scaling or {}).get("min_workers") == 0
+    return one.status == ACTIVE, not sleeps, one.environment == PRODUCTION, one.created_at

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from luthier import clock
-from luthier.deployments.entity import ACTIVE, DEPLOYING, PAUSED, PAUSING, Deployment
+from luthier.deployments.entity import ACTIVE, DEPLOYING, FAILED, PAUSED, PAUSING, Deployment
 from luthier.deployments.history import USUAL_SECONDS
 from luthier.errors import Conflict, Unavailable
 
@@ -35,11 +35,20 @@ def require_active(deployment: Deployment | None, name: str, now: datetime) -> D
             details={"deploymentId": deployment.id, "current": deployment.status, "required": [ACTIVE]},
             remedy=f"Resume it: POST /v2/training/deployments/{deployment.id}/resume.",
         )
+    reason = deployment.status_reason if deployment else None
+    if deployment and deployment.status == FAILED and reason:
+        raise Conflict(
+            f"Model {name!r} is not deployed: its deployment {deployment.id} has failed. {reason['message']}",
+            code="model_not_deployed",
+            param="model",
+            details=reason,
+            remedy=reason.get("hint") or "Deploy it again.",
+        )
     raise Conflict(
         f"Model {name!r} is not deployed.",
         code="model_not_deployed",
         param="model",
-        details=deployment.status_reason if deployment else None,
+        details=reason,
         remedy="Deploy it first.",
     )
 
