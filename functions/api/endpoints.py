@@ -1,8 +1,8 @@
-"""Asking a deployment by its id, under both documented paths; errors are those of training_models."""
+"""Asking a deployment by its id, under both documented paths; errors have the shape of training_models."""
 
 from functions.api import endpoint_runs
 from functions.api.app import Surface, needs
-from functions.api.error_shapes import training_models as error_shape
+from functions.api.error_shapes import endpoints as error_shape
 from luthier import wiring
 from luthier.inference import endpoint_schema as schema
 

@@ -114,6 +114,16 @@ def training_models(error: LuthierError, request_id: str, now: str) -> dict[str,
     }
 
 
+def endpoints(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
+    """The same, with the codes that this product's documentation of endpoints has for bad input and unknown ids."""
+    body = training_models(error, request_id, now)
+    if isinstance(error, InvalidRequest) and body["error"] == _TRAINING_CODES[InvalidRequest]:
+        return body | {"error": "INVALID_INPUT"}
+    if isinstance(error, NotFound) and error.param in ("deployment", "endpoint", "model"):
+        return body | {"error": "ENDPOINT_NOT_FOUND"}
+    return body
+
+
 def _details(error: LuthierError) -> dict[str, Any]:
     details = {"param": error.param} if error.param else {}
     if isinstance(error.details, dict):

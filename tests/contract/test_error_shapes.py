@@ -19,7 +19,7 @@ SHAPES = {
     "completions": error_shapes.openai,
     "account": error_shapes.openai,
     "training_models": error_shapes.training_models,
-    "endpoints": error_shapes.training_models,
+    "endpoints": error_shapes.endpoints,
     "playground": error_shapes.playground,
     "tuning": error_shapes.tuning,
     "webhooks": error_shapes.tuning,

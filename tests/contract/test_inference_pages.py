@@ -162,5 +162,7 @@ def test_runsync(api: Gateway, path: str) -> None:
 def test_runsync_names_the_bad_field_of_its_input(api: Gateway) -> None:
     refused = api.post("/v2/ep_1/runsync", {"input": {"prompt": "a", "max_tokens": 0}})
     assert refused.status == 400
-    assert refused.json()["details"]["field"] == "input.max_tokens"
-    assert api.post("/v2/ep_unknown/runsync", {"input": {"prompt": "a"}}).status == 404
+    assert (refused.json()["error"], refused.json()["details"]["field"]) == ("INVALID_INPUT", "input.max_tokens")
+    for name in ("ep_unknown", "nobody"):
+        unknown = api.post(f"/v2/{name}/runsync", {"input": {"prompt": "a"}})
+        assert (unknown.status, unknown.json()["error"]) == (404, "ENDPOINT_NOT_FOUND")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 # Ids, names and references in characters. DynamoDB takes 1,024 bytes of a sort key, and a character has up to four.
 LONGEST_NAME = 240
@@ -11,7 +12,7 @@ LONGEST_NAME = 240
 
 def _without_control_characters(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("it may hold printable characters only")
+        raise PydanticCustomError("characters", "Input should hold printable characters only")
     return text
 
 
