@@ -77,6 +77,7 @@ def test_an_adapter_becomes_a_model_folder_as_a_run_leaves_it(root: Path, lora: 
     card = read(root)
     assert (card["name"], card["source"]) == ("from-elsewhere", "import")
     assert card["base_model"] == {"id": "luthier/tiny", "revision": None}
+    assert card["named_base"] == json.loads((lora / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert card["serving"] == {"kind": "adapter", "path": "."}
     assert card["training"]["strategy"] == "lora"
     assert (card["training"]["parameters"]["rank"], card["training"]["parameters"]["alpha"]) == (8, 16)

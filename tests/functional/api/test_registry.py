@@ -44,7 +44,8 @@ def test_a_wrong_query_of_the_list_is_named(api: Gateway, query: str, field: str
     [
         ({"name": ""}, "name"), ({"name": "a b"}, "name"), ({"name": "model_1"}, "name"), ({"name": 4}, "name"),
         ({"name": None}, "name"), ({"name": "x" * 201}, "name"), ({"description": "x" * 2_001}, "description"),
-        ({"description": 4}, "description"), ({"tags": "a"}, "tags"), ({"tags": None}, "tags"),
+        ({"description": 4}, "description"), ({"description": "a\0b"}, "description"), ({"tags": ["a\n"]}, "tags[0]"),
+        ({"tags": "a"}, "tags"), ({"tags": None}, "tags"),
         ({"tags": [""]}, "tags[0]"), ({"tags": ["a", "x" * 65]}, "tags[1]"), ({"tags": [4]}, "tags[0]"),
         ({"tags": ["a"] * 51}, "tags"), ({"metadata": []}, "metadata"), ({"metadata": None}, "metadata"),
         ({"metadata": {"k": 4}}, "metadata.k"), ({"metadata": {"k": None}}, "metadata.k"),

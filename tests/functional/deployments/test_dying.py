@@ -221,8 +221,8 @@ def test_an_old_execution_that_wakes_up_changes_nothing(platform: Platform) -> N
 
 
 def lost(platform: Platform, *components: str) -> None:
-    """SageMaker gives these up, after they have served for a day."""
-    platform.clock.advance(days=1)
+    """SageMaker gives these up, a minute after the last thing that happened."""
+    platform.clock.advance(minutes=1)
     for name in components:
         platform.sagemaker.serving["component", name]["Status"] = "Failed"
 
@@ -257,18 +257,32 @@ def test_an_adapter_that_is_lost_comes_back_and_leaves_its_neighbours_alone(plat
     assert platform.deployment_store.get("org_b", other.id) == other
 
 
-def test_what_is_lost_soon_after_it_came_up_fails_and_says_so(platform: Platform) -> None:
-    made = up_alone(platform)
+def brought_back(platform: Platform, made: Deployment) -> Deployment:
     lost(platform, made.base_component_name)
-    platform.deployment_pipeline.sweep()
-    again = platform.run_deployment(platform.deployments.get(A, made.id))
-    platform.clock.advance(minutes=2)
-    platform.sagemaker.serving["component", again.base_component_name]["Status"] = "Failed"
     assert platform.deployment_pipeline.sweep() == [made.id]
-    failed = platform.run_deployment(platform.deployments.get(A, made.id))
+    return platform.run_deployment(platform.deployments.get(A, made.id))
+
+
+def test_what_is_lost_again_soon_after_it_was_brought_up_fails_and_says_so(platform: Platform) -> None:
+    failed = brought_back(platform, brought_back(platform, up_alone(platform)))
     assert (failed.status, (failed.status_reason or {})["code"]) == ("failed", "deployment_failed")
     assert own(platform) == []
     assert platform.events().count("deployment.failed") == 1
+
+
+def test_what_served_for_a_while_between_its_losses_comes_back_every_time(platform: Platform) -> None:
+    made = up_alone(platform)
+    for _ in range(3):
+        made = brought_back(platform, made)
+        assert made.status == "active"
+        platform.clock.advance(minutes=16)
+
+
+def test_a_deployment_that_is_resumed_has_no_losses_behind_it(platform: Platform) -> None:
+    made = brought_back(platform, up_alone(platform))
+    platform.run_deployment(platform.deployments.pause(A, made.id))
+    resumed = platform.run_deployment(platform.deployments.resume(A, made.id))
+    assert brought_back(platform, resumed).status == "active"
 
 
 def test_deploying_again_heals_a_host_that_died_before_the_sweeper_comes(platform: Platform) -> None:

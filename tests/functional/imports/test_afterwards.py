@@ -6,7 +6,7 @@ import pytest
 
 from luthier.errors import InvalidRequest
 from luthier.models.entity import Model
-from tests.factories import MODEL_URI, Platform, principal
+from tests.factories import BASE_MODEL, MODEL_URI, Platform, principal
 from tests.functional.imports import world
 from tests.gateway import Gateway
 
@@ -73,6 +73,25 @@ def test_it_becomes_the_next_version_of_a_line_by_the_id_of_its_import(api: Gate
     again = api.post(f"{MODELS}/{line}/versions", wish | {"version": "v1.2.0"})
     assert again.status == 409
     assert "the model of the import is already version v1.1.0" in again.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("named", "warned"),
+    [
+        (None, False),
+        (BASE_MODEL, False),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", False),
+        ("/home/me/models/SmolLM2-135M-Instruct/", False),
+        ("C:\\models\\smollm2-135m-instruct", False),
+        ("HuggingFaceTB/SmolLM2-135M", True),
+        ("acme/base", True),
+    ],
+)
+def test_an_adapter_that_names_another_base_is_taken_with_a_warning(
+    api: Gateway, named: str | None, warned: bool
+) -> None:
+    done = world.adopted(api, world.uploaded(api), world.CARD | {"named_base": named})
+    assert [bool(named and named in warning) for warning in done["warnings"]] == [True] * warned
 
 
 def test_it_is_deployed(api: Gateway) -> None:

@@ -18,6 +18,7 @@ CARD: dict[str, Any] = {
     "name": "from-elsewhere",
     "source": "import",
     "base_model": {"id": BASE_MODEL, "revision": "12fd25f77366fa6b3b4b768ec3050bf629380bac"},
+    "named_base": None,
     "serving": {"kind": "adapter", "path": "."},
     "architecture": {"layers": 30, "attention_heads": 9, "hidden_size": 576, "vocabulary_size": 49152},
     "training": {

@@ -116,6 +116,17 @@ def test_a_model_that_is_in_a_line_with_others_does_not_move(platform: Platform)
         assert refused.value.details == {"modelId": one.id, "version": "v1.0.0"}
 
 
+def test_an_archived_line_takes_no_version(platform: Platform) -> None:
+    line, other = model(platform), model(platform)
+    platform.retention.archive(A, line.id)
+    with pytest.raises(Conflict) as refused:
+        add(platform, line, other.job_id)
+    assert refused.value.details == {"current": "archived", "required": ["ready", "deployed"]}
+    assert fresh(platform, other) == other
+    platform.retention.restore(A, line.id)
+    assert add(platform, line, other.job_id).version == "v1.1.0"
+
+
 def test_a_model_that_is_deployed_keeps_the_version_that_it_is_known_by(platform: Platform) -> None:
     first, second = model(platform), model(platform)
     made = platform.deployed(A, second.id)

@@ -61,6 +61,15 @@ def test_rivals_within_noise_are_no_rivals() -> None:
     ]
 
 
+def test_noise_does_not_outvote_a_clear_difference() -> None:
+    noisy = [
+        Column(name, {"a": Value(0.80, 0.05), "b": Value(0.82, 0.05)}, on_held_out=True) for name in ("exact", "f1")
+    ]
+    assert [noisy[0].rank(model) for model in "ab"] == [1.5, 1.5]
+    found = recommend([*noisy, column("loss", True, "likelihood", a=1.0, b=1.5)], ROWS)
+    assert found[0] == "a shows best overall performance: best in 1 of 3 measures"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "noise"),
     [

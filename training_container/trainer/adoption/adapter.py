@@ -4,12 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from trainer import adapters, facts, log, templates, weights
+from trainer import adapters, facts, templates, weights
 from trainer.adoption.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Sent
 from trainer.evaluation import versions
 from trainer.evaluation.versions import Versions
 from trainer.failures import Failure
 
+MOST_CHARACTERS = 200
 TAKEN = [ADAPTER_CONFIG, ADAPTER_WEIGHTS]
 
 
@@ -41,8 +42,6 @@ def load(sent: Sent, base: Path) -> Versions:
 def write(sent: Sent, base_model: dict[str, Any], draft: Path) -> None:
     """The weights as they came, byte for byte, and the settings as PEFT understands them."""
     settings = _settings(sent)
-    if settings.base_model_name_or_path not in (None, base_model["id"]):
-        log.warning("the adapter names another base model", named=str(settings.base_model_name_or_path)[:200])
     settings.base_model_name_or_path, settings.revision = base_model["id"], base_model["revision"]
     settings.inference_mode = True
     if not isinstance(settings.target_modules, str):
@@ -58,9 +57,11 @@ def _settings(sent: Sent) -> Any:
 
 
 def described(sent: Sent, base: Path) -> dict[str, Any]:
-    """What the card says of it."""
+    """What the card says of it; `named_base` is the base model that its own settings name, None where they do not."""
     settings = _settings(sent)
+    named = settings.base_model_name_or_path
     return {
+        "named_base": str(named)[:MOST_CHARACTERS] if named else None,
         "serving": {"kind": "adapter", "path": "."},
         "parameters": weights.parameters(base),
         "trainable_parameters": weights.parameters(sent.folder, ADAPTER_WEIGHTS),

@@ -1,5 +1,6 @@
 """What request and answer models of every surface have in common."""
 
+import unicodedata
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -16,8 +17,16 @@ def _without_control_characters(text: str) -> str:
     return text
 
 
+def _of_text(text: str) -> str:
+    if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\r\t" for one in text):
+        raise PydanticCustomError("characters", "Input should hold text only, no control characters")
+    return text
+
+
 # What people call something.
 Called = Annotated[str, AfterValidator(_without_control_characters)]
+# What people say of something, in as many lines as they like.
+Told = Annotated[str, AfterValidator(_of_text)]
 
 _OPENAI_TYPES = {
     401: "authentication_error",

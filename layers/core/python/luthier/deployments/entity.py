@@ -25,7 +25,8 @@ class Deployment:
     goal: what the state machine works towards; run: counts its executions; attempt: counts names in SageMaker;
     discarded: attempts whose remains are to be removed; choice: which of the hardware's instance types is tried;
     updating: an active one whose scaling is being changed; warm: whether its host was up when it was placed;
-    rolled_to: the SageMaker model that its weights were last rolled to.
+    rolled_to: the SageMaker model that its weights were last rolled to; lost_at: when SageMaker last gave up what
+    served it, None since somebody deployed or resumed it.
     Timestamps are ISO 8601 UTC; `version` counts writes; cost_per_hour in the catalogue's currency.
     """
 
@@ -65,6 +66,7 @@ class Deployment:
     rolled_to: str | None = None
     estimated_ready_at: str | None = None
     ready_at: str | None = None
+    lost_at: str | None = None
     proof: dict[str, Any] | None = None
     version: int = 1
 
@@ -155,6 +157,7 @@ class Deployment:
             warm=False,
             choice=0,
             rolled_to=None,
+            lost_at=None,
             started_at=now,
             updated_at=now,
             estimated_ready_at=estimated_ready_at,

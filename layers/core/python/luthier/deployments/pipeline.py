@@ -17,13 +17,13 @@ from luthier.jobs.store import JobStore
 
 # A new run may be seconds away from its StartExecution; only an older one was forgotten.
 _GRACE = timedelta(seconds=30)
-# What served no longer than this before it was lost would be lost again.
+# What was lost before, and served no longer than this since then, would be lost once more.
 _STEADY = timedelta(minutes=15)
 # How long to wait between two looks at SageMaker: what is quick is seen soon, what is slow costs few steps.
 _QUICK, _QUICK_SECONDS, _SLOW_SECONDS = timedelta(minutes=2), 5, 20
 _INTERRUPTED = {"code": "interrupted", "message": "The deployment was cut off.", "hint": "Deploy again."}
 _LOST = {"code": "interrupted", "message": "SageMaker gave up what served it.", "hint": "It is brought up again."}
-_LOST_SOON = {
+_LOST_AGAIN = {
     "code": "deployment_failed",
     "message": "What served it was lost again soon after it had come up.",
     "hint": "The endpoint's log group tells more; then deploy again.",
@@ -171,16 +171,16 @@ class DeploymentPipeline:
         return True
 
     def _brought_back(self, deployment: Deployment) -> Deployment:
-        """One whose server is lost, on its way up; on its way down where that came too soon."""
+        """One whose server is lost, on its way up; on its way down where it was lost before and came up in vain."""
         now = self._now()
         seconds = self._history.expected_seconds(
             deployment.base_model, deployment.hardware, deployment.kind, warm=False
         )
         expected = clock.iso(now + timedelta(seconds=seconds))
         lasted = now - clock.parse(deployment.ready_at or deployment.started_at)
-        again = deployment.resumed(clock.iso(now), expected)
-        if lasted < _STEADY:
-            return replace(again, goal=FAILED, status_reason=_LOST_SOON)
+        again = replace(deployment.resumed(clock.iso(now), expected), lost_at=clock.iso(now))
+        if deployment.lost_at and lasted < _STEADY:
+            return replace(again, goal=FAILED, status_reason=_LOST_AGAIN)
         return replace(again, status_reason=_LOST)
 
     def _run_anew(self, old: Deployment, new: Deployment) -> bool:

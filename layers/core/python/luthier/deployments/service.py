@@ -100,9 +100,8 @@ class DeploymentService:
     def find(self, organization_id: str, name: str) -> Deployment | None:
         """The deployment behind its id or any name of a model; None where the model was never deployed.
 
-        Of several of a model an active one answers, rather one that never sleeps, then one in production, then the
-        newest. Raises NotFound for a
-        name that nothing has.
+        Of several of a model an active one answers, rather one in production, then one that never sleeps, then the
+        newest. Raises NotFound for a name that nothing has.
         """
         if name.startswith("ep_"):
             return self._found(organization_id, name)

@@ -137,4 +137,4 @@ def _deployment(item: table.Item) -> Deployment:
 
 def _preference(one: Deployment) -> tuple[bool, bool, bool, str]:
     sleeps = (one.scaling or {}).get("min_workers") == 0
-    return one.status == ACTIVE, not sleeps, one.environment == PRODUCTION, one.created_at
+    return one.status == ACTIVE, one.environment == PRODUCTION, not sleeps, one.created_at

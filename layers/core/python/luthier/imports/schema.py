@@ -61,7 +61,10 @@ class ImportedFrom(Answer):
 
 
 class ImportObject(CamelAnswer):
-    """`modelId` is null until it is completed; while it is checked, `error` may say what it waits for."""
+    """`modelId` is null until it is completed; while it is checked, `error` may say what it waits for.
+
+    warnings: sentences about what the check could not decide.
+    """
 
     id: str
     name: str
@@ -72,6 +75,7 @@ class ImportObject(CamelAnswer):
     status: Literal["awaiting_upload", "checking", "completed", "failed"]
     model_id: str | None
     error: EvaluationError | None
+    warnings: list[str]
     created_at: str
     completed_at: str | None
 
@@ -115,6 +119,7 @@ def _shown(adoption: Adoption) -> dict[str, Any]:
         "status": adoption.status,
         "model_id": imported.model_id if done else None,
         "error": EvaluationError(**reason) if reason else None,
+        "warnings": ((done.result or {}) if done else {}).get("warnings", []),
         "created_at": imported.created_at,
         "completed_at": done.finished_at if done else None,
     }

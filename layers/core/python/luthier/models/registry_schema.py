@@ -13,14 +13,14 @@ from luthier.models.entity import Model, Unfinished
 from luthier.models.listing import Listed
 from luthier.models.remains import Remains
 from luthier.pages import Page
-from luthier.wire import LONGEST_NAME, Answer, CamelAnswer, CamelRequest, Request
+from luthier.wire import LONGEST_NAME, Answer, Called, CamelAnswer, CamelRequest, Request, Told
 
 _FRAMEWORK = "pytorch"
 _UNSENT: Any = None
 Number = float | None
-Description = Annotated[str, Field(max_length=2_000)]
-Tag = Annotated[str, Field(min_length=1, max_length=64)]
-Change = Annotated[str, Field(min_length=1, max_length=300)]
+Description = Annotated[Told, Field(max_length=2_000)]
+Tag = Annotated[Called, Field(min_length=1, max_length=64)]
+Change = Annotated[Told, Field(min_length=1, max_length=300)]
 Key = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -58,7 +58,7 @@ class AddVersion(CamelRequest):
 
 
 class ArchiveModel(Request):
-    reason: str | None = Field(default=None, max_length=1_000)
+    reason: Told | None = Field(default=None, max_length=1_000)
     retention_period: str | None = Field(
         default=None, max_length=20, description="Days (90d), weeks (12w) or months of 30 days (3m); 90d by default."
     )

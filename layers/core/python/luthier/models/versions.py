@@ -58,9 +58,9 @@ class VersionService:
     ) -> Model:
         """Make the model of a completed job the next version of a model's line.
 
-        Raises NotFound for the model or the job; Conflict for a job that has not completed or whose model was deleted,
-        for a model that is deployed or in a line with others, and for a version that the line has or had; Unprocessable
-        for another base model.
+        Raises NotFound for the model or the job; Conflict for an archived line, for a job that has not completed or
+        whose model was deleted, for a model that is deployed or in a line with others, and for a version that the line
+        has or had; Unprocessable for another base model.
         """
         label = versioning.label(version)
         facts = {"model": name, "version": label, "job": training_job_id, "notes": [description, changelog]}
@@ -129,6 +129,12 @@ class VersionService:
         return model
 
     def _require_fit(self, line: Model, model: Model) -> None:
+        if line.status == ARCHIVED:
+            raise Conflict(
+                f"{line.name} is archived; its line takes no version.",
+                details={"current": ARCHIVED, "required": [READY, DEPLOYED]},
+                remedy="Restore it first.",
+            )
         same_line = model.family == line.family
         if same_line or len(self._store.versions(model.organization_id, model.family)) > 1:
             raise Conflict(
@@ -140,7 +146,7 @@ class VersionService:
             )
         if model.deployments:
             raise Conflict(
-                f"trainingJobId: the job's model is deployed as {model.version}, which what it answers is known by.",
+                f"trainingJobId: the job's model is deployed as {model.version} and keeps that version.",
                 param="trainingJobId",
                 details={"current": DEPLOYED, "required": [READY], "deployments": list(model.deployments)},
                 remedy="Delete its deployments first.",

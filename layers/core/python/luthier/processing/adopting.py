@@ -33,7 +33,7 @@ def plan(processing: Processing, workshop: Workshop, base_uri: str) -> Plan:
 
 
 def settle(processing: Processing, workshop: Workshop, output_uri: str) -> dict[str, Any]:
-    """`{model_id, name}` of the model, which the registry has now; the name has a number where another took it."""
+    """`{model_id, name, warnings}` of the model that the registry has now; the name has a number where it was taken."""
     card = _read_card(workshop.s3, output_uri)
     told = processing.context
     model = workshop.models.adopt(
@@ -49,7 +49,21 @@ def settle(processing: Processing, workshop: Workshop, output_uri: str) -> dict[
         tags=told["tags"],
         hyperparameters=_hyperparameters(card),
     )
-    return {"model_id": model.id, "name": model.name}
+    return {"model_id": model.id, "name": model.name, "warnings": _warnings(processing.base_model, card)}
+
+
+def _warnings(base_model: str, card: dict[str, Any]) -> list[str]:
+    """What its owner has to judge: shapes that fit do not show on which of two alike bases an adapter was trained."""
+    base, named = catalog.find_base_model(base_model), card.get("named_base") or ""
+    # A folder or a mirror is called as what it holds.
+    last = named.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
+    known = {base.id, *base.aliases, base.hub_id, base.hub_id.rpartition("/")[2]}
+    if not named or {named.casefold(), last} & {name.casefold() for name in known}:
+        return []
+    return [
+        f"The adapter's own settings name {named} as its base model, not {base.hub_id}. It fits, but answers well only "
+        "beside the weights that it was trained with."
+    ]
 
 
 def _hyperparameters(card: dict[str, Any]) -> dict[str, Any]:

@@ -29,10 +29,12 @@ class Column:
         return self.order[0] if len(numbers) > 1 or len(self.values) == 1 else None
 
     def rank(self, model: str) -> float:
-        """1 for the best; those that are alike share the mean of their ranks."""
-        numbers = [self.values[other].number for other in self.order]
-        places = [place for place, number in enumerate(numbers, 1) if number == self.values[model].number]
-        return fmean(places)
+        """1 for the best; those that are alike, or apart by no more than noise, share the places between them."""
+        own, sign = self.values[model], 1 if self.lower else -1
+        others = [value for name, value in self.values.items() if name != model]
+        alike = [value for value in others if value.number == own.number or within_noise(value, own)]
+        ahead = [value for value in others if value not in alike and sign * value.number < sign * own.number]
+        return 1 + len(ahead) + len(alike) / 2
 
 
 def recommend(columns: list[Column], held_out: Mapping[str, str | None]) -> list[str]:
