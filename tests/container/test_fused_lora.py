@@ -101,3 +101,54 @@ def test_a_fused_model_trains_under_activation_checkpointing(tiny: Path) -> None
         model(input_ids=ids, labels=ids).loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad]))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)
+
+
+class Attention(torch.nn.Module):
+    """Queries, keys and values of one tensor; `values_of` another, as in cross-attention."""
+
+    def __init__(self, sizes: tuple[int, int, int] = (40, 16, 16)) -> None:
+        super().__init__()
+        self.q_proj, self.k_proj, self.v_proj = (torch.nn.Linear(24, size) for size in sizes)
+
+    def forward(self, x: Any, values_of: Any = None) -> Any:
+        return torch.cat([self.q_proj(x), self.k_proj(x), self.v_proj(x if values_of is None else values_of)], -1)
+
+
+def attentive() -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    pattern = {"k_proj": 2}
+    config = LoraConfig(
+        r=4, lora_alpha=12, rank_pattern=pattern, target_modules=["q_proj", "k_proj", "v_proj"], init_lora_weights=False
+    )
+    return get_peft_model(Attention(), config)
+
+
+def test_layers_of_one_input_are_computed_at_once_with_pefts_result_and_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, given = attentive(), torch.randn(3, 5, 24)
+    expected, calls = outcome(model, given), []
+    assert fused_lora.enable(model) == 3
+    compute = fused_lora._computed
+    monkeypatch.setattr(fused_lora, "_computed", lambda layers, x: calls.append(len(layers)) or compute(layers, x))
+    for _ in range(2):
+        torch.testing.assert_close(outcome(model, given), expected, rtol=1e-4, atol=1e-4)
+    assert calls == [3, 3]
+
+
+def test_a_layer_that_gets_another_input_than_its_siblings_computes_alone() -> None:
+    model, given, other = attentive(), torch.randn(3, 5, 24), torch.randn(3, 5, 24)
+    expected = model(given, other)
+    fused_lora.enable(model)
+    for _ in range(2):
+        torch.testing.assert_close(model(given, other), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pass_that_was_broken_off_leaves_nothing_for_the_next() -> None:
+    model, given, other = attentive(), torch.randn(2, 24), torch.randn(2, 24)
+    expected = model(other)
+    fused_lora.enable(model)
+    model.base_model.model.q_proj(given)
+    torch.testing.assert_close(model(other), expected, rtol=1e-4, atol=1e-4)

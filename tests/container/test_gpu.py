@@ -95,6 +95,23 @@ def said(program: Program, message: str) -> list[dict[str, Any]]:
     return [line for line in program.lines if line["message"] == message]
 
 
+def test_ligers_loss_and_gradient_are_those_of_plain_pytorch() -> None:
+    from trainer import loss
+
+    torch.manual_seed(0)
+    head = torch.nn.Linear(512, 9_000, bias=False, device="cuda", dtype=torch.bfloat16).requires_grad_(False)
+    hidden = torch.randn(3_000, 512, device="cuda", dtype=torch.bfloat16)
+    targets = torch.cat([head(hidden[:1_000]).argmax(-1), torch.randint(9_000, (2_000,), device="cuda")])
+    (total, correct, gradient), (plain_total, plain_correct, plain_gradient) = (
+        compute(hidden, head.weight, None, targets) for compute in (loss._by_liger, loss._by_chunks)
+    )
+    assert total.item() == pytest.approx(plain_total.item(), rel=1e-4)
+    assert abs(correct.item() - plain_correct.item()) <= 3
+    assert (
+        torch.nn.functional.cosine_similarity(gradient.flatten().float(), plain_gradient.flatten().float(), 0) > 0.9999
+    )
+
+
 @pytest.mark.parametrize("adapter", ["lora", "qlora", "full"])
 def test_a_larger_model_learns_with_each_adapter(make_root: MakeRoot, llama: Path, adapter: str) -> None:
     own = {"learning_rate": 1e-4, "lora_rank": None, "lora_alpha": None} if adapter == "full" else {}
