@@ -23,6 +23,11 @@ UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
 FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
 FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
 UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
+# Files are joined of parts.
+UPLOADS_ABORT = Grant("uploads", ("s3:AbortMultipartUpload",))
+UPLOAD_PARTS = Grant("upload_parts", ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"))
+# A sweeper joins and removes parts, and takes none.
+UPLOAD_PARTS_USE = Grant("upload_parts", ("s3:DeleteObject", "s3:GetObject"))
 # A deleted job takes its rows and checkpoints with it.
 JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
 ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))

@@ -240,7 +240,7 @@ def limit_size(app: Surface, following: Next) -> Response:
     if size > MAX_BODY_BYTES:
         raise PayloadTooLarge(
             f"The body has {size:,} bytes; a request may carry {MAX_BODY_BYTES:,}.",
-            remedy="Upload large files by POST /v1/files/presigned.",
+            remedy="Upload large files by POST /v1/files/presigned, or in parts of 4 MB by POST /v1/uploads.",
             details={"limit_bytes": MAX_BODY_BYTES},
         )
     return following(app)

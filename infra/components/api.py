@@ -122,7 +122,7 @@ class Api(Construct):
 
 
 # API Gateway's own words for it do not say what to do.
-_TOO_LARGE = "A request may carry 10 MB. Upload larger files through POST /v1/files/presigned."
+_TOO_LARGE = "A request may carry 10 MB. Upload larger files through POST /v1/files/presigned, or in parts of 4 MB."
 
 
 def refusal_body(code: str) -> str:

@@ -13,9 +13,20 @@ from infra.grants import Grant
 from infra.rows import Function
 from luthier.batches.entity import PREFIX
 from luthier.imports.entity import UPLOADS
+from luthier.uploads.entity import PARTS
 
 # The words of the catalogue that stand for data under the customer key.
-_ENCRYPTED = {"table", "table_stream", "uploads", "job_data", "imports", "batch_data", "base_models", "artifacts"}
+_ENCRYPTED = {
+    "table",
+    "table_stream",
+    "uploads",
+    "upload_parts",
+    "job_data",
+    "imports",
+    "batch_data",
+    "base_models",
+    "artifacts",
+}
 
 _ALL_ORGANIZATIONS = "One function serves every organization; the code builds each key from the caller's own."
 _OPENED_BY_OPERATOR = "The operator has named the bucket as one whose objects are read."
@@ -61,6 +72,7 @@ def words(
         "table_stream": Resource((storage.table.table_stream_arn or "",)),
         "all_table_streams": Resource(("*",), "ListStreams cannot be bound to a table."),
         "uploads": Resource((storage.data.arn_for_objects("*/files/*"),), _ALL_ORGANIZATIONS),
+        "upload_parts": Resource((storage.data.arn_for_objects(f"{PARTS}*"),), _ALL_ORGANIZATIONS),
         "job_data": Resource((storage.data.arn_for_objects("*/jobs/*"),), _ALL_ORGANIZATIONS),
         "imports": Resource((storage.data.arn_for_objects(f"{UPLOADS}*"),), _ALL_ORGANIZATIONS),
         "data_bucket": Resource((storage.data.bucket_arn,)),

@@ -10,6 +10,7 @@ from luthier import table as keys
 from luthier.batches.entity import OBJECTS_KEPT_DAYS, PREFIX
 from luthier.imports.entity import UPLOADS
 from luthier.settings import readers_of_buckets
+from luthier.uploads.entity import PARTS
 
 # What reading and writing encrypted data takes.
 USE_KEY = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
@@ -32,6 +33,8 @@ class Storage(Construct):
         self.data = self._bucket("Data", versioned=False, cors=[_browser_uploads()])
         # An import's files are copied into its model within hours, if they are ever all there.
         self.data.add_lifecycle_rule(prefix=UPLOADS, expiration=Duration.days(7))
+        # An upload takes parts for an hour and is joined within another: what is left by then is nobody's.
+        self.data.add_lifecycle_rule(prefix=PARTS, expiration=Duration.days(1))
         self.data.add_lifecycle_rule(prefix=PREFIX, expiration=Duration.days(OBJECTS_KEPT_DAYS))
         self.base_models = self._bucket("BaseModels", versioned=True)
         self.artifacts = self._bucket("Artifacts", versioned=True)

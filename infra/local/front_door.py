@@ -27,7 +27,7 @@ _STARTING = {"code": "starting", "message": "The local cloud is still starting. 
 _UNAVAILABLE = {"code": "unavailable", "message": "The function does not answer. Try again.", **_NONE}
 _TOO_LARGE = {
     "code": "payload_too_large",
-    "message": "A request may carry 10 MB. Upload larger files through POST /v1/files/presigned.",
+    "message": "A request may carry 10 MB. Upload larger files through POST /v1/files/presigned, or in parts of 4 MB.",
     **_NONE,
 }
 

@@ -7,6 +7,7 @@ import pytest
 from luthier import table
 from luthier.batches.entity import KEPT, OBJECTS_KEPT_DAYS, PREFIX, WINDOW
 from luthier.imports.entity import UPLOADS
+from luthier.uploads.entity import PARTS
 from tests.infra.template import Resource, Template
 
 DATA_BUCKETS = ("StorageData", "StorageBaseModels", "StorageArtifacts")
@@ -66,10 +67,10 @@ def test_abandoned_uploads_do_not_pile_up(template: Template) -> None:
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 
 
-def test_files_of_imports_and_batches_go_after_their_time_and_nothing_else_does(template: Template) -> None:
+def test_files_of_imports_uploads_and_batches_go_after_their_time_and_nothing_else_does(template: Template) -> None:
     rules = template.named("AWS::S3::Bucket", "StorageData")["LifecycleConfiguration"]["Rules"]
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
-    assert expiring == {UPLOADS: 7, PREFIX: OBJECTS_KEPT_DAYS}
+    assert expiring == {UPLOADS: 7, PARTS: 1, PREFIX: OBJECTS_KEPT_DAYS}
     # While its batch can still be read, none of its objects goes.
     assert timedelta(days=OBJECTS_KEPT_DAYS) > KEPT + WINDOW
 

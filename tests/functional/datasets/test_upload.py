@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from luthier.datasets.entity import PROCESSED, UPLOADED
-from luthier.datasets.service import DIRECT_BYTES, MAX_BYTES, SHOWN_FINDINGS, PresignedUpload
+from luthier.datasets.judging import SHOWN_FINDINGS
+from luthier.datasets.service import DIRECT_BYTES, PUT_BYTES, PresignedUpload
 from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from tests.functional.datasets.world import ACME, GOOD, OTHER, World
 
@@ -174,7 +175,7 @@ def test_of_two_clients_that_complete_an_upload_both_get_the_verdict(world: Worl
     assert world.service.complete_upload(ACME, begun.dataset.id).status == PROCESSED
 
 
-@pytest.mark.parametrize(("size", "error"), [(0, InvalidRequest), (MAX_BYTES + 1, PayloadTooLarge)])
+@pytest.mark.parametrize(("size", "error"), [(0, InvalidRequest), (PUT_BYTES + 1, PayloadTooLarge)])
 def test_an_announced_size_out_of_range_is_refused(world: World, size: int, error: type[Exception]) -> None:
     with pytest.raises(error):
         begin(world, size)

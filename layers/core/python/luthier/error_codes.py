@@ -67,6 +67,9 @@ ERRORS = (
         "Rows of the file cannot be trained on; `details.findings` names lines.",
         "Correct them; GET /v1/files/{id}/report holds every finding.",
     ),
+    ErrorCode(400, "invalid_parts", "The parts named do not make the announced file.", "Name all of them, once each."),
+    ErrorCode(400, "md5_mismatch", "The parts make other content than the MD5 says.", "Check their order, or resend."),
+    ErrorCode(400, "upload_not_pending", "The upload is completed, cancelled or expired.", "Begin another."),
     ErrorCode(
         400,
         "bucket_not_listed",
@@ -108,6 +111,7 @@ ERRORS = (
     ErrorCode(403, "scope_required", "The key lacks the scope of this route.", "Use a key that has it."),
     ErrorCode(404, "not_found", "Nothing of yours has this id.", "List the resources to find the id."),
     ErrorCode(404, "model_not_found", "No model of yours has this name.", "List the models."),
+    ErrorCode(404, "upload_not_found", "No upload of yours has this id.", "Check the id; they are kept for a month."),
     ErrorCode(404, "file_not_found", "No file of yours has this id.", "List the files."),
     ErrorCode(404, "download_not_found", "No download has this token, or it has expired.", "Ask for it again."),
     ErrorCode(404, "unknown_path", "Nothing answers this path.", "GET /openapi.json lists every route."),

@@ -15,7 +15,8 @@
 | alias           | <o>         | ALIAS#<alias>       |                |               |          |                |
 | batch           | <o>         | BATCH#<batch>       |                |               |          | LIVE#BATCH     |
 | places for batches | <o>      | PLACES#<deployment> |                |               |          |                |
-| file            | <o>         | FILE#<file>         |                |               |          |                |
+| file            | <o>         | FILE#<file>         |                |               |          | LIVE#FILE      |
+| upload          | <o>         | UPLOAD#<upload>     |                |               |          |                |
 | newest of a name| <o>         | FILENAME#<filename> |                |               |          |                |
 | counters        | <o>         | COUNTERS#<noun>     |                |               |          |                |
 | event (outbox)  | <o>         | EVENT#<event>       |                |               |          | LIVE#EVENT     |
@@ -168,6 +169,10 @@ def places(target: str) -> str:
 
 def file(file_id: str) -> str:
     return f"FILE#{file_id}"
+
+
+def upload(upload_id: str) -> str:
+    return f"UPLOAD#{upload_id}"
 
 
 def file_of_name(name: str, file_id: str = "") -> str:

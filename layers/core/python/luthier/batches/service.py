@@ -25,7 +25,8 @@ from luthier.batches.entity import (
 )
 from luthier.batches.queue import BatchQueue
 from luthier.batches.store import BatchStore
-from luthier.datasets.entity import BATCH, ID_PREFIX, UPLOADED
+from luthier.datasets import refusals
+from luthier.datasets.entity import BATCH, ERROR, ID_PREFIX, UPLOADED
 from luthier.datasets.service import DatasetService
 from luthier.deployments.service import DeploymentService
 from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, RateLimited, Unavailable
@@ -125,6 +126,10 @@ class BatchService:
             )
         if file.status == UPLOADED:
             file = self._datasets.complete_upload(principal, file.id)
+        if file.status == UPLOADED:
+            raise refusals.content_missing(file)
+        if file.status == ERROR:
+            raise refusals.bad_lines(file, "input_file_id")
         if file.bytes > MOST_BYTES:
             raise PayloadTooLarge(
                 f"The file has {file.bytes:,} bytes; a batch takes {MOST_BYTES:,}.",

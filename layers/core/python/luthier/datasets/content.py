@@ -1,7 +1,8 @@
 """The S3 objects of a dataset: its content, and the findings that do not fit into the table."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 from luthier.datasets.entity import Dataset
@@ -9,6 +10,8 @@ from luthier.datasets.entity import Dataset
 CONTENT_TYPE = "application/jsonl"
 URL_SECONDS = 3600
 _CHUNK = 1024 * 1024
+# Of an upload to S3 in parts: S3 takes 5 MiB or more of each but the last, and 10,000 of them.
+_PART = 8 * 1024 * 1024
 
 
 class DatasetContent:
@@ -18,6 +21,48 @@ class DatasetContent:
 
     def write(self, dataset: Dataset, content: bytes | IO[bytes]) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=dataset.s3_key, Body=content, ContentType=CONTENT_TYPE)
+
+    @contextmanager
+    def writing(self, dataset: Dataset) -> Iterator[Callable[[bytes], None]]:
+        """What takes the content piece by piece, holding one part at most. Where the block fails there is no content.
+
+        At least one byte has to come.
+        """
+        place = {"Bucket": self._bucket, "Key": dataset.s3_key}
+        begun = self._s3.create_multipart_upload(**place, ContentType=CONTENT_TYPE)
+        place["UploadId"] = begun["UploadId"]
+        parts: list[dict[str, Any]] = []
+        held = bytearray()
+
+        def send() -> None:
+            number = len(parts) + 1
+            sent = self._s3.upload_part(**place, PartNumber=number, Body=bytes(held))
+            parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+            held.clear()
+
+        def write(piece: bytes) -> None:
+            held.extend(piece)
+            if len(held) >= _PART:
+                send()
+
+        try:
+            yield write
+            if held:
+                send()
+            self._s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+        except BaseException:
+            self._s3.abort_multipart_upload(**place)
+            raise
+
+    def arrived(self, dataset: Dataset) -> bool:
+        """Whether there is content."""
+        try:
+            self._s3.head_object(Bucket=self._bucket, Key=dataset.s3_key)
+        except self._s3.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return True
 
     def address(self, dataset: Dataset) -> tuple[str, dict[str, str]]:
         """A URL that takes the content by PUT, once and in the announced size, and the headers to send with it."""

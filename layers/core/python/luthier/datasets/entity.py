@@ -22,7 +22,10 @@ class Dataset:
     bytes: of the content (announced ones while it is awaited); tokens, longest_row_tokens: estimates;
     findings: the first ones, each {line, code, pointer, message, fix, level}; counts: findings per code;
     findings_count: all of them; warnings_count: those that do not keep the file from being trained on;
-    ignored_keys: keys that are not trained on, with their number of rows.
+    ignored_keys: keys that are not trained on, with their number of rows; expires_at: when the file goes by itself.
+
+    unchecked: the content has arrived and its check is owed, which was begun `tries` times; it lies in the parts of
+    `upload_id` until it is joined, where that is set. due: when the sweeper looks at the file next.
     """
 
     id: str
@@ -48,6 +51,11 @@ class Dataset:
     ignored_keys: dict[str, int] = field(default_factory=dict)
     status_details: str | None = None
     deleted: bool = False
+    expires_at: str | None = None
+    upload_id: str | None = None
+    unchecked: bool = False
+    tries: int = 0
+    due: str | None = None
 
     @property
     def report_key(self) -> str:

@@ -41,7 +41,8 @@ def needs_presigned_upload(size: int, limit: int) -> PayloadTooLarge:
         code="file_too_large",
         param="file",
         details={"bytes": size, "limit": limit},
-        remedy="Ask for an upload address with POST /v1/files/presigned, PUT the file there, then complete the upload.",
+        remedy="Ask for an upload address with POST /v1/files/presigned, PUT the file there, then complete the upload; "
+        "or send it in parts through POST /v1/uploads.",
     )
 
 
@@ -55,7 +56,17 @@ def too_large(size: int, limit: int, param: str = "bytes") -> PayloadTooLarge:
     )
 
 
+BEING_CHECKED = "The content has arrived and is being checked."
+
+
 def content_missing(dataset: Dataset) -> Conflict:
+    if dataset.unchecked:
+        return Conflict(
+            f"The content of {dataset.id} is being checked.",
+            details={"current": dataset.status, "required": ["processed", "error"]},
+            remedy="Ask for the file until its status is processed or error.",
+            retry_after=30,
+        )
     return Conflict(
         f"The content of {dataset.id} has not arrived.",
         code="content_missing",
@@ -133,12 +144,15 @@ def unknown_reference(reference: str, param: str) -> InvalidRequest:
 
 
 def not_ready(dataset: Dataset, param: str) -> InvalidRequest:
+    happens, remedy = "has not arrived", "PUT the file to its upload address, then try again."
+    if dataset.unchecked:
+        happens, remedy = "is being checked", "Wait until the status of the file is processed, then try again."
     return InvalidRequest(
-        f"{param}: the content of {dataset.filename} has not arrived.",
+        f"{param}: the content of {dataset.filename} {happens}.",
         code="dataset_not_ready",
         param=param,
         details={"fileId": dataset.id},
-        remedy="PUT the file to its upload address, then try again.",
+        remedy=remedy,
     )
 
 

@@ -9,8 +9,9 @@ from luthier.datasets.entity import PURPOSES, Dataset
 from luthier.errors import InvalidRequest
 from luthier.wire import Answer, Request
 
-# An upload takes what OpenAI documents; `expires_after` is accepted, and files stay until they are deleted.
-_UPLOAD_FIELDS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
+_ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
+_UPLOAD_FIELDS = ("purpose", _ANCHOR, _SECONDS)
+_LEAST_SECONDS, _MOST_SECONDS = 3600, 30 * 24 * 3600
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -22,6 +23,8 @@ UPLOAD_BODY: dict[str, Any] = {
                     "properties": {
                         "file": {"type": "string", "format": "binary", "description": "JSONL, up to 4.5 MB."},
                         "purpose": {"type": "string", "enum": list(PURPOSES)},
+                        _ANCHOR: {"type": "string", "enum": ["created_at"]},
+                        _SECONDS: {"type": "integer", "minimum": _LEAST_SECONDS, "maximum": _MOST_SECONDS},
                     },
                 }
             }
@@ -40,7 +43,33 @@ def upload(fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> dict[
         if name not in present:
             raise InvalidRequest(f"`{name}` is required.", code="missing_field", param=name)
     filename, content = files["file"]
-    return {"filename": filename, "purpose": fields["purpose"], "content": content}
+    expires_after = _seconds(fields)
+    return {"filename": filename, "purpose": fields["purpose"], "content": content, "expires_after": expires_after}
+
+
+def _seconds(fields: dict[str, str]) -> int | None:
+    """After how many seconds a form says that its file expires."""
+    anchor, text = fields.get(_ANCHOR), fields.get(_SECONDS)
+    if anchor is None and text is None:
+        return None
+    if anchor != "created_at":
+        raise InvalidRequest(
+            f"{_ANCHOR} must be created_at.", code="invalid_value", param=_ANCHOR, remedy="Send it beside the seconds."
+        )
+    seconds = int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not _LEAST_SECONDS <= seconds <= _MOST_SECONDS:
+        raise InvalidRequest(
+            f"{_SECONDS} must be a whole number from {_LEAST_SECONDS} to {_MOST_SECONDS}.",
+            code="invalid_value",
+            param=_SECONDS,
+            remedy="Send one hour to 30 days, or leave expires_after out: the file then stays until it is deleted.",
+        )
+    return seconds
+
+
+class ExpiresAfter(Request):
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=_LEAST_SECONDS, le=_MOST_SECONDS)
 
 
 class BeginUpload(Request):
@@ -74,7 +103,9 @@ class File(Answer):
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
-        return cls.model_validate(vars(dataset) | {"created_at": clock.epoch(dataset.created_at)})
+        expires_at = clock.epoch(dataset.expires_at) if dataset.expires_at else None
+        times = {"created_at": clock.epoch(dataset.created_at), "expires_at": expires_at}
+        return cls.model_validate(vars(dataset) | times)
 
 
 class FileList(Answer):

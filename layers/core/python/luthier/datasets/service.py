@@ -1,8 +1,9 @@
 """What can be done with datasets. Every verb looks only at the principal's organization."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -25,20 +26,21 @@ from luthier.datasets.entity import (
     name_in,
 )
 from luthier.datasets.foreign import FALLBACK_NAME, ForeignSources
-from luthier.datasets.report import Report, examine
+from luthier.datasets.judging import Judge
 from luthier.datasets.store import DatasetStore, Page
 from luthier.errors import LuthierError
-from luthier.events.entity import Event, event
 from luthier.idempotency import ONCE, Claim, Repetition
 from luthier.settings import Settings
 from luthier.webhooks.address import Destinations
 
 # A function takes 6 MB, of which base64 and the envelope leave about 4.5 MB.
 DIRECT_BYTES = 4_500_000
-# Checked within one request of at most 29 s, at about 20 MB of rows per second on a function of 1 GB.
+# Of a copy, which is checked within one request of at most 29 s, at about 20 MB of rows per second.
 MAX_BYTES = 256 * 1024 * 1024
-# In the table and in error bodies; the report holds more.
-SHOWN_FINDINGS = 50
+# Larger ones are checked by the sweeper, which has 15 minutes.
+AT_ONCE_BYTES = 100_000_000
+# What S3 takes in one PUT, and copies in one request.
+PUT_BYTES = 5_000_000_000
 _TOMBSTONE_SECONDS = 30 * 24 * 3600
 _LONGEST_FILENAME = 255
 
@@ -75,26 +77,37 @@ class DatasetService:
         self._store = store
         self._claims = store.claims(now)
         self._content = DatasetContent(s3, settings.data_bucket)
+        self._judge = Judge(self._content, now)
         self._foreign = foreign or ForeignSources(s3, settings, Destinations(settings.webhook_private_networks))
         self._now = now
 
     def upload(
-        self, principal: Principal, *, filename: str, purpose: str, content: bytes, repetition: Repetition = ONCE
+        self,
+        principal: Principal,
+        *,
+        filename: str,
+        purpose: str,
+        content: bytes,
+        expires_after: int | None = None,
+        repetition: Repetition = ONCE,
     ) -> Dataset:
         """Store a file and check it. A file with bad lines is stored too, with status `error` and its findings.
+
+        expires_after: seconds after which the file goes by itself.
 
         Raises InvalidRequest, and PayloadTooLarge above DIRECT_BYTES.
         """
         if len(content) > DIRECT_BYTES:
             raise refusals.needs_presigned_upload(len(content), DIRECT_BYTES)
-        facts = {"filename": filename, "purpose": purpose, "sha256": sha256(content).hexdigest()}
+        facts: dict[str, Any] = {"filename": filename, "purpose": purpose, "sha256": sha256(content).hexdigest()}
+        facts |= {"expires_after": expires_after} if expires_after else {}
 
         def make(claim: Claim | None) -> Dataset:
-            dataset = self._new(principal, filename, purpose, len(content))
+            dataset = self.draft(principal, filename, purpose, len(content), expires_after)
             with self._removed_on_failure(dataset):
                 self._content.write(dataset, content)
-                judged = self._judge(dataset, [content])
-                self._store.create(judged, self._verdict(judged), claim)
+                judged = self._judge.judge(dataset, [content])
+                self._store.create(judged, self._judge.verdict(judged), claim)
             return judged
 
         return self._once(principal, "files.upload", facts, repetition, make)
@@ -102,15 +115,15 @@ class DatasetService:
     def begin_upload(
         self, principal: Principal, *, filename: str, bytes: int, purpose: str, repetition: Repetition = ONCE
     ) -> PresignedUpload:
-        """Announce a file of `bytes` bytes. Raises InvalidRequest, and PayloadTooLarge above MAX_BYTES."""
+        """Announce a file of `bytes` bytes. Raises InvalidRequest, and PayloadTooLarge above PUT_BYTES."""
         if bytes < 1:
             raise refusals.empty_upload()
-        if bytes > MAX_BYTES:
-            raise refusals.too_large(bytes, MAX_BYTES)
+        if bytes > PUT_BYTES:
+            raise refusals.too_large(bytes, PUT_BYTES)
 
         def make(claim: Claim | None) -> Dataset:
             awaited = "The content is awaited: PUT it to the upload address, then complete the upload."
-            dataset = replace(self._new(principal, filename, purpose, bytes), status_details=awaited)
+            dataset = replace(self.draft(principal, filename, purpose, bytes), status_details=awaited)
             self._store.create(dataset, claim=claim)
             return dataset
 
@@ -119,19 +132,35 @@ class DatasetService:
         return PresignedUpload(dataset, *self._content.address(dataset))
 
     def complete_upload(self, principal: Principal, dataset_id: str) -> Dataset:
-        """Check the content that was PUT. Safe to repeat. Raises NotFound, and Conflict while there is no content."""
+        """Check the content that was PUT; above AT_ONCE_BYTES the sweeper does, and until then it stays `uploaded`.
+
+        Safe to repeat. Raises NotFound, and Conflict while there is no content.
+        """
         dataset = self.get(principal, dataset_id)
-        if dataset.status != UPLOADED:
+        if dataset.status != UPLOADED or dataset.unchecked:
             return dataset
+        if dataset.bytes > AT_ONCE_BYTES:
+            return self._left_to_the_sweeper(principal, dataset)
         chunks = self._content.chunks(dataset)
         if chunks is None:
             raise refusals.content_missing(dataset)
-        judged = self._judge(dataset, chunks)
+        judged = self._judge.judge(dataset, chunks)
         try:
-            self._store.finish(judged, self._verdict(judged))
+            self._store.finish(judged, self._judge.verdict(judged))
         except table.ConditionFailed:
             return self.get(principal, dataset_id)
         return judged
+
+    def _left_to_the_sweeper(self, principal: Principal, dataset: Dataset) -> Dataset:
+        if not self._content.arrived(dataset):
+            raise refusals.content_missing(dataset)
+        now = clock.iso(self._now())
+        owed = replace(dataset, unchecked=True, due=now, status_details=refusals.BEING_CHECKED)
+        try:
+            self._store.revise(dataset, owed)
+        except table.ConditionFailed:
+            return self.get(principal, dataset.id)
+        return owed
 
     def get(self, principal: Principal, dataset_id: str) -> Dataset:
         """The file of an id. Raises NotFound."""
@@ -169,6 +198,10 @@ class DatasetService:
         dataset = self._find(principal.organization_id, dataset_id)
         if dataset is None:
             raise refusals.not_found(dataset_id)
+        return self.remove(dataset)
+
+    def remove(self, dataset: Dataset) -> Dataset:
+        """Delete a file and its content, whoever wants it."""
         if not dataset.deleted:
             dataset = replace(dataset, deleted=True, findings=[])
             self._store.bury(dataset, until=int(self._now().timestamp()) + _TOMBSTONE_SECONDS)
@@ -219,7 +252,7 @@ class DatasetService:
 
     def writes(self, imports: Imports) -> Writes:
         """The writes that make copies the organization's files, to be part of the request's transaction."""
-        return [write for dataset in imports for write in self._store.writes(dataset, self._verdict(dataset))]
+        return [write for dataset in imports for write in self._store.writes(dataset, self._judge.verdict(dataset))]
 
     def resolve(self, principal: Principal, reference: str, *, param: str, imports: Imports) -> Dataset:
         """The dataset that a request means, ready to train on.
@@ -233,7 +266,7 @@ class DatasetService:
             if dataset.status == PROCESSED:
                 imports.append(dataset)
             else:
-                self._store.create(dataset, self._verdict(dataset))
+                self._store.create(dataset, self._judge.verdict(dataset))
         elif (known := self.referred(principal.organization_id, reference)) is None:
             raise refusals.unknown_reference(reference, param)
         else:
@@ -242,17 +275,19 @@ class DatasetService:
             raise refusals.no_rows(dataset, param)
         if dataset.status == UPLOADED:
             dataset = self._completed(principal, dataset, param)
+        if dataset.status == UPLOADED:
+            raise refusals.not_ready(dataset, param)
         if dataset.status == ERROR:
             raise refusals.bad_lines(dataset, param)
         return dataset
 
     def _imported(self, principal: Principal, reference: str, param: str) -> Dataset:
         name = self._foreign.filename(reference)
-        dataset = self._new(principal, name if _good_name(name) else FALLBACK_NAME, PURPOSES[0], 0)
+        dataset = self.draft(principal, name if _good_name(name) else FALLBACK_NAME, PURPOSES[0], 0)
 
         with self._removed_on_failure(dataset):
             self._foreign.copy(reference, dataset, self._content, limit=MAX_BYTES, param=param)
-            return self._judge(dataset, self._content.chunks(dataset) or ())
+            return self._judge.judge(dataset, self._content.chunks(dataset) or ())
 
     @contextmanager
     def _removed_on_failure(self, dataset: Dataset) -> Iterator[None]:
@@ -288,13 +323,17 @@ class DatasetService:
         """Copy a dataset's content inside S3."""
         self._content.copy(dataset, bucket, key)
 
-    def _new(self, principal: Principal, filename: str, purpose: str, size: int) -> Dataset:
+    def draft(
+        self, principal: Principal, filename: str, purpose: str, size: int, expires_after: int | None = None
+    ) -> Dataset:
+        """A file to be, whose content is awaited; expires_after in seconds. Raises InvalidRequest."""
         if purpose not in PURPOSES:
             raise refusals.unknown_choice("purpose", purpose, PURPOSES)
         name = name_in(filename)
         if not _good_name(name):
             raise refusals.bad_filename(filename, _LONGEST_FILENAME)
-        dataset_id = ids.new_id(ID_PREFIX, "-")
+        dataset_id, now = ids.new_id(ID_PREFIX, "-"), self._now()
+        ends = clock.iso(now + timedelta(seconds=expires_after)) if expires_after else None
         return Dataset(
             id=dataset_id,
             organization_id=principal.organization_id,
@@ -302,20 +341,11 @@ class DatasetService:
             purpose=purpose,
             bytes=size,
             status=UPLOADED,
-            created_at=clock.iso(self._now()),
+            created_at=clock.iso(now),
             s3_key=content_key(principal.organization_id, dataset_id, name),
+            expires_at=ends,
+            due=ends,
         )
-
-    def _judge(self, dataset: Dataset, chunks: Iterable[bytes]) -> Dataset:
-        if dataset.purpose not in WITH_ROWS:
-            return _measured(dataset, chunks)
-        report = examine(chunks)
-        report.hashes.close()
-        # Errors first: what is shown of many findings must say why the file cannot be trained on.
-        findings = [asdict(finding) for finding in sorted(report.findings, key=lambda finding: finding.level)]
-        if len(findings) > SHOWN_FINDINGS:
-            self._content.write_findings(dataset, findings)
-        return _judged(dataset, report, findings[:SHOWN_FINDINGS])
 
     def _find(self, organization_id: str, dataset_id: str) -> Dataset | None:
         canonical = id_in(dataset_id)
@@ -338,56 +368,12 @@ class DatasetService:
         dataset = self._store.get(organization_id, found) if found else None
         return None if dataset is None or dataset.deleted else dataset
 
-    def _verdict(self, dataset: Dataset) -> Event | None:
-        """What is reported of a file; nothing of one that holds no rows, and nobody refers to it by its name."""
-        if dataset.purpose not in WITH_ROWS:
-            return None
-        facts = {"fileId": dataset.id, "filename": dataset.filename, "rows": dataset.rows}
-        return event(
-            "dataset.validated" if dataset.status == PROCESSED else "dataset.rejected",
-            dataset.organization_id,
-            clock.iso(self._now()),
-            facts | {"badLines": dataset.bad_lines, "message": dataset.status_details},
-        )
-
     def _completed(self, principal: Principal, dataset: Dataset, param: str) -> Dataset:
         """The same file after its check, for clients that PUT the content and forgot to say so."""
         try:
             return self.complete_upload(principal, dataset.id)
         except refusals.Conflict as error:
             raise refusals.not_ready(dataset, param) from error
-
-
-def _judged(dataset: Dataset, report: Report, findings: list[dict[str, Any]]) -> Dataset:
-    return replace(
-        dataset,
-        status=PROCESSED if report.ok else ERROR,
-        bytes=report.bytes,
-        sha256=report.sha256,
-        format=report.format,
-        rows=report.rows,
-        bad_lines=report.bad_lines,
-        blank_lines=report.blank_lines,
-        characters=report.characters,
-        tokens=report.tokens,
-        longest_row_tokens=report.longest_row_tokens,
-        findings_count=report.counts.total(),
-        warnings_count=report.warnings,
-        counts=dict(report.counts),
-        findings=findings,
-        ignored_keys=dict(report.ignored_keys),
-        status_details=None if report.ok else refusals.verdict(report.errors, report.bad_lines),
-    )
-
-
-def _measured(dataset: Dataset, chunks: Iterable[bytes]) -> Dataset:
-    """The file with its size, hash and number of lines: all that is asked of one that nothing is learnt from."""
-    digest, size, lines, last = sha256(), 0, 0, b"\n"
-    for chunk in chunks:
-        digest.update(chunk)
-        size, lines, last = size + len(chunk), lines + chunk.count(b"\n"), chunk[-1:] or last
-    rows = lines + (last != b"\n")
-    return replace(dataset, status=PROCESSED, bytes=size, sha256=digest.hexdigest(), rows=rows, status_details=None)
 
 
 def _good_name(name: str) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, items, table
 from luthier.datasets.entity import UPLOADED, Dataset
 from luthier.events import outbox
 from luthier.events.entity import Event
 from luthier.idempotency import Claim, Claims
 
+NOUN = "FILE"
 _PAGE = 200
 
 
@@ -92,6 +93,34 @@ class DatasetStore:
         told = [{"Put": self._named(dataset)}, outbox.write(verdict, self._table)] if verdict else []
         table.transact(self._client, [{"Put": put}, *told])
 
+    def revise(self, old: Dataset, new: Dataset) -> None:
+        """Write what the sweeper shall do with a file. Raises table.ConditionFailed when somebody was faster."""
+        put = self._put(new) | {
+            "ConditionExpression": "#status = :status AND deleted = :no",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": table.encode({":status": old.status, ":no": False}),
+        }
+        if old.due:
+            put["ConditionExpression"] += " AND due = :due"
+            put["ExpressionAttributeValues"] |= table.encode({":due": old.due})
+        table.transact(self._client, [{"Put": put}])
+
+    def withdrawal(self, dataset: Dataset) -> table.Write:
+        """The write that takes a file back that nobody has checked."""
+        return {
+            "Delete": {
+                "TableName": self._table,
+                "Key": table.encode(table.key(dataset.organization_id, table.file(dataset.id))),
+                "ConditionExpression": "#status = :awaited",
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": table.encode({":awaited": UPLOADED}),
+            }
+        }
+
+    def due(self, moment: str) -> Iterator[Dataset]:
+        """The files, over all organizations, that the sweeper is to look at since before a moment."""
+        return (_dataset(table.decode(row)) for row in items.due_items(self._client, self._table, NOUN, moment))
+
     def bury(self, dataset: Dataset, *, until: int) -> None:
         """Leave a tombstone in the file's place until a moment (Unix seconds), and free its name."""
         tomb = self._put(dataset, ttl=until)
@@ -115,6 +144,8 @@ class DatasetStore:
 
     def _put(self, dataset: Dataset, **extra: Any) -> dict[str, Any]:
         item = table.key(dataset.organization_id, table.file(dataset.id)) | asdict(dataset) | extra
+        if dataset.due and not dataset.deleted:
+            item |= {table.LIVE.partition_key: table.live(NOUN), table.LIVE.sort_key: dataset.due}
         return {"TableName": self._table, "Item": table.encode(item)}
 
     def _named(self, dataset: Dataset) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from luthier.catalog.staging import BaseModelStaging
     from luthier.credits.service import CreditService
     from luthier.datasets.service import DatasetService
+    from luthier.datasets.store import DatasetStore
     from luthier.events.outbox import Publisher
     from luthier.jobs.pipeline import TrainingPipeline
     from luthier.jobs.runs import Runs
@@ -125,11 +126,17 @@ def audit() -> "AuditService":
 
 
 @cache
-def datasets() -> "DatasetService":
-    from luthier.datasets.service import DatasetService
+def _dataset_store() -> "DatasetStore":
     from luthier.datasets.store import DatasetStore
 
-    return DatasetService(DatasetStore(client("dynamodb"), settings().table), client("s3"), settings())
+    return DatasetStore(client("dynamodb"), settings().table)
+
+
+@cache
+def datasets() -> "DatasetService":
+    from luthier.datasets.service import DatasetService
+
+    return DatasetService(_dataset_store(), client("s3"), settings())
 
 
 @cache
@@ -273,7 +280,7 @@ def courier() -> "Courier":
 
 
 # At the end: what it holds is made of what stands above.
-from luthier.wiring import batching, registry, serving  # noqa: E402
+from luthier.wiring import batching, registry, serving, uploading  # noqa: E402
 
 aliases = serving.aliases
 batch_worker = batching.batch_worker
@@ -283,6 +290,7 @@ deployment_pipeline = serving.deployment_pipeline
 deployments = serving.deployments
 downloads = serving.downloads
 evaluations = serving.evaluations
+file_sweeper = uploading.file_sweeper
 health = batching.health
 inference = serving.inference
 model_imports = registry.model_imports
@@ -291,10 +299,12 @@ model_versions = registry.model_versions
 processing_pipeline = serving.processing_pipeline
 processings = serving.processings
 retention = registry.retention
+uploads = uploading.uploads
 
 
 def reset() -> None:
     """Forget everything made so far: tests call it between environments."""
-    for made in [*globals().values(), *vars(serving).values(), *vars(registry).values(), *vars(batching).values()]:
-        if hasattr(made, "cache_clear"):
-            made.cache_clear()
+    for module in (globals(), *map(vars, (batching, registry, serving, uploading))):
+        for made in [*module.values()]:
+            if hasattr(made, "cache_clear"):
+                made.cache_clear()

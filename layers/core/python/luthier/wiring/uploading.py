@@ -1,0 +1,52 @@
+"""What takes files in parts, and what happens to files later. Part of `luthier.wiring`."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from luthier import wiring
+from luthier.wiring import serving
+
+if TYPE_CHECKING:
+    from luthier.uploads.checking import FileChecks
+    from luthier.uploads.content import UploadParts
+    from luthier.uploads.service import UploadService
+    from luthier.uploads.store import UploadStore
+    from luthier.uploads.sweeping import FileSweeper
+
+
+@cache
+def uploads() -> "UploadService":
+    from luthier.uploads.service import UploadService
+
+    return UploadService(_store(), _parts(), wiring.datasets(), wiring._dataset_store(), _checks())
+
+
+@cache
+def file_sweeper() -> "FileSweeper":
+    from luthier.uploads.sweeping import FileSweeper
+
+    jobs, processings = wiring._job_store(), serving._processing_store()
+    return FileSweeper(wiring._dataset_store(), wiring.datasets(), _checks(), jobs, processings)
+
+
+@cache
+def _checks() -> "FileChecks":
+    from luthier.datasets.content import DatasetContent
+    from luthier.uploads.checking import FileChecks
+
+    content = DatasetContent(wiring.client("s3"), wiring.settings().data_bucket)
+    return FileChecks(wiring._dataset_store(), content, _store(), _parts())
+
+
+@cache
+def _store() -> "UploadStore":
+    from luthier.uploads.store import UploadStore
+
+    return UploadStore(wiring.client("dynamodb"), wiring.settings().table)
+
+
+@cache
+def _parts() -> "UploadParts":
+    from luthier.uploads.content import UploadParts
+
+    return UploadParts(wiring.client("s3"), wiring.settings().data_bucket)
