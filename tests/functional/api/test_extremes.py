@@ -71,6 +71,9 @@ def things(us: Gateway) -> dict[str, str]:
         "endpoint_id": deployed.id,
         "run_id": us.post(f"/v2/{deployed.id}/runasync", {"input": {"prompt": "a"}}).json()["id"],
         "import_id": us.post(imports.IMPORTS, imports.body()).json()["id"],
+        "upload_id": us.post(
+            "/v1/uploads", {"filename": "a", "bytes": 1, "mime_type": "text/jsonl", "purpose": "evals"}
+        ).json()["id"],
         "key_id": us.post("/v1/organization/api_keys", {"name": "n", "scopes": ["models:read"]}).json()["id"],
     }
 

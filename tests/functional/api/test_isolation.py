@@ -24,7 +24,7 @@ THEIRS, OURS = "org_zebra", "org_okapi"
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text())
 # Free text, which is kept and shown as it came.
 FREE = {"name": "ours", "description": "ours", "suffix": "ours", "filename": "ours.jsonl", "user_id": "ours"}
-FREE |= {"reason": "ours"}
+FREE |= {"reason": "ours", "mime_type": "ours"}
 # Fields whose value must be right before the others are looked at. Any other text of a body is a foreign reference.
 GIVEN = FREE | {
     "baseModel": BASE_MODEL,
@@ -41,6 +41,7 @@ GIVEN = FREE | {
     "expires_at": None,
     "purpose": "fine-tune",
     "stream": False,
+    "md5": "0" * 32,
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
 # What is new in every answer.
@@ -78,6 +79,8 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     began = mine.post(imports.IMPORTS, imports.body(name=f"{word}-import", description=f"imports {word}"))
     imports.put(began.json(), imports.ADAPTER)
     platform.datasets.begin_upload(who, filename=f"{word}.jsonl", bytes=9, purpose="fine-tune")
+    announced = wiring.uploads().create(who, filename=f"{word} parts.jsonl", bytes=9, purpose="fine-tune")
+    wiring.uploads().add_part(who, announced.id, b"{}\n{}\n{}\n")
     model, asked = done.result_model or "", [{"id": f"{word} request", "prompt": f"hello {word}"}]
     file_of_requests = platform.datasets.upload(who, filename=f"{word} in.jsonl", purpose="batch", content=b"{}\n").id
     batch = {"input_file_id": file_of_requests, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
@@ -138,7 +141,7 @@ def state(platform: Platform) -> Any:
         (entry["Key"], entry["ETag"])
         for bucket in ("luthier-data", "luthier-artifacts")
         for entry in platform.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
-        if entry["Key"].removeprefix(".imports/").startswith(THEIRS)
+        if entry["Key"].removeprefix(".imports/").removeprefix(".uploads/").startswith(THEIRS)
     ]
     theirs = sorted(items(platform, THEIRS), key=lambda item: (item["pk"], item["sk"]))
     done = [json.dumps(run) for run in platform.states.started if THEIRS in json.dumps(run)]
@@ -194,7 +197,7 @@ def own(platform: Platform) -> dict[str, str]:
     ids = {"job_id": job, "model_id": model, "webhook_id": hook, "webhook_endpoint_id": hook, "key_id": found["KEY"]}
     ids["deployment_id"] = next(item["id"] for item in items(platform, OURS) if item["sk"].startswith("DEPLOYMENT#"))
     ids["endpoint_id"] = ids["deployment_id"]
-    ids |= dict.fromkeys(("batch_id", "run_id"), "x")
+    ids |= dict.fromkeys(("batch_id", "run_id"), "x") | {"upload_id": found["UPLOAD"]}
     return dict.fromkeys(("trainingDataset", "dataset", "validationFile"), file) | {"model": model} | ids
 
 
