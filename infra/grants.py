@@ -23,11 +23,9 @@ UPLOADS_READ = Grant("uploads", ("s3:GetObject",))
 FOREIGN_READ = Grant("foreign_datasets", ("s3:GetObject",))
 FOREIGN_LIST = Grant("foreign_dataset_buckets", ("s3:ListBucket",))
 UPLOADS_WRITE = Grant("uploads", ("s3:DeleteObject", "s3:PutObject"))
-# Files are joined of parts.
 UPLOADS_ABORT = Grant("uploads", ("s3:AbortMultipartUpload",))
-UPLOAD_PARTS = Grant("upload_parts", ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"))
-# A sweeper joins and removes parts, and takes none.
-UPLOAD_PARTS_USE = Grant("upload_parts", ("s3:DeleteObject", "s3:GetObject"))
+UPLOAD_PARTS_TAKE = Grant("upload_parts", ("s3:PutObject",))
+UPLOAD_PARTS_JOIN = Grant("upload_parts", ("s3:DeleteObject", "s3:GetObject"))
 # A deleted job takes its rows and checkpoints with it.
 JOB_DATA_DELETE = Grant("job_data", ("s3:DeleteObject",))
 ARTIFACTS_DELETE = Grant("artifacts", ("s3:DeleteObject",))
@@ -118,6 +116,9 @@ SCALING = (
 PASS_SERVING_ROLE = Grant("serving_role", ("iam:PassRole",))
 SERVING = (*SERVING_DESCRIBE, SERVING_CREATE, SERVING_UPDATE, SERVING_DELETE, *SCALING, PASS_SERVING_ROLE)
 
+# What checking and deleting files takes, also those that are joined of parts; and what taking them takes.
+FILES_SWEEP = (UPLOADS_READ, UPLOADS_WRITE, UPLOADS_ABORT, UPLOAD_PARTS_JOIN, DATA_LIST)
+FILES_VERBS = (*FILES_SWEEP, UPLOAD_PARTS_TAKE)
 # What creating, stopping and resuming a job takes, on whichever surface. A create may have to check a file whose upload
 # nobody completed or that lies elsewhere, and asks the hub about gated models; a stop looks for the last checkpoint.
 JOBS_VERBS = (

@@ -36,10 +36,10 @@ def test_the_artifacts_bucket_reports_its_objects(template: Template) -> None:
     assert artifacts["NotificationConfiguration"]["EventBridgeConfiguration"] == {"EventBridgeEnabled": True}
 
 
-def test_stuck_jobs_unpublished_events_and_forgotten_deliveries_and_batches_are_swept_every_minute(
+def test_stuck_jobs_unpublished_events_forgotten_deliveries_and_batches_and_due_files_are_swept_every_minute(
     template: Template,
 ) -> None:
-    assert _schedules(template).count("rate(1 minute)") == 4
+    assert _schedules(template).count("rate(1 minute)") == 5
 
 
 def test_models_whose_time_is_over_are_swept_every_few_minutes(template: Template) -> None:
