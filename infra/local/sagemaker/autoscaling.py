@@ -41,7 +41,7 @@ class Autoscaling:
         threading.Thread(target=self._watch, name="autoscaling", daemon=True).start()
 
     def register(self, request: dict[str, Any]) -> dict[str, Any]:
-        """RegisterScalableTarget: makes or changes it."""
+        """RegisterScalableTarget: makes or changes it, and moves the copies within its bounds."""
         name = request["ResourceId"]
         kept = {key: request[key] for key in (*_ADDRESS, "MinCapacity", "MaxCapacity", "RoleARN") if key in request}
         known = self._store.get(_TARGET, name)
@@ -54,6 +54,10 @@ class Autoscaling:
             self._store.add(_TARGET, name, record, [])
         else:
             self._store.update(_TARGET, name, **kept)
+        bounds = {**(known or {}), **kept}
+        self._components.hold_within(
+            name.removeprefix("inference-component/"), bounds["MinCapacity"], bounds["MaxCapacity"]
+        )
         return {"ScalableTargetARN": target_arn(request)}
 
     def deregister(self, request: dict[str, Any]) -> dict[str, Any]:

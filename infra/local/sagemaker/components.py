@@ -148,6 +148,12 @@ class Components:
             # Woken while it falls asleep.
             threading.Thread(target=self._run_after, args=(run, name), daemon=True).start()
 
+    def hold_within(self, name: str, least: int, most: int) -> None:
+        """Copies as many as Application Auto Scaling lets there be, once a component answers or sleeps."""
+        record = self._store.get(KIND, name)
+        if record and record["InferenceComponentStatus"] == "InService":
+            self.set_copies(name, min(max(record["RuntimeConfig"]["DesiredCopyCount"], least), most))
+
     def _run_after(self, run: ComponentRun, name: str) -> None:
         run.join()
         if (record := self._store.get(KIND, name)) and record["InferenceComponentStatus"] != "Deleting":

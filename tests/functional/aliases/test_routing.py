@@ -311,4 +311,42 @@ def test_what_an_alias_leads_to_alone_is_not_deleted(world: World) -> None:
         world.platform.deployments.delete(A, world.old.id)
     assert refused.value.details == {"aliases": ["support"]}
     world.put(old=0.5, new=0.5)
+    world.platform.clock.advance(minutes=11)
     assert world.platform.deployments.delete(A, world.old.id).status == "deleting"
+    # The other one is all that is left.
+    with pytest.raises(Conflict):
+        world.platform.deployments.delete(A, world.new.id)
+
+
+def test_what_a_watched_alias_would_move_back_to_is_not_deleted(world: World) -> None:
+    world.put(old=1)
+    world.put(new=1)
+    with pytest.raises(Conflict) as refused:
+        world.platform.deployments.delete(A, world.old.id)
+    assert refused.value.details == {"aliases": ["support"]}
+    world.platform.clock.advance(minutes=11)
+    assert world.platform.deployments.delete(A, world.old.id).status == "deleting"
+
+
+def test_an_alias_does_not_move_back_to_what_answers_no_more(world: World) -> None:
+    world.put(old=1)
+    world.put(new=1, rollback=Rollback(max_error_rate=0.5, minimum_requests=2))
+    world.platform.run_deployment(world.platform.deployments.pause(A, world.old.id))
+    world.breaks(world.new)
+    world.asked(4)
+    assert (world.get().state, world.get().routes[0].deployment_id) == ("watching", world.new.id)
+
+
+def test_whoever_deletes_while_an_alias_moves_there_reads_again(world: World) -> None:
+    deployments, store = world.platform.deployments, world.platform.deployment_store
+    save, moved = store.save, []
+
+    def late(old: Any, new: Any, *told: Any) -> None:
+        if not moved:
+            moved.append(world.put(old=1))
+        save(old, new, *told)
+
+    store.save = late  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        deployments.delete(A, world.old.id)
+    assert deployments.get(A, world.old.id).status == "active"

@@ -71,6 +71,17 @@ def test_a_fixed_number_of_workers_ends_the_scaling(platform: Platform) -> None:
     assert (found.scaling, found.workers, found.cost_per_hour) == (None, 3, pytest.approx(3 * 1.222))
 
 
+def test_workers_that_are_asked_for_are_there_before_the_load_decides(platform: Platform) -> None:
+    made = up(platform, Wish(scaling={"max_workers": 8}))
+    runtime = platform.sagemaker.serving["component", f"{made.own_name}-base"]
+    settled = platform.run_deployment(update(platform, made.id, workers=4))
+    assert (settled.workers, settled.copies, runtime["RuntimeConfig"]) == (4, None, {"CopyCount": 4})
+    # The load asks for more meanwhile, which other bounds leave alone.
+    runtime["RuntimeConfig"] = {"CopyCount": 6}
+    platform.run_deployment(update(platform, made.id, scaling={"max_workers": 7}))
+    assert runtime["RuntimeConfig"] == {"CopyCount": 6}
+
+
 def test_another_configuration_holds_at_once(platform: Platform) -> None:
     made = up(platform, Wish(configuration={"max_tokens": 8, "top_p": 0.5}))
     changed = update(platform, made.id, configuration={"top_p": 1.0})

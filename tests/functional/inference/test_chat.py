@@ -197,3 +197,10 @@ def test_the_base_model_of_a_host_can_be_asked_alone(platform: Platform) -> None
         made.endpoint_name, made.base_component_name, {"messages": [{"content": "x"}]}
     )
     assert platform.runtime.asked[-1]["component"] == f"{made.host}-base"
+
+
+def test_a_top_p_of_zero_reaches_the_engine_as_what_it_takes_for_the_likeliest_token(platform: Platform) -> None:
+    made = platform.deployed(A, platform.completed(A).result_model or "")
+    asked = {"messages": [{"role": "user", "content": "hello"}], "top_p": 0}
+    platform.inference.complete(A, asked | {"model": made.target})
+    assert 0 < platform.runtime.asked[-1]["top_p"] < 1e-3

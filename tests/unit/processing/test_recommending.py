@@ -44,6 +44,12 @@ def test_a_measure_that_some_lack_does_not_decide_who_is_best() -> None:
     assert recommend(columns, ROWS)[0] == "a shows best overall performance: best in accuracy"
 
 
+def test_what_was_judged_on_other_rows_decides_nothing() -> None:
+    told = recommend([column(a=0.9, b=0.8), Column("gsm8k", {"a": Value(0.2), "b": Value(0.6)})], ROWS | {"b": "other"})
+    assert "not judged on the same held-out rows" in told[0]
+    assert told[1:] == ["b shows best overall performance: best in gsm8k"]
+
+
 def test_nothing_is_told_of_one_model() -> None:
     assert recommend([column(a=1)], ROWS) == []
 

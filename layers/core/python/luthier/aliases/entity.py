@@ -75,10 +75,13 @@ class Alias:
     def watches(self, deployment_id: str, now: datetime) -> bool:
         return deployment_id in self.counts and self.state_at(now) == WATCHING
 
+    def ways(self, now: datetime) -> list[list[Route]]:
+        """The routes that requests take, and those that they would take if the alias moved back."""
+        return [way for way in (self.routes, self.previous if self.state_at(now) == WATCHING else []) if way]
+
     def holds(self, subject: str, now: datetime) -> bool:
         """Whether requests go to a deployment or model, or will if the alias moves back."""
-        held = [*self.routes, *(self.previous if self.state_at(now) == WATCHING else [])]
-        return any(subject in (route.deployment_id, route.target) for route in held)
+        return any(subject in (route.deployment_id, route.target) for way in self.ways(now) for route in way)
 
     def described(self, now: str, rollback: Rollback, description: str | None) -> "Alias":
         return self._next(now, rollback=rollback, description=description)

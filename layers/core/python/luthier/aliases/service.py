@@ -59,10 +59,10 @@ class AliasService:
         a name that something else has.
         """
         self._check_name(name)
-        found = self._routes(principal.organization_id, routes)
         rules = rollback or Rollback()
 
         def attempt() -> Alias:
+            found = self._routes(principal.organization_id, routes)
             current = self._store.get(principal.organization_id, name)
             now = clock.iso(self._now())
             if current is None:
@@ -72,7 +72,7 @@ class AliasService:
                 self._store.create(new, _moved(new))
             elif _split(current.routes) != _split(found):
                 new = current.moved(now, found, rules, description)
-                self._store.save(current, new, _moved(new))
+                self._store.save(current, new, _moved(new), hold=True)
             elif (current.rollback, current.description) != (rules, description):
                 new = current.described(now, rules, description)
                 self._store.save(current, new)
@@ -131,10 +131,20 @@ class AliasService:
             logger.exception("A request to alias %s of %s was not counted.", alias.name, alias.organization_id)
 
     def _move_back(self, alias: Alias, deployment_id: str) -> None:
+        """Stay where nothing answers at the routes before: they may have been paused since, or have failed."""
+        if not any(self._is_active(alias.organization_id, route.deployment_id) for route in alias.previous):
+            logger.warning("Alias %s of %s has no way back.", alias.name, alias.organization_id)
+            return
         new = alias.moved_back(clock.iso(self._now()), deployment_id)
         # Of several requests that see too many failures one moves back; a move by hand that was faster stays.
         with suppress(table.ConditionFailed):
             self._store.save(alias, new, _rolled_back(new))
+
+    def _is_active(self, organization_id: str, deployment_id: str) -> bool:
+        with suppress(NotFound):
+            found = self._deployments.find(organization_id, deployment_id)
+            return found is not None and found.status == ACTIVE
+        return False
 
     def _check_name(self, name: str) -> None:
         if not is_name(name):

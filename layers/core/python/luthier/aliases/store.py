@@ -6,6 +6,7 @@ from typing import Any
 
 from luthier import table
 from luthier.aliases.entity import Alias, Rollback, Route
+from luthier.deployments.entity import ACTIVE
 from luthier.errors import Conflict
 from luthier.events import outbox
 from luthier.events.entity import Event
@@ -43,13 +44,13 @@ class AliasStore:
         """Names of the aliases that lead to a deployment or model, or would if they moved back: one query."""
         return [alias.name for alias in self.of_organization(organization_id) if alias.holds(subject, now)]
 
-    def stranded(self, organization_id: str, deployment_id: str) -> list[str]:
-        """Names of the aliases that lead to a deployment and to no other: one query."""
-        found = self.of_organization(organization_id)
-        return [alias.name for alias in found if {route.deployment_id for route in alias.routes} == {deployment_id}]
+    def holders(self, organization_id: str, deployment_id: str, now: datetime) -> list[Alias]:
+        """The aliases that lead to a deployment, or would if they moved back: one query."""
+        return [alias for alias in self.of_organization(organization_id) if alias.holds(deployment_id, now)]
 
     def create(self, alias: Alias, event: Event) -> None:
-        """Raises table.ConditionFailed when the alias is there, Conflict when the name or the last place is taken."""
+        """Raises table.ConditionFailed when the alias is there or a route is not active any more, Conflict when the
+        name or the last place is taken."""
         new = {"TableName": self._table, "ConditionExpression": "attribute_not_exists(pk)"}
         # No model_id: whoever looks for a model of this name finds none.
         name = table.key(alias.organization_id, table.model_name(alias.name)) | {"model_id": None, "alias": alias.name}
@@ -70,12 +71,15 @@ class AliasStore:
                 {"Put": new | {"Item": table.encode(_item(alias))}},
                 table.Guarded({"Put": new | {"Item": table.encode(name)}}, taken),
                 table.Guarded({"Update": counted}, too_many),
+                *self._held(alias),
                 outbox.write(event, self._table),
             ],
         )
 
-    def save(self, old: Alias, new: Alias, event: Event | None = None) -> None:
+    def save(self, old: Alias, new: Alias, event: Event | None = None, *, hold: bool = False) -> None:
         """Replace `old` by `new`. Raises table.ConditionFailed when somebody else was faster.
+
+        hold: its routes have to be active still, which fails too where one is not.
 
         Counting does not touch `writes`, so what is counted between read and write may be lost with it: after a move
         nobody asks for it, and otherwise it is a few requests of many.
@@ -86,7 +90,8 @@ class AliasStore:
             "ConditionExpression": "writes = :seen",
             "ExpressionAttributeValues": {":seen": {"N": str(old.writes)}},
         }
-        table.transact(self._client, [{"Put": put}, *([outbox.write(event, self._table)] if event else [])])
+        told = [outbox.write(event, self._table)] if event else []
+        table.transact(self._client, [{"Put": put}, *(self._held(new) if hold else []), *told])
 
     def count(self, alias: Alias, deployment_id: str, *, failed: bool) -> Alias | None:
         """Count a request of a watched route: one write. The alias after it; None when it has moved meanwhile."""
@@ -119,6 +124,22 @@ class AliasStore:
                 {"Update": self._count(organization_id, -1)},
             ],
         )
+
+    def _held(self, alias: Alias) -> list[table.Write]:
+        """Writes to the deployments of its routes: whoever is about to delete one reads again, and finds the alias."""
+        return [
+            {
+                "Update": {
+                    "TableName": self._table,
+                    "Key": self._key(alias.organization_id, table.deployment(route.deployment_id)),
+                    "UpdateExpression": "ADD version :one",
+                    "ConditionExpression": "#status = :active",
+                    "ExpressionAttributeNames": {"#status": "status"},
+                    "ExpressionAttributeValues": table.encode({":one": 1, ":active": ACTIVE}),
+                }
+            }
+            for route in alias.routes
+        ]
 
     def _count(self, organization_id: str, change: int) -> dict[str, Any]:
         return {

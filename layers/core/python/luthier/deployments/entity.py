@@ -27,6 +27,7 @@ class Deployment:
     updating: an active one whose scaling is being changed; warm: whether its host was up when it was placed;
     rolled_to: the SageMaker model that its weights were last rolled to; lost_at: when SageMaker last gave up what
     served it, None since somebody deployed or resumed it.
+    copies: what an update sets beside a scaling that goes on from there, None otherwise.
     Timestamps are ISO 8601 UTC; `version` counts writes; cost_per_hour in the catalogue's currency.
     """
 
@@ -59,6 +60,7 @@ class Deployment:
     status: str = DEPLOYING
     status_reason: dict[str, Any] | None = None
     updating: bool = False
+    copies: int | None = None
     run: int = 1
     attempt: int = 1
     choice: int = 0
@@ -156,6 +158,7 @@ class Deployment:
             host=None,
             warm=False,
             choice=0,
+            copies=None,
             rolled_to=None,
             lost_at=None,
             started_at=now,
@@ -203,12 +206,13 @@ class Deployment:
 
     def settled(self, now: str, proof: dict[str, Any] | None, reason: dict[str, Any] | None) -> "Deployment":
         """Where its goal is: active, paused or failed."""
+        done = {"updating": False, "copies": None}
         if self.goal == PAUSED:
-            return self._next(now, status=PAUSED, status_reason=None, ready_at=None, updating=False, host=None)
+            return self._next(now, status=PAUSED, status_reason=None, ready_at=None, host=None, **done)
         if self.goal == FAILED:
-            return self._next(now, status=FAILED, host=None, updating=False)
+            return self._next(now, status=FAILED, host=None, **done)
         if self.status == ACTIVE:
-            return self._next(now, updating=False, status_reason=reason)
+            return self._next(now, status_reason=reason, **done)
         return self._next(now, status=ACTIVE, status_reason=None, ready_at=now, proof=proof)
 
     def _next(self, now: str, **changes: Any) -> "Deployment":

@@ -186,6 +186,8 @@ class Placement:
         wish = deployment.scaling
         bounds = Bounds(wish["min_workers"], wish["max_workers"], wish["target_utilization"])
         self._scaling.apply(component, asked, bounds)
+        if deployment.copies is not None:
+            self._endpoints.set_copies(component, deployment.copies)
 
     def _host_site(self, host: Host, model_uri: str) -> Site:
         return Site(

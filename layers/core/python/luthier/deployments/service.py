@@ -1,7 +1,7 @@
 """Deployments as their owner sees them: deploying models, changing, pausing, resuming and deleting what is deployed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from luthier import clock, table
@@ -176,7 +176,9 @@ class DeploymentService:
         begin = workers if workers is not None else _within(current.workers, kept, scaling)
         begins, bounds = workers_and_scaling(begin, sent, kept)
         cost = current.cost_per_hour / current.workers * begins
-        return {"workers": begins, "scaling": bounds, "cost_per_hour": cost}
+        # Where the load decides how many there are, only a number that was asked for is one to set now.
+        copies = begins if workers is not None and bounds is not None else None
+        return {"workers": begins, "scaling": bounds, "cost_per_hour": cost, "copies": copies}
 
     def pause(self, principal: Principal, deployment_id: str) -> Deployment:
         """Remove what answers requests, and keep its settings. Repeating it is safe."""
@@ -206,21 +208,36 @@ class DeploymentService:
     def delete(self, principal: Principal, deployment_id: str) -> Deployment:
         """Remove it, whatever it is doing. Repeating it is safe until it is gone.
 
-        Raises Conflict for the only deployment that an alias leads to.
+        Raises Conflict for the only deployment left that an alias leads to, or would if it moved back.
         """
 
         def change(current: Deployment) -> Deployment:
             if current.status == DELETING:
                 return current
-            if names := self._aliases.stranded(current.organization_id, current.id):
+            if names := self._stranded(current):
                 raise Conflict(
-                    f"{current.id} is all that {', '.join(names)} leads to.",
-                    details={"aliases": names},
-                    remedy="Move or delete the alias first.",
+                    f"{current.id} is all that is left of what {', '.join(names)} leads to, or would move back to.",
+                    details={"aliases": [*names]},
+                    remedy="Move or delete the alias, or wait until its last move is no longer watched.",
                 )
             return current.heading(self._iso(), DELETED, DELETING)
 
         return self._change(principal, deployment_id, change)
+
+    def _stranded(self, leaving: Deployment) -> Sequence[str]:
+        """Names of the aliases that would lead nowhere without this deployment, now or after moving back."""
+
+        def stays(deployment_id: str) -> bool:
+            other = self._store.get(leaving.organization_id, deployment_id) if deployment_id != leaving.id else None
+            return other is not None and other.status != DELETING
+
+        now = self._now()
+        return [
+            alias.name
+            for alias in self._aliases.holders(leaving.organization_id, leaving.id, now)
+            for way in alias.ways(now)
+            if leaving.id in (ids := [route.deployment_id for route in way]) and not any(map(stays, ids))
+        ]
 
     def _change(
         self, principal: Principal, deployment_id: str, change: Callable[[Deployment], Deployment]

@@ -28,8 +28,8 @@ class DeploymentStore:
         return _deployment(table.decode(answer["Item"])) if "Item" in answer else None
 
     def of_target(self, organization_id: str, target: str) -> Deployment | None:
-        """The deployment that answers for a target: an active one before others, one that never sleeps before one that
-        may, then production, then the newest.
+        """The deployment that answers for a target: an active one before others, one in production before others, then
+        one that never sleeps, then the newest.
 
         One query, and a read for each that may be it.
         """

@@ -18,6 +18,8 @@ _WAKING_SECONDS = 30
 # What has to be counted has to be known also of an answer that nobody reads to its end; the second one is vLLM's.
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
 TOO_LONG = "context_length_exceeded"
+# What asks for the single most likely token: vLLM refuses the 0 that OpenAI takes.
+_LEAST_TOP_P = 1e-6
 # Codes of an engine's refusals that are passed on.
 ENGINE_CODES = (TOO_LONG, "unsupported_parameter", "unsupported_schema")
 # What engines say of a request that is too long, where they give it no code.
@@ -49,6 +51,8 @@ class Invoker:
         return _chunks(answer["Body"])
 
     def _call(self, operation: Any, endpoint: str, component: str, body: dict[str, Any]) -> dict[str, Any]:
+        if body.get("top_p") == 0:
+            body = body | {"top_p": _LEAST_TOP_P}
         try:
             answer: dict[str, Any] = operation(
                 EndpointName=endpoint,

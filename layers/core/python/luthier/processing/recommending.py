@@ -40,7 +40,9 @@ class Column:
 def recommend(columns: list[Column], held_out: Mapping[str, str | None]) -> list[str]:
     """Sentences about the models. held_out: what each model's held-out rows are known by, where it has any."""
     compared = [column for column in columns if len(column.values) > 1]
-    return [*_incomparable(compared, held_out), *_overall(compared), *_noise(compared)]
+    if warned := _incomparable(compared, held_out):
+        compared = [column for column in compared if not column.on_held_out]
+    return [*warned, *_overall(compared), *_noise(compared)]
 
 
 def _incomparable(columns: list[Column], held_out: Mapping[str, str | None]) -> list[str]:
