@@ -95,6 +95,16 @@ class LocalCloud:
                 found += map(int, (task / "children").read_text().split())
         return found
 
+    def servers(self, endpoint: str = "") -> list[int]:
+        """The processes that serve models; of one endpoint or component."""
+        found = []
+        for pid in self.children():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+                if "trainer.serve" in command and endpoint in command:
+                    found.append(pid)
+        return found
+
     def copy_state(self, folder: Path) -> None:
         """Copy what it keeps; it may be running, for what lies on its disk is whole at any moment."""
         shutil.copytree(self.state_dir, folder, ignore=shutil.ignore_patterns("tmp", "lock", "*.log"))

@@ -7,7 +7,6 @@ import os
 import signal
 import tarfile
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,13 +106,7 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 def servers(cloud: LocalCloud, site: Site) -> list[int]:
-    """Processes that serve the site's base."""
-    found = []
-    for pid in cloud.children():
-        command = Path(f"/proc/{pid}/cmdline").read_text()
-        if "trainer.serve" in command and site.base in command:
-            found.append(pid)
-    return found
+    return cloud.servers(site.base)
 
 
 @pytest.fixture(scope="module")

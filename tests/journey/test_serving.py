@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -57,16 +56,6 @@ def answered(api: httpx.Client, name: str) -> Callable[[], str | None]:
     return look
 
 
-def servers(cloud: LocalCloud, endpoint: str = "") -> list[int]:
-    """Processes that serve models; of one endpoint."""
-    found = []
-    for pid in cloud.children():
-        command = Path(f"/proc/{pid}/cmdline").read_text()
-        if "trainer.serve" in command and endpoint in command:
-            found.append(pid)
-    return found
-
-
 def gone(api: httpx.Client, deployment: str) -> bool:
     return api.get(f"{DEPLOYMENTS}/{deployment}").status_code == 404
 
@@ -82,14 +71,14 @@ def left_behind(cloud: LocalCloud, deployment: str) -> list[str]:
 def test_a_dedicated_deployment_sleeps_wakes_rests_changes_and_goes(
     cloud: LocalCloud, completed: dict[str, Any], customer: Customer, api: httpx.Client
 ) -> None:
-    model, before = completed["resultModel"], servers(cloud)
+    model, before = completed["resultModel"], cloud.servers()
     wish = {"name": "sleepy", "kind": "dedicated", "scaling": {"minWorkers": 0, "maxWorkers": 1}}
     made = deploy(customer, model, **wish)
     active = wait_until(customer, made, "active")
     assert active["proof"]["verdict"] == "proven"
     expected = text(ask(api, made))
 
-    wait_for(lambda: set(servers(cloud)) <= set(before), 60, "the idle deployment sleeps")
+    wait_for(lambda: set(cloud.servers()) <= set(before), 60, "the idle deployment sleeps")
     asleep = ask(api, made)
     assert (asleep.status_code, asleep.json()["error"]["code"]) == (503, "model_sleeping")
     assert int(asleep.headers["retry-after"]) > 0
@@ -99,7 +88,7 @@ def test_a_dedicated_deployment_sleeps_wakes_rests_changes_and_goes(
     wait_until(customer, made, "paused")
     refused = ask(api, made)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_paused")
-    assert set(servers(cloud)) <= set(before)
+    assert set(cloud.servers()) <= set(before)
     customer.call("POST", f"{DEPLOYMENTS}/{made}/resume")
     wait_until(customer, made, "active")
     assert text(ask(api, made)) == expected
@@ -111,7 +100,7 @@ def test_a_dedicated_deployment_sleeps_wakes_rests_changes_and_goes(
     customer.call("DELETE", f"{DEPLOYMENTS}/{made}")
     wait_for(lambda: gone(api, made), 60, "it is gone")
     assert left_behind(cloud, made) == []
-    assert set(servers(cloud)) <= set(before)
+    assert set(cloud.servers()) <= set(before)
 
 
 def test_adapters_of_one_base_answer_32_requests_at_once_each_as_it_does_alone(
@@ -125,7 +114,7 @@ def test_adapters_of_one_base_answer_32_requests_at_once_each_as_it_does_alone(
     alone = {wish: text(ask(api, *wish)) for wish in wishes}
     assert len({alone[model, QUESTIONS[0]] for model in models}) > 1
     # One process holds the base once, and every adapter beside it.
-    assert len(servers(cloud)) == 1
+    assert len(cloud.servers()) == 1
     many = (wishes * 3)[:32]
     with ThreadPoolExecutor(32) as pool:
         together = list(pool.map(lambda wish: text(ask(api, *wish)), many))
@@ -146,7 +135,7 @@ def test_whatever_dies_while_it_is_deployed_it_comes_up_and_answers(
     model = customer.wait_for_status(customer.create_job(SHORT), "completed")["resultModel"]
     made = deploy(customer, model)
     # The serving process, as soon as there is one; then everything at once.
-    [server] = wait_for(lambda: servers(mortal_cloud), 60, "the serving process")
+    [server] = wait_for(lambda: mortal_cloud.servers(), 60, "the serving process")
     os.kill(server, signal.SIGKILL)
     mortal_cloud.kill()
     mortal_cloud.start()
@@ -162,7 +151,7 @@ def test_whatever_dies_while_it_is_deployed_it_comes_up_and_answers(
     mortal_cloud.kill()
     mortal_cloud.start()
     assert wait_for(answered(api, model), 90, "it answers after the restart") == expected
-    assert len(servers(mortal_cloud)) == 1
+    assert len(mortal_cloud.servers()) == 1
 
     customer.call("DELETE", f"{DEPLOYMENTS}/{made}")
     wait_for(lambda: gone(api, made), 60, "it is gone")

@@ -16,7 +16,7 @@ from botocore.exceptions import EventStreamError
 
 from tests.journey.customer import Customer
 from tests.journey.local_cloud import MODEL, LocalCloud, wait_for
-from tests.journey.test_serving import DEPLOYMENTS, deploy, gone, servers, wait_until
+from tests.journey.test_serving import DEPLOYMENTS, deploy, gone, wait_until
 
 # Untuned, the tiny model goes on to the last token it may write.
 QUESTION = [{"role": "user", "content": "My parcel has not arrived, it can wait."}]
@@ -140,7 +140,7 @@ def test_a_model_server_that_dies_in_the_middle_gives_one_error_and_comes_back(
     )
     with client.chat.completions.create(**LONG, stream=True) as stream, closing(answer["Body"]) as events:
         next(stream)
-        for pid in servers(cloud):
+        for pid in cloud.servers():
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(openai.APIError) as broken:
             list(stream)
