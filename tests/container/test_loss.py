@@ -170,6 +170,27 @@ def test_the_evaluations_loss_is_the_mean_over_tokens_whatever_the_batches(tiny:
         assert made.state.log_history[-1]["eval_loss"] == found["eval_loss"]
 
 
+def test_every_module_trains_as_activation_checkpointing_needs_it(tiny: Any, tmp_path: Any) -> None:
+    made = trainer(loss.AssistantOnlyTrainer, tiny, tmp_path, max_steps=3)
+    modes, step = [], made.training_step
+
+    def training_step(*args: Any, **kwargs: Any) -> Any:
+        result = step(*args, **kwargs)
+        modes.append({module.training for module in made.model.modules()})
+        return result
+
+    # Weights come in evaluation mode, the adapter around them in training mode.
+    assert {module.training for module in made.model.modules()} == {True, False}
+    made.training_step = training_step
+    made.train()
+    assert modes == [{True}] * 3
+    walked, module = [], made.model.base_model
+    module.train = lambda mode=True: walked.append(mode) or module
+    for change in (made.model.train, made.model.eval, made.model.train, made.model.train):
+        change()
+    assert walked == [False, True]
+
+
 def test_a_model_whose_head_bends_the_logits_is_left_to_trl(tiny: Any) -> None:
     from transformers import AutoConfig
 

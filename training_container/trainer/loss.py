@@ -129,10 +129,19 @@ class AssistantOnlyTrainer(SFTTrainer):
 
 
 def _walk_only_to_change(model: Any) -> None:
-    """Let `model.train(mode)` return at once where the mode is there: transformers asks before every micro-batch, and
+    """Let `model.train(mode)` return at once where it is repeated: transformers asks before every micro-batch, and
     thousands of modules take a GPU's idle milliseconds."""
-    walk = model.train
-    model.train = lambda mode=True: model if model.training == mode else walk(mode)
+    walk, last = model.train, None
+
+    def train(mode: bool = True) -> Any:
+        nonlocal last
+        # Not by `model.training` alone: under a new adapter in training mode lie weights that came in evaluation mode.
+        if mode == last == model.training:
+            return model
+        last = mode
+        return walk(mode)
+
+    model.train = train
 
 
 def _causal(model: Any) -> Any:
