@@ -146,7 +146,7 @@ def _card(order: Order, tokenizer: Any, told: dict[str, Any], settings: Any) -> 
         "name": order.name,
         "source": "import",
         "base_model": _base_model(order),
-        "named_base": told.get("named_base"),
+        "named_base": str(told.get("named_base") or "")[:MOST_CHARACTERS] or None,
         "serving": told["serving"],
         "architecture": facts.architecture(settings),
         "training": facts.elsewhere(told["strategy"], told["adapter"]),

@@ -10,7 +10,6 @@ from trainer.evaluation import versions
 from trainer.evaluation.versions import Versions
 from trainer.failures import Failure
 
-MOST_CHARACTERS = 200
 TAKEN = [ADAPTER_CONFIG, ADAPTER_WEIGHTS]
 
 
@@ -59,9 +58,8 @@ def _settings(sent: Sent) -> Any:
 def described(sent: Sent, base: Path) -> dict[str, Any]:
     """What the card says of it; `named_base` is the base model that its own settings name, None where they do not."""
     settings = _settings(sent)
-    named = settings.base_model_name_or_path
     return {
-        "named_base": str(named)[:MOST_CHARACTERS] if named else None,
+        "named_base": settings.base_model_name_or_path,
         "serving": {"kind": "adapter", "path": "."},
         "parameters": weights.parameters(base),
         "trainable_parameters": weights.parameters(sent.folder, ADAPTER_WEIGHTS),

@@ -19,6 +19,9 @@
 
 from typing import Any, ClassVar
 
+# Characters of a caller's text in a message.
+_SHOWN = 80
+
 
 class LuthierError(Exception):
     """Base of the tree.
@@ -112,3 +115,8 @@ class NotEnabled(LuthierError):
 class Unavailable(LuthierError):
     status = 503
     default_code = "unavailable"
+
+
+def quoted(text: str) -> str:
+    """What a caller has sent, as a message repeats it: in quotes, and not all of what is long."""
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}…")

@@ -37,6 +37,12 @@ _OPENAI_TYPES = {
 }
 
 
+def form(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI's words for a body of multipart/form-data."""
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
 def openai_error(status: int, code: str, message: str, param: str | None) -> dict[str, Any]:
     """OpenAI's error object: all four keys, always."""
     kind = "server_error" if status >= 500 else _OPENAI_TYPES.get(status, "invalid_request_error")

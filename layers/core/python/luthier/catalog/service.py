@@ -9,7 +9,7 @@ from typing import Any
 from luthier.catalog import estimate as formula
 from luthier.catalog import memory
 from luthier.catalog.entity import BaseModel, Estimate, Hardware, Instance
-from luthier.errors import InvalidRequest
+from luthier.errors import InvalidRequest, quoted
 
 # Larger models fit into a machine's memory, but days of CPU time cost more than a GPU.
 _CPU_PARAMETERS = 500_000_000
@@ -31,7 +31,7 @@ def find_base_model(name: str, *, param: str = "baseModel") -> BaseModel:
     close = difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)
     nearest = list(dict.fromkeys(known[key].id for key in close if known[key].listed))
     raise InvalidRequest(
-        f"{param}: the base model {_quoted(name)} is not known.",
+        f"{param}: the base model {quoted(name)} is not known.",
         code="unknown_base_model",
         param=param,
         details={"nearest": nearest, "available": ids},
@@ -50,7 +50,7 @@ def find_hardware(hardware_id: str, *, param: str = "hardware") -> Hardware:
         return found
     ids = [row.id for row in hardware() if row.available]
     raise InvalidRequest(
-        f"{param}: the hardware {_quoted(hardware_id)} is not known.",
+        f"{param}: the hardware {quoted(hardware_id)} is not known.",
         code="unknown_hardware",
         param=param,
         details={"available": ids},
@@ -146,7 +146,7 @@ def require_method(base_model: BaseModel, method: str) -> None:
     """Raise InvalidRequest when the base model is not trained this way."""
     if method not in base_model.methods:
         raise InvalidRequest(
-            f"method: {base_model.id} cannot be trained with {_quoted(method)}.",
+            f"method: {base_model.id} cannot be trained with {quoted(method)}.",
             code="unsupported_method",
             param="method",
             details={"methods": list(base_model.methods)},
@@ -187,10 +187,6 @@ def _nothing_fits(base_model: BaseModel, method: str, adapter: str) -> InvalidRe
         details={"fits": fits},
         remedy=f"Train it with adapter {' or '.join(fits)}.",
     )
-
-
-def _quoted(name: str) -> str:
-    return repr(name if len(name) <= 80 else f"{name[:77]}…")
 
 
 @functools.cache

@@ -3,28 +3,28 @@
 from collections.abc import Mapping, Sequence
 
 from luthier.datasets.entity import Dataset
-from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
+from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, quoted
 
 _NAMED_LINES = 10
 
 
 def not_found(dataset_id: str) -> NotFound:
-    return NotFound(f"No file has the id {_quoted(dataset_id)}.", code="file_not_found", remedy="Check the id.")
+    return NotFound(f"No file has the id {quoted(dataset_id)}.", code="file_not_found", remedy="Check the id.")
 
 
 def unknown_choice(param: str, value: str, choices: Sequence[str]) -> InvalidRequest:
     choice = " or ".join(choices)
-    return InvalidRequest(f"{param}: {_quoted(value)} is not supported.", param=param, remedy=f"Use {choice}.")
+    return InvalidRequest(f"{param}: {quoted(value)} is not supported.", param=param, remedy=f"Use {choice}.")
 
 
 def unknown_cursor(after: str) -> InvalidRequest:
-    message = f"after: {_quoted(after)} is not the id of a file."
+    message = f"after: {quoted(after)} is not the id of a file."
     return InvalidRequest(message, param="after", remedy="Use the id of the last file of the page before.")
 
 
 def bad_filename(filename: str, longest: int) -> InvalidRequest:
     return InvalidRequest(
-        f"filename: {_quoted(filename)} cannot be the name of a file.",
+        f"filename: {quoted(filename)} cannot be the name of a file.",
         code="invalid_filename",
         param="filename",
         remedy=f"Use up to {longest} bytes of printable characters, such as train.jsonl.",
@@ -77,7 +77,7 @@ def content_missing(dataset: Dataset) -> Conflict:
 
 def bucket_not_listed(bucket: str, param: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param}: this platform does not read datasets from the bucket {_quoted(bucket)}.",
+        f"{param}: this platform does not read datasets from the bucket {quoted(bucket)}.",
         code="bucket_not_listed",
         param=param,
         remedy="Upload the file to POST /v1/files, or have the operator add the bucket to the setting dataset_buckets.",
@@ -86,7 +86,7 @@ def bucket_not_listed(bucket: str, param: str) -> InvalidRequest:
 
 def no_object_named(bucket: str, key: str, param: str) -> InvalidRequest:
     """For an address without a key, or with a longer one than S3 has."""
-    fault = f"the key {_quoted(key)} is longer than 1,024 bytes" if key else "the address names no object"
+    fault = f"the key {quoted(key)} is longer than 1,024 bytes" if key else "the address names no object"
     return InvalidRequest(
         f"{param}: {fault} of the bucket {bucket}.",
         code="dataset_not_found",
@@ -97,7 +97,7 @@ def no_object_named(bucket: str, key: str, param: str) -> InvalidRequest:
 
 def no_such_object(bucket: str, key: str, param: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param}: the bucket {bucket} has no object {_quoted(key)}.",
+        f"{param}: the bucket {bucket} has no object {quoted(key)}.",
         code="dataset_not_found",
         param=param,
         remedy="Check the key; it is case-sensitive.",
@@ -107,7 +107,7 @@ def no_such_object(bucket: str, key: str, param: str) -> InvalidRequest:
 def access_denied(bucket: str, key: str, statement: str, param: str) -> InvalidRequest:
     """Prints the statement that the bucket's owner has to add."""
     return InvalidRequest(
-        f"{param}: S3 denies this platform the object {_quoted(key)} of the bucket {bucket}.",
+        f"{param}: S3 denies this platform the object {quoted(key)} of the bucket {bucket}.",
         code="dataset_access_denied",
         param=param,
         details={"bucketPolicyStatement": statement},
@@ -117,7 +117,7 @@ def access_denied(bucket: str, key: str, statement: str, param: str) -> InvalidR
 
 def not_downloaded(url: str, why: str, param: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param}: {_quoted(url)} could not be downloaded: {why}.",
+        f"{param}: {quoted(url)} could not be downloaded: {why}.",
         code="dataset_not_downloaded",
         param=param,
         remedy="Check the address, or upload the file to POST /v1/files.",
@@ -139,7 +139,7 @@ def unknown_reference(reference: str, param: str) -> InvalidRequest:
     else:
         message, remedy = "is neither the id nor the name of a file", "Upload the file first, or check the id."
     return InvalidRequest(
-        f"{param}: {_quoted(reference)} {message}.", code="dataset_not_found", param=param, remedy=remedy
+        f"{param}: {quoted(reference)} {message}.", code="dataset_not_found", param=param, remedy=remedy
     )
 
 
@@ -197,7 +197,3 @@ def _places(dataset: Dataset) -> str:
         return ""
     more = ", …" if dataset.bad_lines > min(len(lines), _NAMED_LINES) else ""
     return f" Lines: {', '.join(map(str, lines[:_NAMED_LINES]))}{more}."
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:77]}…")

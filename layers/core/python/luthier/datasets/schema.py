@@ -7,30 +7,20 @@ from pydantic import Field
 from luthier import clock
 from luthier.datasets.entity import PURPOSES, Dataset
 from luthier.errors import InvalidRequest
-from luthier.wire import Answer, Request
+from luthier.wire import Answer, Request, form
 
 _ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 _UPLOAD_FIELDS = ("purpose", _ANCHOR, _SECONDS)
 _LEAST_SECONDS, _MOST_SECONDS = 3600, 30 * 24 * 3600
-UPLOAD_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file", "purpose"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "JSONL, up to 4.5 MB."},
-                        "purpose": {"type": "string", "enum": list(PURPOSES)},
-                        _ANCHOR: {"type": "string", "enum": ["created_at"]},
-                        _SECONDS: {"type": "integer", "minimum": _LEAST_SECONDS, "maximum": _MOST_SECONDS},
-                    },
-                }
-            }
-        },
-    }
-}
+UPLOAD_BODY = form(
+    ["file", "purpose"],
+    {
+        "file": {"type": "string", "format": "binary", "description": "JSONL, up to 4.5 MB."},
+        "purpose": {"type": "string", "enum": list(PURPOSES)},
+        _ANCHOR: {"type": "string", "enum": ["created_at"]},
+        _SECONDS: {"type": "integer", "minimum": _LEAST_SECONDS, "maximum": _MOST_SECONDS},
+    },
+)
 
 
 def upload(fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Every way in which a request about uploads is refused, in words."""
 
-from luthier.errors import InvalidRequest, NotFound, PayloadTooLarge
+from luthier.errors import InvalidRequest, NotFound, PayloadTooLarge, quoted
 from luthier.uploads.entity import CANCELLED, COMPLETED, EXPIRED, MOST_BYTES, MOST_PARTS, PART_BYTES, Upload
 
-_SHOWN = 80
 _WHAT_NOW = {
     COMPLETED: "Use its file, or begin another upload.",
     CANCELLED: "Begin another upload.",
@@ -12,7 +11,7 @@ _WHAT_NOW = {
 
 
 def not_found(upload_id: str) -> NotFound:
-    return NotFound(f"No upload has the id {_quoted(upload_id)}.", code="upload_not_found", remedy="Check the id.")
+    return NotFound(f"No upload has the id {quoted(upload_id)}.", code="upload_not_found", remedy="Check the id.")
 
 
 def too_large(size: int) -> PayloadTooLarge:
@@ -59,7 +58,7 @@ def parts_out_of_number(count: int) -> InvalidRequest:
 
 def unknown_part(upload: Upload, number: int, part_id: str) -> InvalidRequest:
     return InvalidRequest(
-        f"part_ids[{number}]: the upload {upload.id} has no part {_quoted(part_id)}.",
+        f"part_ids[{number}]: the upload {upload.id} has no part {quoted(part_id)}.",
         code="invalid_parts",
         param=f"part_ids[{number}]",
         remedy="Name the ids that the parts were answered with.",
@@ -68,7 +67,7 @@ def unknown_part(upload: Upload, number: int, part_id: str) -> InvalidRequest:
 
 def repeated_part(number: int, part_id: str) -> InvalidRequest:
     return InvalidRequest(
-        f"part_ids[{number}]: {_quoted(part_id)} is named before.",
+        f"part_ids[{number}]: {quoted(part_id)} is named before.",
         code="invalid_parts",
         param=f"part_ids[{number}]",
         remedy="Name each part once; upload the same bytes as two parts where the file repeats them.",
@@ -93,7 +92,3 @@ def other_md5(found: str, told: str) -> InvalidRequest:
         details={"md5": found},
         remedy="Check the order of the parts, or send them again.",
     )
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}…")

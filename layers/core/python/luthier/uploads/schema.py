@@ -1,6 +1,6 @@
 """Wire shapes of uploads on the openai surface: OpenAI's upload and upload.part objects."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -10,24 +10,11 @@ from luthier.datasets.schema import ExpiresAfter, File
 from luthier.errors import InvalidRequest
 from luthier.uploads.entity import MOST_BYTES, MOST_PARTS, PART_BYTES, Upload
 from luthier.uploads.service import Part
-from luthier.wire import LONGEST_NAME, Answer, Request
+from luthier.wire import LONGEST_NAME, Answer, Request, form
 
-PART_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["data"],
-                    "properties": {
-                        "data": {"type": "string", "format": "binary", "description": f"1 to {PART_BYTES:,} bytes."}
-                    },
-                }
-            }
-        },
-    }
-}
+PART_BODY = form(
+    ["data"], {"data": {"type": "string", "format": "binary", "description": f"1 to {PART_BYTES:,} bytes."}}
+)
 
 
 def part(fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> bytes:
