@@ -33,6 +33,8 @@ _TRAIN_SECONDS = 900.0
 # As many questions at once as the server batches well; each one keeps a function busy.
 _AT_ONCE = 4
 _ANSWER_TOKENS = 24
+_LATE = "no answer in time"
+_DEPLOYING = ("deploying", _LATE)
 
 
 def run(options: Options) -> int:
@@ -124,16 +126,27 @@ class Demo:
         return answer.json()
 
     def _deploy(self, path: str, text: str) -> None:
-        """Repeat the request until the model answers; repeating is safe."""
+        """Repeat the request until the model answers; repeating is safe, and a busy machine may be slow to answer."""
         until = time.monotonic() + _DEPLOY_SECONDS
         with self._console.status(f"{text} …"):
-            while (status := _status(self._call("POST", path))) == "deploying":
+            while (status := self._asked_to_deploy(path)) in _DEPLOYING:
                 if time.monotonic() > until:
-                    raise Refusal(f"{text}: not ready within {_DEPLOY_SECONDS:.0f} s. Log: {self._options.log}")
+                    said = f"Last answer: {status}. Log: {self._options.log}"
+                    raise Refusal(f"{text}: not ready within {_DEPLOY_SECONDS:.0f} s. {said}")
                 time.sleep(1)
         if status not in ("deployed", "active", "ready"):
             raise Refusal(f"{text}: {status}. Log: {self._options.log}")
         self._console.print(f"[green]✓[/] {text}")
+
+    def _asked_to_deploy(self, path: str) -> str:
+        try:
+            answer = self._client.post(path)
+        except httpx.TimeoutException:
+            return _LATE
+        if answer.status_code in (502, 503, 504):
+            return _LATE
+        answer.raise_for_status()
+        return _status(answer.json())
 
     def _ask_all(self, model: str, text: str) -> list[str]:
         questions = [row["messages"][:-1] for row in self._heldout]

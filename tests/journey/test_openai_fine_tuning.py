@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletion
 from openai.types.fine_tuning import FineTuningJob
 
 from tests.journey.customer import TICKETS, Customer
@@ -31,6 +32,16 @@ def ended(client: openai.OpenAI, job: FineTuningJob) -> FineTuningJob:
     return found
 
 
+def said(client: openai.OpenAI, model: str) -> ChatCompletion:
+    """What a model says, at the default temperature. A tiny model may end its turn with the very first token."""
+    answer = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "My parcel has not arrived."}], max_tokens=8
+    )
+    assert answer.usage
+    assert answer.usage.completion_tokens
+    return answer
+
+
 def test_a_file_becomes_a_model_that_answers(client: openai.OpenAI, api: httpx.Client) -> None:
     file = client.files.create(file=("train.jsonl", TICKETS.read_bytes()), purpose="fine-tune")
     client.files.wait_for_processing(file.id)
@@ -50,10 +61,7 @@ def test_a_file_becomes_a_model_that_answers(client: openai.OpenAI, api: httpx.C
     assert client.files.content(results).text.startswith("step,train_loss")
     Customer(api).deploy(job.id)
     assert done.fine_tuned_model
-    answer = client.chat.completions.create(
-        model=done.fine_tuned_model, messages=[{"role": "user", "content": "My parcel has not arrived."}], max_tokens=8
-    )
-    assert answer.choices[0].message.content
+    assert said(client, done.fine_tuned_model).model == done.fine_tuned_model
     assert client.models.retrieve(done.fine_tuned_model).owned_by == done.organization_id
 
 
@@ -79,13 +87,8 @@ def test_a_checkpoint_becomes_a_model_that_answers_under_its_own_name(
         return bool(found["status"] == "active")
 
     wait_for(active, 120, "it is deployed")
-    answer = client.chat.completions.create(
-        model=checkpoint.fine_tuned_model_checkpoint,
-        messages=[{"role": "user", "content": "My parcel has not arrived."}],
-        max_tokens=8,
-    )
-    assert answer.model == checkpoint.fine_tuned_model_checkpoint
-    assert answer.choices[0].message.content
+    name = checkpoint.fine_tuned_model_checkpoint
+    assert said(client, name).model == name
 
 
 def test_a_job_is_cancelled_while_it_runs(client: openai.OpenAI) -> None:
