@@ -35,6 +35,7 @@ from luthier.errors import (
     Unauthenticated,
     Unavailable,
 )
+from luthier.inference.entity import Answerer
 from luthier.wire import LONGEST_NAME
 
 # A function takes 6 MB per request, which base64 makes out of 4.7 MB: a file of 4.5 MB and what a form adds to it.
@@ -124,6 +125,10 @@ class Surface(APIGatewayRestResolver):
         stage = f"/{self.current_event.request_context.stage}" if ".execute-api." in host else ""
         return f"{self.header('X-Forwarded-Proto') or 'https'}://{host}{stage}"
 
+    def say_who(self, answered: Answerer) -> None:
+        """Let the headers of the answer, the log and the audit log tell which deployment and version has answered."""
+        self.append_context(answerer=answered)
+
     def header(self, name: str) -> str | None:
         """A header of the request at hand; the casing of `name` does not matter."""
         return self.current_event.headers.get(name)
@@ -205,7 +210,7 @@ def answer(app: Surface, following: Next) -> Response:
         response = app.refuse(exception)
     response.headers["x-request-id"] = app.request_id
     response.headers["Cache-Control"] = "no-store"
-    response.headers |= _rate_headers(app.context.get("window"))
+    response.headers |= _rate_headers(app.context.get("window")) | _answerer_headers(app.context.get("answerer"))
     _log(app, response, time.perf_counter() - started)
     return response
 
@@ -215,6 +220,14 @@ def _rate_headers(window: Window | None) -> dict[str, str]:
         return {}
     counts = {"Limit": window.limit, "Remaining": window.remaining, "Reset": window.ends}
     return {f"X-RateLimit-{name}": str(value) for name, value in counts.items()}
+
+
+def _answerer_headers(answerer: Answerer | None) -> dict[str, str]:
+    """Beside a body whose fields are a published contract's."""
+    if answerer is None:
+        return {}
+    version = {"x-luthier-model-version": answerer.version} if answerer.version else {}
+    return {"x-luthier-deployment": answerer.deployment_id, **version}
 
 
 def _log(app: Surface, response: Response, seconds: float) -> None:
@@ -230,6 +243,7 @@ def _log(app: Surface, response: Response, seconds: float) -> None:
         request_id=app.request_id,
         organization_id=caller.organization_id if caller else None,
         key_id=caller.key_id if caller else None,
+        **_told(app.context.get("answerer")),
     )
 
 
@@ -291,8 +305,14 @@ def record(app: Surface, following: Next) -> Response:
             status=response.status_code,
             ip=_address(app),
             request_id=app.request_id,
+            **_told(app.context.get("answerer")),
         )
     return response
+
+
+def _told(answerer: Answerer | None) -> dict[str, Any]:
+    """Who answered, in the words of the logs."""
+    return {"deployment_id": answerer.deployment_id, "model_version": answerer.version} if answerer else {}
 
 
 def _made(response: Response) -> str | None:

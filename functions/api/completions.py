@@ -11,7 +11,6 @@ from functions.api import event_stream
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from luthier import wiring
-from luthier.inference.entity import Completion, Stream
 from luthier.inference.schema import ChatRequest, CompletionRequest
 
 INFER = needs("inference:write")
@@ -41,12 +40,8 @@ def _answer(body: ChatRequest | CompletionRequest) -> Response[Any]:
     if body.stream:
         stream = wiring.inference().stream(app.principal, body.for_engine())
         events = event_stream.events(stream, app.telling(), usage=body.includes_usage)
-        return Response(200, event_stream.CONTENT_TYPE, events, headers=_who_answers(stream))
+        app.say_who(stream.by)
+        return Response(200, event_stream.CONTENT_TYPE, events)
     answered = wiring.inference().gather(app.principal, body.for_engine())
-    return Response(200, "application/json", answered.content, headers=_who_answers(answered))
-
-
-def _who_answers(answer: Completion | Stream) -> dict[str, str | list[str]]:
-    """Beside the body, which is OpenAI's own."""
-    version = {"x-luthier-model-version": answer.version} if answer.version else {}
-    return {"x-luthier-deployment": answer.deployment_id, **version}
+    app.say_who(answered.by)
+    return Response(200, "application/json", answered.content)

@@ -17,6 +17,7 @@ from functions.api.validation import body_bytes
 from luthier import wiring
 from luthier.datasets import schema as files
 from luthier.datasets.content import CONTENT_TYPE
+from luthier.deployments.entity import ACTIVE
 from luthier.errors import InvalidRequest
 from luthier.events.entity import catalogue
 from luthier.idempotency import Repetition
@@ -95,16 +96,20 @@ def get_report(file_id: str) -> files.FileReport:
     return files.FileReport.model_validate(wiring.datasets().report(app.principal, file_id))
 
 
-@app.get("/v1/models", security=READ_MODELS, summary="List aliases and fine-tuned models")
+@app.get("/v1/models", security=READ_MODELS, summary="List aliases, fine-tuned models and deployed base models")
 def list_models() -> models.ModelList:
     aliases = wiring.aliases().of_organization(app.principal)
-    return models.ModelList.of(wiring.models().newest(app.principal), aliases)
+    bases = [one for one in wiring.deployments().list(app.principal, status=ACTIVE) if one.is_of_base]
+    return models.ModelList.of(wiring.models().newest(app.principal), aliases, bases)
 
 
 @app.get("/v1/models/<model_id>", security=READ_MODELS, summary="Get a model by any of its names, or an alias")
 def get_model(model_id: str) -> models.ModelObject:
     if alias := wiring.aliases().find(app.principal.organization_id, model_id):
         return models.ModelObject.of_alias(alias)
+    deployed = wiring.deployments().find(app.principal.organization_id, model_id)
+    if deployed and deployed.is_of_base:
+        return models.ModelObject.of_base(deployed)
     return models.ModelObject.of(wiring.models().get(app.principal, model_id))
 
 

@@ -23,4 +23,6 @@ def run_playground_completion(body: schema.Completion) -> schema.CompletionAnswe
     if wiring.settings().hosted_inference == "off":
         message = "Playground inference is unavailable for hosted fine-tuned models."
         raise NotEnabled(message, code="playground_unavailable")
-    return schema.CompletionAnswer.of(wiring.inference().ask(app.principal, body.for_engine()))
+    answered = wiring.inference().ask(app.principal, body.for_engine())
+    app.say_who(answered.by)
+    return schema.CompletionAnswer.of(answered)

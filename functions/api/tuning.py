@@ -56,10 +56,10 @@ def stop_fine_tune(job_id: str) -> schema.FineTuneStatus:
 @app.post("/v1/models/<model_id>/inference", security=INFER, summary="Ask a deployed model")
 def run_inference(model_id: str, body: inference.Inference) -> inference.Inferred:
     answered = wiring.inference().ask(app.principal, body.for_engine(model_id))
+    app.say_who(answered.by)
     return inference.Inferred.of(answered, body.metadata)
 
 
 @app.post("/v1/playground/inference", security=INFER, summary="Ask any deployed model by its name in the body")
 def run_playground_inference(body: inference.PlaygroundInference) -> inference.Inferred:
-    answered = wiring.inference().ask(app.principal, body.for_engine(body.model_id))
-    return inference.Inferred.of(answered, body.metadata)
+    return run_inference(body.model_id, body)

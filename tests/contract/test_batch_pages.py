@@ -50,7 +50,8 @@ def test_a_batch_is_accepted_answered_and_read(api: Gateway) -> None:
     assert after["summary"] == {"total": 2, "accepted": 2, "completed": 2, "failed": 0}
     assert after["results"][0] == {
         "id": "1", "status": "completed", "text": BATCH["requests"][0]["prompt"], "tokens": 10, "model": BASE_MODEL,  # type: ignore[index]
-        "latency": after["results"][0]["latency"], "metadata": None, "error": None,
+        "latency": after["results"][0]["latency"], "metadata": None, "deploymentId": endpoint(api),
+        "modelVersion": None, "error": None,
     }  # fmt: skip
     assert after["results"][1]["text"] == "Hello"
     asked = api.platform.runtime.asked[-1]
@@ -126,7 +127,7 @@ def test_a_run_is_accepted_answered_and_read(api: Gateway, base: str) -> None:
     made = answer.json()
     assert list(made) == [
         "id", "endpointId", "status", "output", "executionTime", "metadata", "error", "priority", "tags", "createdAt",
-        "completedAt", "expiresAt",
+        "completedAt", "expiresAt", "deploymentId", "modelVersion",
     ]  # fmt: skip
     assert (made["status"], made["priority"], made["tags"], made["output"]) == ("queued", "high", RUN["tags"], None)
     assert made["id"].startswith("run_")
@@ -134,6 +135,7 @@ def test_a_run_is_accepted_answered_and_read(api: Gateway, base: str) -> None:
     done = api.get(f"{base}/status/{made['id']}").json()
     assert (done["status"], done["output"]) == ("completed", {"text": "Hello", "finishReason": "stop"})
     assert list(done["metadata"]) == ["model", "tokensUsed", "cost"]
+    assert done["deploymentId"] == endpoint(api)
     assert api.post(f"{base}/cancel/{made['id']}").status == 409
 
 

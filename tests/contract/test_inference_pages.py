@@ -38,14 +38,16 @@ def test_single_inference(api: Gateway, tuned: str, encoded: bool) -> None:
     assert answer.status == 200, answer.text
     body = answer.json()
     assert list(body) == ["text", "tokens", "model", "latency", "metadata"]
+    assert answer.headers["x-luthier-deployment"].startswith("ep_")
     assert (body["text"], body["model"], body["metadata"]) == (SINGLE["prompt"], tuned, {"trace": "7"})
     assert isinstance(body["latency"], int)
     asked = api.platform.runtime.asked[-1]
-    assert {name: asked[name] for name in ("messages", "temperature", "max_tokens", "top_p")} == {
+    assert {name: asked[name] for name in ("messages", "temperature", "max_tokens", "top_p", "top_k")} == {
         "messages": [{"role": "user", "content": SINGLE["prompt"]}],
         "temperature": 0.7,
         "max_tokens": 200,
         "top_p": 1.0,
+        "top_k": 50,
     }
 
 
@@ -67,7 +69,8 @@ def test_the_playground_of_the_tuning_surface_names_the_model_in_its_body(api: G
         ({"prompt": "a", "maxTokens": 0}, "maxTokens"),
         ({"prompt": "a", "topP": 1.5}, "topP"),
         ({"prompt": "a", "metadata": 3}, "metadata"),
-        ({"prompt": "a", "topK": 5}, "topK"),
+        ({"prompt": "a", "topK": 0}, "topK"),
+        ({"prompt": "a", "bestOf": 5}, "bestOf"),
     ],
 )
 def test_a_bad_field_is_named(api: Gateway, body: dict[str, Any], field: str) -> None:
@@ -157,6 +160,35 @@ def test_runsync(api: Gateway, path: str) -> None:
     assert body["output"] == {"text": "Hello", "finishReason": "stop"}
     assert body["status"] == "completed"
     assert list(body["metadata"]) == ["model", "tokensUsed", "cost"]
+
+
+@pytest.mark.parametrize("path", ["/v2/{}/runsync", "/v2/endpoints/{}/runsync"])
+@pytest.mark.parametrize("encoded", [False, True], ids=["slashes as they are", "slashes percent-encoded"])
+def test_an_endpoint_is_asked_by_a_name_with_slashes_too(api: Gateway, tuned: str, path: str, encoded: bool) -> None:
+    name = tuned.replace("/", "%2F") if encoded else tuned
+    answer = api.post(path.format(name), {"input": {"prompt": "Hello"}})
+    assert answer.status == 200, answer.text
+    assert answer.json()["metadata"]["model"] == tuned
+    assert api.get(path.format(name).replace("runsync", "health")).json()["status"] == "healthy"
+
+
+def test_every_door_tells_in_a_header_which_deployment_and_version_have_answered(api: Gateway, tuned: str) -> None:
+    deployment = api.platform.deployments.find("org_a", tuned)
+    assert deployment is not None
+    hello = {"messages": [{"role": "user", "content": "Hello"}]}
+    for path, body in [
+        (f"/v1/models/{tuned}/inference", hello),
+        ("/v1/playground/inference", hello | {"modelId": tuned}),
+        (f"{PLAYGROUND}/completions", hello | {"model": tuned}),
+        (f"/v2/{deployment.id}/runsync", {"input": hello}),
+        ("/v1/chat/completions", hello | {"model": tuned}),
+    ]:
+        answer = api.post(path, body)
+        told = answer.headers["x-luthier-deployment"], answer.headers["x-luthier-model-version"]
+        assert told == (deployment.id, deployment.model_version), path
+    entries = [entry for entry in api.get("/v1/organization/audit_logs").json()["data"] if entry["deployment_id"]]
+    assert len(entries) == 5
+    assert {(entry["deployment_id"], entry["model_version"]) for entry in entries} == {told}
 
 
 def test_runsync_names_the_bad_field_of_its_input(api: Gateway) -> None:

@@ -232,7 +232,7 @@ def test_only_active_deployments_of_ones_own_can_be_routed_to(world: World) -> N
 def test_another_organization_has_its_own_aliases(world: World) -> None:
     world.put(old=1)
     with pytest.raises(LuthierError) as refused:
-        world.platform.inference.chat(principal("org_b"), {"model": "support", "messages": []})
+        world.platform.inference.complete(principal("org_b"), {"model": "support", "messages": []})
     assert refused.value.status == 404
     assert world.platform.aliases.of_organization(principal("org_b")) == []
 

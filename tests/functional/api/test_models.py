@@ -34,6 +34,14 @@ def test_models_are_listed_and_found_by_every_name_however_it_is_encoded(api: Ga
             assert api.get(f"/v1/models/{spelled}").json() == listed
 
 
+def test_a_base_model_is_listed_and_found_once_it_is_deployed(api: Gateway) -> None:
+    assert api.get(f"/v1/models/{BASE_MODEL}").status == 404
+    api.platform.deployed(principal(), BASE_MODEL)
+    [listed] = api.get("/v1/models").json()["data"]
+    assert (listed["id"], listed["object"], listed["owned_by"]) == (BASE_MODEL, "model", "luthier")
+    assert api.get(f"/v1/models/{BASE_MODEL}").json() == listed
+
+
 def test_an_unknown_model_with_slashes_is_a_404_that_shows_its_name(api: Gateway) -> None:
     refused = api.get("/v1/models/org/none%2Fsuch")
     assert (refused.status, refused.json()["error"]["code"]) == (404, "model_not_found")

@@ -57,7 +57,7 @@ def test_the_callback_of_a_batch_hears_how_it_ended(open_world: World, receiver:
     webhooks.sender.close()
 
 
-def test_the_callback_of_a_run_is_the_same(open_world: World, receiver: Receiver) -> None:
+def test_the_callback_of_a_run_names_its_endpoint_too(open_world: World, receiver: Receiver) -> None:
     webhooks = Webhooks.on(open_world.platform)
     body = requests("hello")[0]["body"]
     run = open_world.service.run(WHO, BASE_MODEL, body, callback_url=receiver.url("/run"), priority="high")
@@ -65,7 +65,9 @@ def test_the_callback_of_a_run_is_the_same(open_world: World, receiver: Receiver
     webhooks.publish()
     webhooks.work()
     [received] = receiver.received
-    assert json.loads(received.body)["data"]["batchId"] == run.id
+    told = json.loads(received.body)["data"]
+    assert told == {"batchId": run.id, "endpointId": BASE_MODEL, "total": 1, "succeeded": 1, "failed": 0}
+    jsonschema.validate(told, catalogue()["batch.completed"].data)
     webhooks.sender.close()
 
 

@@ -159,6 +159,7 @@ def test_what_was_not_asked_before_the_window_closed_stands_in_the_error_file(wo
         ("1", None, "batch_expired"),
         ("2", None, "batch_expired"),
     ]
+    assert all(one["id"].startswith("batch_req_") for one in unasked)
 
 
 def test_a_batch_that_was_never_validated_expires_or_is_cancelled_too(world: World) -> None:

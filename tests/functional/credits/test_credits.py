@@ -196,11 +196,11 @@ def test_inference_without_credits_is_refused_before_the_model_is_asked(billed: 
     name = billed.completed(WHO).result_model or ""
     billed.deployed(WHO, name)
     asked = {"model": name, "messages": [{"role": "user", "content": "hello"}]}
-    billed.inference.chat(WHO, asked)
+    billed.inference.complete(WHO, asked)
     billed.credits.grant("org_a", -billed.credits.get(WHO).balance_cents, "taken back")
     count = len(billed.runtime.asked)
     with pytest.raises(InsufficientCredits):
-        billed.inference.chat(WHO, asked)
+        billed.inference.complete(WHO, asked)
     assert len(billed.runtime.asked) == count
 
 

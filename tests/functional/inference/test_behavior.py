@@ -39,7 +39,7 @@ def test_without_the_spec_the_conversation_stays_as_it_is(api: Gateway) -> None:
     api.platform.deployed(A, made.id)
     patch(api, made.id, {"behavior_spec": SPEC})
     patch(api, made.id, {"team": "support"})
-    api.platform.inference.chat(A, {"model": made.id, "messages": [{"role": "user", "content": "hello"}]})
+    api.platform.inference.complete(A, {"model": made.id, "messages": [{"role": "user", "content": "hello"}]})
     assert api.platform.runtime.asked[-1]["messages"] == [{"role": "user", "content": "hello"}]
 
 

@@ -6,6 +6,7 @@ from luthier.deployments.wishes import Wish
 from luthier.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from luthier.inference import playground_schema as playground
 from luthier.inference import tuning_schema as tuning
+from luthier.inference.entity import Answerer
 from luthier.inference.invoke import Invoker
 from luthier.inference.schema import Message
 from tests.factories import BASE_MODEL, Platform, principal
@@ -15,7 +16,9 @@ A, B = principal("org_a"), principal("org_b")
 
 
 def ask(platform: Platform, model: str, who: Any = A) -> dict[str, Any]:
-    return platform.inference.chat(who, {"model": model, "messages": [{"role": "user", "content": "hello"}]})
+    return platform.inference.complete(
+        who, {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+    ).content
 
 
 def test_every_name_of_a_deployed_model_answers_under_that_name(platform: Platform) -> None:
@@ -134,12 +137,12 @@ def test_a_deployments_settings_are_defaults_of_its_requests(platform: Platform)
     ask(platform, BASE_MODEL)
     assert {name: platform.runtime.asked[-1][name] for name in settings} == settings
     body = {"model": BASE_MODEL, "messages": [{"role": "user", "content": "hello"}]}
-    platform.inference.chat(A, body | {"temperature": 0, "max_tokens": 8})
+    platform.inference.complete(A, body | {"temperature": 0, "max_tokens": 8})
     assert {name: platform.runtime.asked[-1][name] for name in settings} == settings | {
         "temperature": 0,
         "max_tokens": 8,
     }
-    platform.inference.chat(A, body | {"max_completion_tokens": 8})
+    platform.inference.complete(A, body | {"max_completion_tokens": 8})
     assert "max_tokens" not in platform.runtime.asked[-1]
 
 
@@ -161,7 +164,7 @@ def test_a_default_limit_without_room_for_it_gives_way(platform: Platform) -> No
     assert "max_tokens" not in platform.runtime.asked[-1]
     body = {"model": BASE_MODEL, "messages": [{"role": "user", "content": "hello"}]}
     with pytest.raises(InvalidRequest) as refused:
-        platform.inference.chat(A, body | {"max_tokens": 4096})
+        platform.inference.complete(A, body | {"max_tokens": 4096})
     assert refused.value.code == "context_length_exceeded"
     assert len(list(platform.inference.stream(A, body).chunks)) > 1
 
@@ -174,11 +177,13 @@ def test_a_deployments_settings_come_before_those_of_the_door(platform: Platform
         playground.Completion(model=BASE_MODEL, messages=[Message(role="user", content="hello")]).for_engine(),
     )
     for body in doors:
-        platform.inference.chat(A, body)
+        platform.inference.complete(A, body)
         asked = platform.runtime.asked[-1]
         assert (asked["max_tokens"], asked["temperature"]) == (64, 0.7)
         assert "defaults" not in asked
-    platform.inference.chat(A, tuning.Inference(prompt="hello", temperature=0.7, maxTokens=9).for_engine(BASE_MODEL))
+    platform.inference.complete(
+        A, tuning.Inference(prompt="hello", temperature=0.7, maxTokens=9).for_engine(BASE_MODEL)
+    )
     assert platform.runtime.asked[-1]["max_tokens"] == 9
 
 
@@ -187,8 +192,7 @@ def test_who_has_answered_is_told(platform: Platform) -> None:
     answered = platform.inference.complete(
         A, {"model": made.target, "messages": [{"role": "user", "content": "hello"}]}
     )
-    assert (answered.deployment_id, answered.model) == (made.id, made.model_name)
-    assert answered.version == made.model_version
+    assert answered.by == Answerer(made.id, made.model_name, made.model_version)
 
 
 def test_the_base_model_of_a_host_can_be_asked_alone(platform: Platform) -> None:

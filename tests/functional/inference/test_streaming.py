@@ -43,7 +43,7 @@ def test_an_answer_in_parts_is_the_answer_in_one_piece_and_metered_once(platform
     assert used(platform) == []
     texts = [chunk["choices"][0]["delta"]["content"] for chunk in stream.chunks if chunk["choices"]]
     assert "".join(texts) == WORDS
-    assert (stream.deployment_id, stream.version) == (made.id, made.model_version)
+    assert (stream.by.deployment_id, stream.by.version) == (made.id, made.model_version)
     assert used(platform) == [(1, 5, 5)]
     whole = platform.inference.gather(A, asked(made.model_name)).content
     assert (whole["object"], whole["model"]) == ("chat.completion", made.model_name)

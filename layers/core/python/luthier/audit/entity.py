@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Entry:
     """One thing that was done. key_id: None for what an operator did with AWS credentials.
 
-    action: `POST /v1/files`, or the command; resource_id: what it was done to, where it was one thing.
+    action: `POST /v1/files`, or the command; resource_id: what it was done to, where it was one thing;
+    deployment_id, model_version: who answered, where a model was asked.
     """
 
     id: str
@@ -20,3 +21,5 @@ class Entry:
     status: int | None = None
     ip: str | None = None
     request_id: str | None = None
+    deployment_id: str | None = None
+    model_version: str | None = None

@@ -27,4 +27,8 @@ class AuditStore:
         """A page of entries, newest first, and whether older ones follow: one query."""
         prefix = table.audit("")
         items, more = table.newest(self._client, self._table, organization_id, prefix, limit=limit, after=after)
-        return [Entry(**{name: item[name] for name in Entry.__dataclass_fields__}) for item in items], more
+        return list(map(_entry, items)), more
+
+
+def _entry(item: table.Item) -> Entry:
+    return Entry(**{name: item[name] for name in Entry.__dataclass_fields__ if name in item})

@@ -63,7 +63,15 @@ class Desk:
             return Outcome(**known, error=told(error))
         latency = round(1_000 * (time.perf_counter() - started))
         cost = self._usage.price_of(answered.content.get("usage") or {})
-        return Outcome(**known, body=answered.content, model=answered.model, latency_ms=latency, cost=cost)
+        return Outcome(
+            **known,
+            body=answered.content,
+            model=answered.by.model,
+            deployment_id=answered.by.deployment_id,
+            version=answered.by.version,
+            latency_ms=latency,
+            cost=cost,
+        )
 
     def _ask(self, batch: Batch, body: dict[str, Any]) -> Completion:
         question = _of_file(body, batch.endpoint) if batch.door == FILE else body

@@ -106,8 +106,9 @@ class Batch:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What its event says."""
-        return {"batchId": self.id, "total": self.total, "succeeded": self.completed, "failed": self.failed}
+        """What its event says; that of a run also which endpoint it asked, under whose path its answer is."""
+        asked = {"endpointId": self.target} if self.door == RUN else {}
+        return {"batchId": self.id, "total": self.total, "succeeded": self.completed, "failed": self.failed} | asked
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one request: an OpenAI `body` from `model`, or `error`, {status, code, message, param, details}.
+    """What became of one request: an OpenAI `body` from a `version` of `model`, or `error`.
 
+    error: {status, code, message, param, details}.
     An error without a status is about a request that was never asked. end: as in its line.
     """
 
@@ -132,6 +134,8 @@ class Outcome:
     body: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     model: str | None = None
+    deployment_id: str | None = None
+    version: str | None = None
     latency_ms: int = 0
     cost: float = 0.0
     metadata: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, ids, table
 from luthier.aliases.service import AliasService
 from luthier.batches.content import BatchContent
 from luthier.batches.entity import (
@@ -122,7 +122,7 @@ class Finisher:
             return self._content.outcomes(batch)
         error = {"status": None, "param": None, "details": None} | _UNASKED[ending]
         rest = (
-            Outcome(name, line.end, error=error)
+            Outcome(name, line.end, request_id=ids.new_id("batch_req"), error=error)
             for line in self._content.lines(batch)
             if (name := _custom_id(line.text)) is not None
         )

@@ -8,9 +8,9 @@ from luthier.wire import openai_error
 
 def file_line(outcome: Outcome) -> dict[str, Any]:
     """A line of an output or error file: a response with its status, or an error where none was ever asked for."""
-    line = {"id": outcome.request_id or None, "custom_id": outcome.custom_id, "response": None, "error": None}
+    line = {"id": outcome.request_id, "custom_id": outcome.custom_id, "response": None, "error": None}
     if outcome.body is not None:
-        return line | {"response": _response(outcome, 200, outcome.body)}
+        return line | {"response": _response(outcome, 200, outcome.body) | _by(outcome)}
     error = outcome.error or {}
     if error["status"] is None:
         return line | {"error": {"code": error["code"], "message": error["message"]}}
@@ -32,7 +32,13 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "latency_ms": outcome.latency_ms,
         "cost": outcome.cost,
         "metadata": outcome.metadata,
+        **_by(outcome),
     }
+
+
+def _by(outcome: Outcome) -> dict[str, Any]:
+    """Which deployment has answered, and which version of the model it has."""
+    return {"deployment_id": outcome.deployment_id, "model_version": outcome.version}
 
 
 def _response(outcome: Outcome, status: int, body: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,10 @@ class RunError(CamelAnswer):
 
 
 class RunStatus(CamelAnswer):
-    """execution_time: seconds. Until the run has ended, `output`, `executionTime`, `metadata` and `error` are null."""
+    """execution_time: seconds. What is known only when the run has ended is null before.
+
+    deployment_id, model_version: what has answered.
+    """
 
     id: str
     endpoint_id: str
@@ -44,6 +47,8 @@ class RunStatus(CamelAnswer):
     created_at: str
     completed_at: str | None
     expires_at: str
+    deployment_id: str | None = None
+    model_version: str | None = None
 
     @classmethod
     def of(cls, run: Batch, rows: Results = None) -> Self:
@@ -66,6 +71,8 @@ def _answer(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "output": RunOutput(text=row["text"], finish_reason=row["finish_reason"]),
         "execution_time": row["latency_ms"] / 1000,
+        "deployment_id": row.get("deployment_id"),
+        "model_version": row.get("model_version"),
         "metadata": RunMetadata(model=row["model"], tokens_used=row["tokens"], cost=row["cost"]),
     }
 

@@ -81,13 +81,16 @@ class Result(CamelAnswer):
     model: str | None
     latency: int | None
     metadata: dict[str, Any] | None
+    deployment_id: str | None
+    model_version: str | None
     error: ResultError | None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
         error = row.get("error")
         known: dict[str, Any] = {
-            name: row.get(name) for name in ("id", "status", "text", "tokens", "model", "metadata")
+            name: row.get(name)
+            for name in ("id", "status", "text", "tokens", "model", "metadata", "deployment_id", "model_version")
         }
         if error:
             details = {"param": error["param"]} if error["param"] else {}

@@ -77,6 +77,11 @@ class Deployment:
         return self.kind == SHARED
 
     @property
+    def is_of_base(self) -> bool:
+        """Whether it serves a base model as it is."""
+        return self.target == self.base_model
+
+    @property
     def is_moving(self) -> bool:
         """Whether an execution works on it."""
         return self.status in MOVING or self.updating

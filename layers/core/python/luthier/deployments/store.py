@@ -91,7 +91,7 @@ class DeploymentStore:
         # One that has failed is removed without entering its model's record again: that may be archived or gone.
         removed = before is None and new and new.status == DELETING
         facts = new.facts if new and new.status != FAILED and not removed else None
-        if one.target != one.base_model and facts != before:
+        if not one.is_of_base and facts != before:
             told += self._models.deployment_writes(one.organization_id, one.target, one.id, facts)
         left, taken = (_place(side) for side in (old, new))
         if left != taken:

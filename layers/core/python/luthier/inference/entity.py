@@ -6,13 +6,20 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Completion:
-    """`content`: an OpenAI chat completion; beside it who answered: deployment, model and the model's version."""
+class Answerer:
+    """Who answered. `model`: by its main name; version: that of the model, where it has one (a base model has not)."""
 
-    content: dict[str, Any]
     deployment_id: str
     model: str
     version: str | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """`content`: an OpenAI chat completion, in one piece; beside it who answered."""
+
+    content: dict[str, Any]
+    by: Answerer
 
 
 @dataclass
@@ -21,16 +28,18 @@ class Stream:
     who answers. Whoever wants no more of them sets `stopped`, and what was produced by then is metered."""
 
     chunks: Generator[dict[str, Any]]
-    deployment_id: str
-    model: str
-    version: str | None = None
+    by: Answerer
     stopped: bool = False
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One choice of a chat completion. latency_ms: wall clock; cost: in the platform's currency, 0 where it is free."""
+    """One choice of a completion.
 
+    model: the name that was asked for; latency_ms: wall clock; cost: in the platform's currency, 0 where it is free.
+    """
+
+    by: Answerer
     model: str
     text: str
     finish_reason: str
@@ -40,9 +49,11 @@ class Answered:
     cost: float = 0.0
 
     @classmethod
-    def of(cls, completion: dict[str, Any], *, latency_ms: int, cost: float = 0.0) -> "Answered":
+    def of(cls, answer: Completion, *, latency_ms: int, cost: float = 0.0) -> "Answered":
+        completion = answer.content
         choice, usage = completion["choices"][0], completion.get("usage") or {}
         return cls(
+            by=answer.by,
             model=completion["model"],
             text=choice["message"].get("content") or "",
             finish_reason=choice.get("finish_reason") or "stop",

@@ -14,7 +14,7 @@ from luthier.deployments.entity import Deployment
 from luthier.deployments.service import DeploymentService
 from luthier.errors import InvalidRequest, LuthierError, NotFound, Unavailable
 from luthier.inference import chunks
-from luthier.inference.entity import Answered, Completion, Stream
+from luthier.inference.entity import Answered, Answerer, Completion, Stream
 from luthier.inference.invoke import TOO_LONG, Invoker
 from luthier.inference.readiness import SLEEPING, UNREADY, require_active, waking
 from luthier.inference.schema import DEFAULTS
@@ -46,10 +46,6 @@ class InferenceService:
         self._usage = usage
         self._now = now
 
-    def chat(self, principal: Principal, body: dict[str, Any]) -> dict[str, Any]:
-        """An OpenAI chat completion, without saying who answered. Raises as `complete`."""
-        return self.complete(principal, body).content
-
     def complete(self, principal: Principal, body: dict[str, Any]) -> Completion:
         """An OpenAI chat completion from what `body["model"]` names: an alias, a deployment's id, any name of a model.
 
@@ -74,16 +70,16 @@ class InferenceService:
         stream = self.stream(principal, body)
         with closing(stream.chunks):
             whole = chunks.gathered(stream.chunks if seconds is None else _in_time(stream.chunks, seconds))
-        return Completion(whole, stream.deployment_id, stream.model, stream.version)
+        return Completion(whole, stream.by)
 
     def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
         """The same for surfaces that show a text, how long it took and what it cost. Raises as `complete`."""
         started = time.perf_counter()
-        completion = self.chat(principal, body)
+        answer = self.complete(principal, body)
         return Answered.of(
-            completion,
+            answer,
             latency_ms=round(1000 * (time.perf_counter() - started)),
-            cost=self._usage.price_of(completion.get("usage") or {}),
+            cost=self._usage.price_of(answer.content.get("usage") or {}),
         )
 
     def _routed(
@@ -122,11 +118,11 @@ class InferenceService:
         defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
         content = defaults | answer | {"model": body["model"]}
         note(failed=False)
-        return Completion(content, deployment.id, deployment.model_name, deployment.model_version)
+        return Completion(content, _answerer(deployment))
 
     def _open(self, principal: Principal, found: Deployment | None, body: dict[str, Any], note: Note) -> Stream:
         deployment, answer = self._asked(principal, found, body, self._invoker.stream)
-        stream = Stream(answer, deployment.id, deployment.model_name, deployment.model_version)
+        stream = Stream(answer, _answerer(deployment))
         stream.chunks = self._metered(stream, answer, principal, body["model"], note)
         return stream
 
@@ -149,7 +145,7 @@ class InferenceService:
         finally:
             answer.close()
             if usage:
-                self._meter(principal, stream.model, usage)
+                self._meter(principal, stream.by.model, usage)
 
     def _asked(
         self,
@@ -181,7 +177,7 @@ class InferenceService:
 
         A text completion is no conversation.
         """
-        if deployment.target == deployment.base_model or "messages" not in body:
+        if deployment.is_of_base or "messages" not in body:
             return body
         model = self._models.get(deployment.organization_id, deployment.target)
         spec = model.metadata.get(behavior.KEY) if model else None
@@ -194,6 +190,10 @@ class InferenceService:
             prompt_tokens=tokens.get("prompt_tokens") or 0,
             completion_tokens=tokens.get("completion_tokens") or 0,
         )
+
+
+def _answerer(deployment: Deployment) -> Answerer:
+    return Answerer(deployment.id, deployment.model_name, deployment.model_version)
 
 
 def _defaults(body: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:

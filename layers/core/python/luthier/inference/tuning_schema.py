@@ -9,7 +9,7 @@ from luthier.inference.entity import Answered
 from luthier.inference.schema import DEFAULTS, Message
 from luthier.wire import LONGEST_NAME, CamelAnswer, CamelRequest
 
-_SAMPLING = {"temperature", "max_tokens", "top_p"}
+_SAMPLING = {"temperature", "max_tokens", "top_p", "top_k"}
 
 
 class Inference(CamelRequest):
@@ -20,6 +20,7 @@ class Inference(CamelRequest):
     temperature: float = Field(default=0.7, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=1)
     top_p: float = Field(default=1.0, ge=0, le=1)
+    top_k: int = Field(default=50, ge=1, description="How many of the likeliest tokens are drawn from.")
     metadata: dict[str, Any] | None = Field(default=None, description="Comes back with the answer.")
 
     @model_validator(mode="after")

@@ -1,9 +1,11 @@
 """Wire shapes of models on the openai surface."""
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from luthier import clock
 from luthier.aliases.entity import Alias
+from luthier.deployments.entity import Deployment
 from luthier.models.entity import Model
 from luthier.wire import Answer
 
@@ -47,14 +49,30 @@ class ModelObject(Answer):
             job_id=None,
         )
 
+    @classmethod
+    def of_base(cls, deployment: Deployment) -> Self:
+        """A base model that is deployed for the caller."""
+        return cls(
+            id=deployment.base_model,
+            created=clock.epoch(deployment.created_at),
+            owned_by="luthier",
+            model_id=None,
+            names=[deployment.base_model],
+            base_model=deployment.base_model,
+            job_id=None,
+        )
+
 
 class ModelList(Answer):
     object: Literal["list"] = "list"
     data: list[ModelObject]
 
     @classmethod
-    def of(cls, models: list[Model], aliases: list[Alias]) -> Self:
-        return cls(data=[*map(ModelObject.of_alias, aliases), *map(ModelObject.of, models)])
+    def of(cls, models: list[Model], aliases: list[Alias], bases: Iterable[Deployment]) -> Self:
+        """bases: deployments of base models, of each one or more."""
+        deployed = {base.base_model: ModelObject.of_base(base) for base in bases}
+        own = map(ModelObject.of, models)
+        return cls(data=[*map(ModelObject.of_alias, aliases), *own, *deployed.values()])
 
 
 class ModelObjectDeleted(Answer):
