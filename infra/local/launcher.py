@@ -61,7 +61,9 @@ class Launcher:
         emulator.name_function_errors()
         emulator.shield_functions_from_terminal()
         self._snapshots = Snapshots(
-            options.snapshot, lambda: {**app._build_persistence_save_dict(), "sagemaker": store.state}
+            options.snapshot,
+            options.aws_port,
+            lambda: {**app._build_persistence_save_dict(), "sagemaker": store.state},
         )
         emulator.use_snapshots(self._snapshots.load, self._snapshots.save)
         for name in RARELY_CHANGED:

@@ -11,12 +11,14 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from infra.local import emulator
+from infra.local.options import ACCOUNT
 
 log = logging.getLogger("luthier.snapshots")
 
@@ -27,6 +29,8 @@ RARELY_CHANGED = frozenset({"cloudformation"})
 # Bytes from this size on (functions' code, layers) lie in files of their own, named by their hash.
 _BLOB_BYTES = 64 * 1024
 State = dict[str, Any]
+# http://localhost:4566/000000000000/name, in the queues themselves and in the environments of functions.
+_QUEUE = re.compile(rf"(http://[\w.]+:)\d+(/{ACCOUNT}/)")
 
 
 class Snapshots:
@@ -34,11 +38,15 @@ class Snapshots:
 
     Args:
         path: the file; its folder is created.
+        aws_port: where the services answer in this life. Addresses of queues, which the state holds, are led there.
         collect: service name → function that returns the service's state, or None when there is nothing to save.
     """
 
-    def __init__(self, path: Path, collect: Callable[[], dict[str, Callable[[], State | None]]]) -> None:
+    def __init__(
+        self, path: Path, aws_port: int, collect: Callable[[], dict[str, Callable[[], State | None]]]
+    ) -> None:
         self._path = path
+        self._aws_port = aws_port
         self._blobs = Blobs(path.parent / "blobs")
         self._collect = collect
         self._loaded: State | None = None
@@ -67,8 +75,8 @@ class Snapshots:
         if not self._path.exists():
             return {}
         decode = emulator.state_decoder()
-        with self._path.open(encoding="utf-8") as file:
-            return json.load(file, object_hook=lambda found: self._blobs.read(found) or decode(found))
+        text = with_queues_at(self._aws_port, self._path.read_text(encoding="utf-8"))
+        return json.loads(text, object_hook=lambda found: self._blobs.read(found) or decode(found))
 
     def encode(self) -> bytes:
         """All services in one document. Must run on the event loop, where no request can interleave."""
@@ -161,6 +169,11 @@ class Blobs:
     def read(self, found: dict[str, Any]) -> bytes | None:
         """The bytes that a reference stands for, None for what is no reference."""
         return (self._folder / found["__blob__"]).read_bytes() if "__blob__" in found else None
+
+
+def with_queues_at(aws_port: int, text: str) -> str:
+    """A saved state whose queues have their addresses at this port, whatever port the cloud had when it was saved."""
+    return _QUEUE.sub(rf"\g<1>{aws_port}\g<2>", text)
 
 
 def _settled(name: str, get_state: Callable[[], State | None]) -> State | None:
