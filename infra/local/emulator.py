@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import ModuleType
 from typing import Any
@@ -237,6 +238,25 @@ def name_function_errors() -> None:
         return result
 
     lambda_svc._execute_function_warm = named
+
+
+def bound_functions(at_once: int) -> None:
+    """Let more requests to one function than `at_once` wait for each other; the emulator starts a worker for each.
+
+    A machine has few cores: forty workers that start together answer nobody for a minute. None of the functions here
+    calls itself, so that nobody waits for its own caller; and each call has its own thread, which may wait.
+    """
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_warm
+    rooms: dict[str, threading.Semaphore] = {}
+
+    def queued(func: dict, event: Any, request_id: str) -> dict:
+        name = (func.get("config") or func)["FunctionName"]
+        with rooms.setdefault(name, threading.Semaphore(at_once)):
+            return execute(func, event, request_id)
+
+    lambda_svc._execute_function_warm = queued
 
 
 def shield_functions_from_terminal() -> None:

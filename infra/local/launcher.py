@@ -28,6 +28,8 @@ log = logging.getLogger("luthier.launcher")
 # Interrupted jobs get this long to write a checkpoint, their executions as long again to settle.
 _SAVING_SECONDS = 20.0
 _SETTLING_SECONDS = 15.0
+# Of one function; a request waits most of its time for others.
+_WORKERS_PER_CORE = 4
 _SWEEPER = "functions.events.sweep_stuck_jobs.handler"
 Say = Callable[[str], None]
 
@@ -59,6 +61,7 @@ class Launcher:
         emulator.authorize_batches_as_singles()
         emulator.name_deleted_alarms()
         emulator.name_function_errors()
+        emulator.bound_functions(_WORKERS_PER_CORE * (os.cpu_count() or 1))
         emulator.shield_functions_from_terminal()
         self._snapshots = Snapshots(
             options.snapshot,

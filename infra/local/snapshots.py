@@ -42,9 +42,7 @@ class Snapshots:
         collect: service name → function that returns the service's state, or None when there is nothing to save.
     """
 
-    def __init__(
-        self, path: Path, aws_port: int, collect: Callable[[], dict[str, Callable[[], State | None]]]
-    ) -> None:
+    def __init__(self, path: Path, aws_port: int, collect: Callable[[], dict[str, Callable[[], State | None]]]) -> None:
         self._path = path
         self._aws_port = aws_port
         self._blobs = Blobs(path.parent / "blobs")
