@@ -192,6 +192,9 @@ def test_without_max_tokens_the_answer_may_fill_the_context(base: Endpoint) -> N
     [
         ("POST", "/invocations", b"{", 400),
         ("POST", "/invocations", b"[]", 400),
+        ("POST", "/invocations", b"[" * 50_000, 400),
+        ("POST", "/invocations", b'{"messages": [{"role": "user", "content": "\\ud800"}]}', 400),
+        ("PUT", "/invocations", b"{}", 405),
         ("POST", "/other", b"{}", 404),
         ("GET", "/other", None, 404),
     ],

@@ -91,8 +91,15 @@ def test_the_server_tells_what_it_serves_and_answers_as_openai_does(serve: Serve
     assert local.request("POST", "/chat/completions", asked)[1]["choices"] == answer["choices"]
     status, content = local.ask(messages=[])
     assert (status, content["error"]["param"]) == (400, "messages")
+    for listing in ("/v1/models", "/models"):
+        assert local.request("GET", f"{listing}/tickets?verbose=1")[1] == local.request("GET", listing)[1]["data"][0]
+    status, content = local.request("GET", "/v1/models/other")
+    assert (status, content["error"]["code"]) == (404, "model_not_found")
     for method, path in (("GET", "/ping"), ("POST", "/invocations"), ("POST", "/adapters"), ("DELETE", "/adapters/x")):
         assert local.request(method, path, {})[0] == 404
+    for method in ("PUT", "PATCH", "OPTIONS"):
+        status, content = local.request(method, "/v1/chat/completions", {})
+        assert (status, content["error"]["type"]) == (405, "invalid_request_error")
 
 
 def test_without_a_limit_of_its_own_an_answer_never_asks_for_more_than_the_context_has(serve: Serve) -> None:
@@ -201,3 +208,9 @@ def test_the_command_line_serves_a_folder_until_ctrl_c(tiny: Path, tmp_path: Pat
     finally:
         served.kill()
     assert "model loaded" in (tmp_path / "server.log").read_text()
+
+
+def test_a_server_that_has_answered_its_share_ends_with_a_status_of_its_own(serve: Serve) -> None:
+    local = serve("--most-requests", "2")
+    assert [local.ask(max_tokens=1)[0] for _ in range(2)] == [200, 200]
+    assert local.program.exit_code == 75

@@ -12,6 +12,7 @@ import httpx
 
 from infra.local.options import REPOSITORY
 from luthier.cli import runtime
+from tests.container.hub import LocalHub
 from tests.journey.customer import Customer
 from tests.journey.local_cloud import ENVIRONMENT, LocalCloud, free_port, wait_for
 from tests.journey.test_serving import QUESTIONS
@@ -42,7 +43,7 @@ def test_a_model_of_the_platform_is_fetched_and_answers_with_its_spec_without_th
             body = {"messages": [{"role": "user", "content": QUESTIONS[0]}], "temperature": 0, "max_tokens": 12}
             answer = local.post("/v1/chat/completions", json=body).json()
             assert answer["model"] == model
-            assert answer["choices"][0]["message"]["content"]
+            assert answer["usage"]["completion_tokens"]
             # The spec's prompt was read along with the question.
             told = local.post("/v1/completions", json={"prompt": PROMPT, "max_tokens": 1}).json()
             assert answer["usage"]["prompt_tokens"] > told["usage"]["prompt_tokens"]
@@ -51,6 +52,55 @@ def test_a_model_of_the_platform_is_fetched_and_answers_with_its_spec_without_th
     finally:
         served.kill()
         customer.call("PATCH", f"/v2/training/models/{model}", json={"metadata": {}})
+
+
+def test_a_managed_server_answers_on_after_its_process_was_killed_has_rested_or_is_worn(
+    completed: dict[str, Any], hub: LocalHub, tmp_path: Path
+) -> None:
+    port = free_port()
+    options = ["--managed", "--restart-after-requests", "3", "--idle-timeout", "4", "--port", str(port)]
+    command = [sys.executable, "-c", "from luthier.cli import main; main()", "models", "serve", str(hub.folder)]
+    with (tmp_path / "server.log").open("w") as log:
+        served = subprocess.Popen(
+            [*command, *options], cwd=tmp_path, env=ENVIRONMENT | _runtime(tmp_path), stdout=log, stderr=log
+        )
+    body = {"messages": [{"role": "user", "content": QUESTIONS[0]}], "max_tokens": 1}
+    seen: set[int] = set()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as local:
+
+            def process_that_answered() -> int | None:
+                if local.post("/v1/chat/completions", json=body).status_code != 200:
+                    return None
+                [process] = _children(served.pid)
+                return process
+
+            def another_answers(why: str) -> None:
+                found = wait_for(lambda: (one := process_that_answered()) not in seen and one, 120, why)
+                seen.add(found)
+
+            another_answers("the model is served")
+            for _ in range(2):
+                assert local.post("/v1/chat/completions", json=body).status_code == 200
+            another_answers("another process has taken over from the worn one")
+            wait_for(lambda: not _children(served.pid), 30, "nobody asks, and it rests")
+            another_answers("it is awake again")
+            os.kill(max(seen), signal.SIGKILL)
+            wait_for(lambda: local.get("/health").status_code == 200, 60, "the killed one has a successor")
+        served.terminate()
+        assert served.wait(10) == 0
+        assert not Path(f"/proc/{max(seen)}").exists()
+    finally:
+        for process in _children(served.pid):
+            os.kill(process, signal.SIGKILL)
+        served.kill()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except FileNotFoundError:
+        return []
 
 
 def _healthy(served: "subprocess.Popen[bytes]", local: httpx.Client, log: Path) -> dict[str, Any] | None:

@@ -48,6 +48,10 @@ class Service:
         self.device = place
         self._generator: Any = None
         self._batcher: Any = None
+        # Takes no more connections; set by `run`.
+        self.stop_listening: Callable[[], None] = lambda: None
+        # Whether connections that are open end with their next answer.
+        self.ending = False
         # One adapter is added at a time: two of one name must not pass each other.
         self._adding = threading.Lock()
 
@@ -126,24 +130,29 @@ class Handler(BaseHTTPRequestHandler):
     questions: tuple[str, ...] = ("/invocations",)
     service: Service
 
+    @property
+    def route(self) -> str:
+        """The path without its query, of which no route here has any."""
+        return self.path.partition("?")[0]
+
     def do_GET(self) -> None:
-        if self.path not in ("/ping", "/adapters"):
+        if self.route not in ("/ping", "/adapters"):
             return self._unknown()
-        self._answer(lambda: {"adapters": self.service.adapters} if self.path == "/adapters" else {})
+        self._answer(lambda: {"adapters": self.service.adapters} if self.route == "/adapters" else {})
 
     def do_POST(self) -> None:
         body = self._body()
         if body is None:
             return None
-        if self.path == "/adapters":
-            return self._answer(lambda: self.service.add_adapter(json.loads(body)))
-        if self.path not in self.questions:
+        if self.route == "/adapters":
+            return self._answer(lambda: self.service.add_adapter(_read(body)))
+        if self.route not in self.questions:
             return self._unknown()
-        self._answer(lambda: self._invoke(json.loads(body)))
+        self._answer(lambda: self._invoke(_read(body)))
 
     def do_DELETE(self) -> None:
-        name = self.path.removeprefix("/adapters/")
-        if name == self.path:
+        name = self.route.removeprefix("/adapters/")
+        if name == self.route:
             return self._unknown()
         self._answer(lambda: self.service.remove_adapter(unquote(name)))
 
@@ -201,8 +210,6 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         except BadRequest as error:
             self._send(error.status, error.body())
-        except ValueError as error:
-            self._error(400, f"The request body is not valid JSON: {error}", "invalid_request_error")
         except Exception as error:
             log.error(f"generation failed: {error!r}")
             self._send(500, _FAILED)
@@ -212,6 +219,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Left out: SageMaker asks /ping every few seconds."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the standard library refuses, a method that no route has among it, in OpenAI's envelope too."""
+        self.close_connection = True
+        self._error(405 if code == 501 else code, message or self.responses[code][0], "invalid_request_error")
 
     def _body(self) -> bytes | None:
         """The body, or None after answering why it was refused."""
@@ -234,14 +246,33 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if self.service.ending:
+            self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _read(body: bytes) -> Any:
+    """The JSON of a body. Raises BadRequest."""
+    try:
+        content = json.loads(body)
+        # Half of a surrogate pair can be written as \ud800, and no tokenizer takes it.
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}") from None
+    return content
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     # The default of 5 refuses connections when a batch of requests arrives at once.
     request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up between two requests is nothing to tell of."""
+        if not isinstance(sys.exception(), ConnectionError):
+            log.error(f"a request failed: {sys.exception()!r}")
 
 
 def main() -> None:
@@ -255,14 +286,23 @@ def main() -> None:
     run(Service(given.root / "model", given.root / "adapters"), Handler, given.host, given.port)
 
 
-def run(service: Service, handler: type[Handler], host: str, port: int) -> None:
-    """Listen while the model loads, until SIGTERM or ctrl-C. Ends the process: 0, or 2 where it cannot serve."""
+def run(service: Service, handler: type[Handler], host: str, port: int, listener: int | None = None) -> None:
+    """Listen while the model loads, until SIGTERM or ctrl-C. Ends the process: 0, or 2 where it cannot serve.
+
+    listener: file descriptor of a socket that listens there already.
+    """
     device.prepare_environment()
     log.capture_libraries()
     signal.signal(signal.SIGTERM, lambda *_: end(0))
     threading.Thread(target=_load, args=[service], name="load", daemon=True).start()
     try:
-        Server((host, port), type("BoundHandler", (handler,), {"service": service})).serve_forever()
+        server = Server((host, port), type("BoundHandler", (handler,), {"service": service}), listener is None)
+        if listener is not None:
+            server.socket.close()
+            server.socket = socket.socket(fileno=listener)
+        service.stop_listening = server.shutdown
+        server.serve_forever()
+        threading.Event().wait()  # for the end of what is answered still
     except KeyboardInterrupt:
         end(0)
     except OSError as error:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from luthier.models import behavior
 from trainer import device, log, serve
@@ -27,6 +28,9 @@ from trainer.text_completion import TextRequest
 
 _ADAPTER = "model"
 _LOOK_SECONDS = 0.5
+# Status of a process that has answered its share, as sysexits.h's "try again".
+WORN = 75
+_MODELS = ("/v1/models", "/models")
 _REPAIR = "That was cut off before it was complete JSON. Answer again, shorter, with the JSON alone."
 
 
@@ -35,7 +39,8 @@ class Wishes:
     """What a request may leave out, and what happens besides.
 
     name: what the model is called. prompt: a behaviour spec's. schema: for chats that ask for no format of their own.
-    repairs: how often a cut answer is asked for again. idle_seconds: 0 to go on for ever.
+    repairs: how often a cut answer is asked for again. idle_seconds: 0 to go on for ever. most_requests: after so many
+    the process ends with the status WORN; 0: it never does.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Wishes:
     temperature: float
     repairs: int
     idle_seconds: int
+    most_requests: int = 0
 
 
 class CutShort(BadRequest):
@@ -69,6 +75,7 @@ class LocalService(serve.Service):
         self._adapter = adapter
         self._whole = False
         self._asking = 0
+        self._asked = 0
         self._quiet_since = time.monotonic()
         self._lock = threading.Lock()
 
@@ -111,9 +118,10 @@ class LocalService(serve.Service):
 
     @contextmanager
     def asked(self) -> Iterator[None]:
-        """While a question is answered, the server is not idle."""
+        """While a question is answered, the server neither is idle nor ends."""
         with self._lock:
             self._asking += 1
+            self._asked += 1
         try:
             yield
         finally:
@@ -121,14 +129,26 @@ class LocalService(serve.Service):
                 self._asking -= 1
                 self._quiet_since = time.monotonic()
 
-    def end_when_idle(self) -> None:
-        """End the process once nobody has asked for `idle_seconds`; never before the model is loaded."""
+    def end_in_time(self) -> None:
+        """End the process once nobody has asked for `idle_seconds`, or it has answered `most_requests`.
+
+        Never while a question is answered, nor before the model is loaded.
+        """
+        idle, most = self.wishes.idle_seconds, self.wishes.most_requests
         while True:
             time.sleep(_LOOK_SECONDS)
+            if most and self._asked >= most and not self.ending:
+                # Others wait in the socket's queue, which is the next process's too.
+                self.ending = True
+                self.stop_listening()
             with self._lock:
-                quiet = time.monotonic() - self._quiet_since
-                if self._whole and not self._asking and quiet >= self.wishes.idle_seconds:
-                    log.info(f"nobody has asked for {self.wishes.idle_seconds} seconds: the server ends")
+                if not self._whole or self._asking:
+                    continue
+                if self.ending:
+                    log.info(f"{self._asked} requests are answered: the server ends")
+                    serve.end(WORN)
+                if idle and time.monotonic() - self._quiet_since >= idle:
+                    log.info(f"nobody has asked for {idle} seconds: the server ends")
                     serve.end(0)
 
 
@@ -139,14 +159,17 @@ class LocalHandler(serve.Handler):
     questions = ("/v1/chat/completions", "/chat/completions", "/v1/completions", "/completions")
 
     def do_GET(self) -> None:
-        if self.path == "/health":
+        if self.route == "/health":
             return self._answer(self._health)
-        if self.path == "/v1/models":
+        if self.route in _MODELS:
             return self._answer(lambda: {"object": "list", "data": [self._model()]})
+        listing, _, name = self.route.partition("/models/")
+        if name and f"{listing}/models" in _MODELS:
+            return self._answer(lambda: self._model(unquote(name)))
         self._unknown()
 
     def do_POST(self) -> None:
-        if self.path not in self.questions:
+        if self.route not in self.questions:
             self.close_connection = True  # its body is left unread
             return self._unknown()
         super().do_POST()
@@ -159,7 +182,9 @@ class LocalHandler(serve.Handler):
         spec = wishes.prompt is not None
         return {"status": "ok", "model": wishes.name, "spec_prompt": spec, "device": self.service.device}
 
-    def _model(self) -> dict[str, Any]:
+    def _model(self, name: str | None = None) -> dict[str, Any]:
+        if name not in (None, self.service.wishes.name):
+            raise BadRequest(f"This server has no model {name!r}.", "model", "model_not_found", status=404)
         return {"id": self.service.wishes.name, "object": "model", "created": 0, "owned_by": "luthier"}
 
     def _invoke(self, body: Any) -> dict[str, Any] | None:
@@ -209,6 +234,8 @@ def main() -> None:
     parser.add_argument("--json-schema", type=Path, help="file with the JSON schema of every answer")
     parser.add_argument("--json-repair-attempts", type=int, default=1)
     parser.add_argument("--idle-timeout", type=int, default=300, help="seconds; 0 for none")
+    parser.add_argument("--most-requests", type=int, default=0, help=f"then end with the status {WORN}; 0: never")
+    parser.add_argument("--listener", type=int, help="file descriptor of a socket that listens already")
     given = parser.parse_args()
     wishes = Wishes(
         name=given.name,
@@ -218,12 +245,12 @@ def main() -> None:
         temperature=given.temperature,
         repairs=given.json_repair_attempts,
         idle_seconds=given.idle_timeout,
+        most_requests=given.most_requests,
     )
     model, adapter = (given.base, given.model) if given.base else (given.model, None)
     service = LocalService(model, adapter, Path(tempfile.mkdtemp()), given.device, wishes)
-    if wishes.idle_seconds:
-        threading.Thread(target=service.end_when_idle, name="idle", daemon=True).start()
-    serve.run(service, LocalHandler, given.host, given.port)
+    threading.Thread(target=service.end_in_time, name="end", daemon=True).start()
+    serve.run(service, LocalHandler, given.host, given.port, given.listener)
 
 
 if __name__ == "__main__":

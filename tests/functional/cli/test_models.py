@@ -120,6 +120,9 @@ def test_an_adapter_is_served_on_its_base(model: Path, tmp_path: Path) -> None:
     (adapter / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": str(model)}))
     assert command(adapter)["--base"] == str(model)
     assert "no adapter" in refused(model, "--base", model)
+    with tarfile.open(tmp_path / "base.tar.gz", "w:gz") as packed:
+        packed.add(model, "base")
+    assert Path(command(adapter, "--base", tmp_path / "base.tar.gz")["--base"], "config.json").exists()
 
 
 def test_an_archive_is_unpacked_once(tmp_path: Path, home: Path, model: Path) -> None:
@@ -143,6 +146,7 @@ def test_an_archive_that_is_broken_or_reaches_outside_leaves_nothing(tmp_path: P
     for archive in (broken, reaching):
         assert "cannot be unpacked" in refused(archive)
     assert not list(tmp_path.rglob("outside"))
+    assert not list((tmp_path / "home" / "models").iterdir())
 
 
 @pytest.mark.parametrize("target", ["./nothing", "nothing.tar.gz", "nothing"])
@@ -159,6 +163,10 @@ def test_a_folder_without_a_model_a_schema_that_is_none_and_a_bad_option_are_ref
     assert "must be an object" in refused(tmp_path, "--json-schema", schema)
     assert "cannot be read" in refused(tmp_path, "--json-schema", tmp_path / "none")
     assert "--temperature" in refused(tmp_path, "--temperature", 3)
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_anything_starts(model: Path, tmp_path: Path) -> None:
+    assert "No such file or directory" in refused(model, "--log-file", tmp_path / "none" / "server.log")
 
 
 def test_without_a_runtime_of_this_version_nothing_is_served(model: Path, home: Path) -> None:
@@ -283,6 +291,28 @@ def test_a_model_of_the_platform_is_fetched_once_with_its_spec(remote: FakePlatf
     again = command("acme/tickets-ft-1")
     assert again["--model"] != given["--model"]
     assert "--spec" not in again
+
+
+@pytest.mark.parametrize("away", ["http://127.0.0.1:9", None])
+def test_what_was_fetched_is_served_while_the_platform_is_away(
+    remote: FakePlatform, monkeypatch: pytest.MonkeyPatch, away: str | None
+) -> None:
+    given = command("acme/tickets-ft-1")
+    if away:
+        monkeypatch.setenv("LUTHIER_BASE_URL", away)
+    else:
+        monkeypatch.delenv("LUTHIER_BASE_URL")
+    assert command("acme/tickets-ft-1")["--model"] == command("model_1")["--model"] == given["--model"]
+    refused("other", status=1 if away else 2)
+
+
+def test_what_arrived_in_part_is_not_served_while_the_platform_is_away(
+    remote: FakePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.damaged = {"model.safetensors"}
+    refused("tickets", status=1)
+    monkeypatch.setenv("LUTHIER_BASE_URL", "http://127.0.0.1:9")
+    assert "could not be reached" in refused("tickets", status=1)
 
 
 def test_a_file_that_arrives_damaged_is_not_kept_and_what_arrived_whole_is(remote: FakePlatform) -> None:

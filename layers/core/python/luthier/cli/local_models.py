@@ -30,7 +30,13 @@ _WANTED = (
     ("pytorch", ("tokenizer.json",)),
 )
 _TIMEOUT_SECONDS = 60.0
+# In the folder of a model that was fetched whole: what it is called.
+_MARK = ".luthier-model.json"
 _CHUNK_BYTES = 1 << 20
+
+
+class Away(Stop):
+    """The platform cannot be asked: it is not known, or does not answer."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,12 @@ def find(target: str, base: Path | None) -> LocalModel:
         return _in_folder(_unpacked(path), path.name.removesuffix(ARCHIVE), base)
     if target.startswith(("/", ".", "~")) or target.endswith(ARCHIVE):
         raise Stop(f"There is no {target}.", f"Name a folder, a {ARCHIVE} or the id of a model.")
-    return _in_folder(_fetched(target), target, base)
+    return _in_folder(_of_platform(target), target, base)
 
 
 def _in_folder(folder: Path, name: str, base: Path | None) -> LocalModel:
+    if base and base.is_file() and base.name.endswith(ARCHIVE):
+        base = _unpacked(base)
     settings = folder / "adapter_config.json"
     if settings.exists():
         if base is None:
@@ -92,13 +100,14 @@ def _unpacked(archive: Path) -> Path:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     folder = _kept(f"archive-{digest[:16]}")
     if not folder.exists():
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
-        try:
-            with tarfile.open(archive, "r:gz") as packed:
-                packed.extractall(draft, filter="data")
-        except (OSError, EOFError, tarfile.TarError) as error:
-            raise Stop(f"{archive} cannot be unpacked: {error}", "Fetch it again.") from None
-        os.replace(draft, folder)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as draft:
+            whole = Path(draft) / "content"
+            try:
+                with tarfile.open(archive, "r:gz") as packed:
+                    packed.extractall(whole, filter="data")
+            except (OSError, EOFError, tarfile.TarError) as error:
+                raise Stop(f"{archive} cannot be unpacked: {error}", "Fetch it again.") from None
+            os.replace(whole, folder)
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -109,13 +118,35 @@ def _kept(name: str) -> Path:
     return models / re.sub(r"[^A-Za-z0-9._-]", "-", name)
 
 
+def _of_platform(model_id: str) -> Path:
+    """As the platform has it now; where it is away, as it was fetched last. Raises Stop."""
+    try:
+        return _fetched(model_id)
+    except Away as away:
+        kept = _fetched_before(model_id)
+        if kept is None:
+            raise
+        typer.echo(f"{away}\nServing {model_id} as it was fetched before: {kept}", err=True)
+        return kept
+
+
+def _fetched_before(model_id: str) -> Path | None:
+    """The folder of a model that was fetched whole under this name, the newest of several."""
+    found = [
+        mark.parent
+        for mark in sorted((home() / "models").glob(f"*/{_MARK}"), key=lambda mark: mark.stat().st_mtime)
+        if model_id in json.loads(mark.read_text(encoding="utf-8"))["names"]
+    ]
+    return found[-1] if found else None
+
+
 def _fetched(model_id: str) -> Path:
     """A model of the platform, whole, with its behaviour spec; files that are here already are not fetched again."""
     import httpx
 
     url, key = (os.environ.get(name) for name in ("LUTHIER_BASE_URL", "LUTHIER_API_KEY"))
     if not url or not key:
-        raise Stop(
+        raise Away(
             f"There is no folder {model_id}; to fetch the model of that name, its platform has to be known.",
             "Set LUTHIER_BASE_URL and LUTHIER_API_KEY.",
         )
@@ -134,6 +165,7 @@ def _fetched(model_id: str) -> Path:
         (folder / SPEC).write_text(spec, encoding="utf-8")
     else:
         (folder / SPEC).unlink(missing_ok=True)
+    (folder / _MARK).write_text(json.dumps({"names": [model_id, model["id"], model.get("name")]}), encoding="utf-8")
     return folder
 
 
@@ -200,7 +232,7 @@ def _reached(url: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
-        raise Stop(
+        raise Away(
             f"The platform at {url} could not be reached: {error or type(error).__name__}",
             "Check LUTHIER_BASE_URL, and try again: what is fetched already stays.",
             UNREACHABLE,

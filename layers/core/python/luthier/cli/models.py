@@ -1,17 +1,14 @@
 """Models on this machine: served with the container's own server, without the platform."""
 
 import json
-import os
 import shlex
-import socket
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from luthier.cli import local_models, stop
+from luthier.cli import local_models, server, stop
 from luthier.cli.runtime import Runtime
 from luthier.cli.stop import Stop
 
@@ -66,6 +63,19 @@ def serve(
         int, typer.Option(min=0, max=10, help="How often JSON that was cut off is asked for again, before a 422.")
     ] = 1,
     idle_timeout: Annotated[int, typer.Option(min=0, help="Seconds without a request; 0: for ever.")] = 300,
+    managed: Annotated[
+        bool,
+        typer.Option(
+            "--managed",
+            help="Start the model again when it has died, and after a rest when somebody asks; requests wait.",
+        ),
+    ] = False,
+    restart_after_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="With --managed: load the model anew after so many requests; 0: never. [default: 100]"
+        ),
+    ] = None,
     log_file: Annotated[Path | None, typer.Option(help="Where the server's log goes instead of here.")] = None,
     print_command: Annotated[bool, typer.Option("--print-command", help="Print what would run, and end.")] = False,
 ) -> None:
@@ -83,6 +93,8 @@ def serve(
             raise Stop(message, "Make it with: luthier models setup-runtime", stop.NO_RUNTIME)
         if json_schema:
             _require_object(json_schema)
+        if restart_after_requests is not None and not managed:
+            raise Stop("--restart-after-requests is for a managed server.", "Add --managed.")
         model = local_models.find(target, base)
         used = None if no_spec_prompt else _spec(spec, model.folder)
         options = {
@@ -98,15 +110,21 @@ def serve(
             "--json-schema": json_schema and json_schema.absolute(),
             "--json-repair-attempts": json_repair_attempts,
             "--idle-timeout": idle_timeout,
+            "--most-requests": (100 if restart_after_requests is None else restart_after_requests) if managed else None,
         }
         given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
         command = [str(runtime.python), "-m", "trainer.serve_local", *given]
         if print_command:
             typer.echo(shlex.join(command))
             return
-        _require_free(host, port)
+        if log_file:
+            server.log_to(log_file)
+        listener = server.listen(host, port)
     typer.echo(f"{model.name} answers at http://{host}:{port}/v1 once it is loaded; ctrl-C ends it.", err=True)
-    _become(command, log_file)
+    with stop.told():
+        if managed:
+            server.manage(command, listener)
+        server.become(command, listener)
 
 
 def _spec(given: Path | None, folder: Path) -> Path | None:
@@ -130,24 +148,3 @@ def _require_object(path: Path) -> None:
         raise Stop(f"{path} cannot be read as a JSON schema: {error}", "Name a file that holds one.") from None
     if not isinstance(content, dict):
         raise Stop(f"{path} holds no JSON schema: it must be an object.", "Name a file that holds one.")
-
-
-def _require_free(host: str, port: int) -> None:
-    """Asked before the seconds that loading takes; the server itself says the same."""
-    try:
-        with socket.create_server((host, port)):
-            return
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        message = f"Nothing can listen at {host}:{port}: {reason}."
-        raise Stop(message, "Choose another --port, or end what listens there.", stop.PORT_TAKEN) from None
-
-
-def _become(command: list[str], log_file: Path | None) -> None:
-    """Go on as the server: signals reach it as they are, and its exit status is the command's."""
-    if log_file:
-        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-    sys.stdout.flush()
-    os.execv(command[0], command)
