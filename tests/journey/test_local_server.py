@@ -79,14 +79,15 @@ def test_a_managed_server_answers_on_after_its_process_was_killed_has_rested_or_
                 found = wait_for(lambda: (one := process_that_answered()) not in seen and one, 120, why)
                 seen.add(found)
 
-            another_answers("the model is served")
+            wait_for(lambda: _healthy(served, local, tmp_path / "server.log"), 180, "the model is served")
+            another_answers("it answers")
             for _ in range(2):
                 assert local.post("/v1/chat/completions", json=body).status_code == 200
             another_answers("another process has taken over from the worn one")
             wait_for(lambda: not _children(served.pid), 30, "nobody asks, and it rests")
             another_answers("it is awake again")
             os.kill(max(seen), signal.SIGKILL)
-            wait_for(lambda: local.get("/health").status_code == 200, 60, "the killed one has a successor")
+            wait_for(lambda: _healthy(served, local, tmp_path / "server.log"), 60, "the killed one has a successor")
         served.terminate()
         assert served.wait(10) == 0
         assert not Path(f"/proc/{max(seen)}").exists()
@@ -94,6 +95,7 @@ def test_a_managed_server_answers_on_after_its_process_was_killed_has_rested_or_
         for process in _children(served.pid):
             os.kill(process, signal.SIGKILL)
         served.kill()
+        served.wait()
 
 
 def _children(pid: int) -> list[int]:

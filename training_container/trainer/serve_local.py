@@ -122,6 +122,8 @@ class LocalService(serve.Service):
         with self._lock:
             self._asking += 1
             self._asked += 1
+            # Connections that are kept open end with this answer.
+            self.ending = self.ending or self._asked == self.wishes.most_requests
         try:
             yield
         finally:
@@ -134,12 +136,11 @@ class LocalService(serve.Service):
 
         Never while a question is answered, nor before the model is loaded.
         """
-        idle, most = self.wishes.idle_seconds, self.wishes.most_requests
+        idle = self.wishes.idle_seconds
         while True:
             time.sleep(_LOOK_SECONDS)
-            if most and self._asked >= most and not self.ending:
+            if self.ending:
                 # Others wait in the socket's queue, which is the next process's too.
-                self.ending = True
                 self.stop_listening()
             with self._lock:
                 if not self._whole or self._asking:

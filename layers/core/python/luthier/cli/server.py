@@ -55,15 +55,11 @@ def become(command: list[str], listener: socket.socket) -> NoReturn:
 
 def manage(command: list[str], listener: socket.socket) -> NoReturn:
     """Keep the server going until a signal ends this process, and the server with it. Raises Stop where it cannot."""
-    running: list[subprocess.Popen[bytes]] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _end(running))
+        signal.signal(number, _end)
     deaths: list[float] = []
     while True:
-        child = subprocess.Popen(_inheriting(command, listener), pass_fds=[listener.fileno()], start_new_session=True)
-        running[:] = [child]
-        status = child.wait()
-        running.clear()
+        status = _served(_inheriting(command, listener), listener.fileno())
         if status == _IDLE:
             typer.echo("The model rests until somebody asks.", err=True)
             select.select([listener], [], [])
@@ -77,12 +73,19 @@ def manage(command: list[str], listener: socket.socket) -> NoReturn:
             typer.echo(f"The server has died with the status {status}, and is started again.", err=True)
 
 
+def _served(command: list[str], listener: int) -> int:
+    """The status with which a server has ended. It ends with this process, but for ctrl-C, which is not for it."""
+    child = subprocess.Popen(command, pass_fds=[listener], start_new_session=True)
+    try:
+        return child.wait()
+    finally:
+        child.terminate()
+        child.wait()
+
+
 def _inheriting(command: list[str], listener: socket.socket) -> list[str]:
     return [*command, "--listener", str(listener.fileno())]
 
 
-def _end(running: list[Any]) -> NoReturn:
-    for child in running:
-        child.terminate()
-        child.wait()
-    os._exit(0)
+def _end(number: int, frame: Any) -> NoReturn:
+    raise SystemExit(0)
