@@ -95,6 +95,14 @@ def get_report(file_id: str) -> files.FileReport:
     return files.FileReport.model_validate(wiring.datasets().report(app.principal, file_id))
 
 
+@app.post(
+    f"{FILE}/repair", security=WRITE_FILES, summary="Make a new file of the rows that are good or can be corrected"
+)
+def repair_file(file_id: str, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None) -> files.File:
+    repetition = Repetition(idempotency_key, retry_count, app.name)
+    return files.File.of(wiring.repairs().repair(app.principal, file_id, repetition=repetition))
+
+
 @app.get("/v1/models", security=READ_MODELS, summary="List aliases and fine-tuned models")
 def list_models() -> models.ModelList:
     aliases = wiring.aliases().of_organization(app.principal)

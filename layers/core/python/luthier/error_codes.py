@@ -145,11 +145,12 @@ ERRORS = (
     ErrorCode(409, "too_many_endpoints", "The organization has all the endpoints it may have.", "Delete one."),
     ErrorCode(409, "stopped", "A pipeline step met an attempt that is over; seen in executions only.", "Nothing."),
     ErrorCode(413, "payload_too_large", "The body, or the model to import, is too large.", "Read the message."),
-    ErrorCode(413, "file_too_large", "The file is larger than a dataset may be.", "Split it, or train on a sample."),
+    ErrorCode(413, "file_too_large", "The file is larger than this takes.", "Split it, or train on a sample."),
     ErrorCode(415, "unsupported_media_type", "The body has the wrong content type.", "Send application/json."),
     ErrorCode(422, "deployment_failed", "The model cannot be, or was not, brought up.", "Read the reason."),
     ErrorCode(422, "packaging_failed", "The model cannot be, or was not, packed this way.", "Read `details.reason`."),
     ErrorCode(422, "model_too_large", "The model does not fit on the GPU.", "Choose one of `details.suggestions`."),
+    ErrorCode(422, "nothing_left", "The repair would drop every row of the file.", "Correct the rows by hand."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
     ErrorCode(
         422,

@@ -110,7 +110,7 @@ class DatasetService:
                 self._store.create(judged, self._judge.verdict(judged), claim)
             return judged
 
-        return self._once(principal, "files.upload", facts, repetition, make)
+        return self.once(principal, "files.upload", facts, repetition, make)
 
     def begin_upload(
         self, principal: Principal, *, filename: str, bytes: int, purpose: str, repetition: Repetition = ONCE
@@ -128,7 +128,7 @@ class DatasetService:
             return dataset
 
         facts = {"filename": filename, "purpose": purpose, "bytes": bytes}
-        dataset = self._once(principal, "files.begin", facts, repetition, make)
+        dataset = self.once(principal, "files.begin", facts, repetition, make)
         return PresignedUpload(dataset, *self._content.address(dataset))
 
     def complete_upload(self, principal: Principal, dataset_id: str) -> Dataset:
@@ -297,7 +297,7 @@ class DatasetService:
             self._content.remove(dataset)
             raise
 
-    def _once(
+    def once(
         self,
         principal: Principal,
         route: str,

@@ -298,6 +298,7 @@ model_listing = registry.model_listing
 model_versions = registry.model_versions
 processing_pipeline = serving.processing_pipeline
 processings = serving.processings
+repairs = uploading.repairs
 retention = registry.retention
 uploads = uploading.uploads
 
