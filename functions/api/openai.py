@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.api import batches, uploads
+from functions.api import batches, previews, uploads
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.multipart import read_form
@@ -39,6 +39,7 @@ Purpose = Annotated[str | None, Query()]
 app = Surface("openai", error_shape, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/*$)"))
 handler = app.handle
 batches.add_routes(app)
+previews.add_routes(app)
 uploads.add_routes(app)
 
 

@@ -143,7 +143,7 @@ def test_a_deleted_file_is_gone_and_says_so(api: Gateway) -> None:
 def test_another_organization_has_no_such_file(api: Gateway) -> None:
     file = upload(api, rows(1)).json()
     other = api.caller("admin", organization_id="org_b")
-    for path in ("", "/content", "/report", "/preview?model=tiny-llama-test"):
+    for path in ("", "/content", "/report", "/preview?model=smollm2-135m-instruct"):
         assert other.get(f"/v1/files/{file['id']}{path}").status == 404
     assert other.post(f"/v1/files/{file['id']}/repair").status == 404
     assert other.delete(f"/v1/files/{file['id']}").status == 404

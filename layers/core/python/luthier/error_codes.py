@@ -151,6 +151,7 @@ ERRORS = (
     ErrorCode(422, "packaging_failed", "The model cannot be, or was not, packed this way.", "Read `details.reason`."),
     ErrorCode(422, "model_too_large", "The model does not fit on the GPU.", "Choose one of `details.suggestions`."),
     ErrorCode(422, "nothing_left", "The repair would drop every row of the file.", "Correct the rows by hand."),
+    ErrorCode(422, "preview_failed", "The rows of the file were not tokenized.", "Read `details.reason`."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
     ErrorCode(
         422,

@@ -27,7 +27,8 @@ class Dataset:
     file that it was made of, and what was done to its rows, by kind of correction and by code.
 
     unchecked: the content has arrived and its check is owed, which was begun `tries` times; it lies in the parts of
-    `upload_id` until it is joined, where that is set. due: when the sweeper looks at the file next.
+    `upload_id` until it is joined, where that is set. due: when the sweeper looks at the file next,
+    of a deleted one for its previews.
     """
 
     id: str

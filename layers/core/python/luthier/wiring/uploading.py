@@ -32,10 +32,13 @@ def repairs() -> "RepairService":
 
 @cache
 def file_sweeper() -> "FileSweeper":
+    from luthier.processing.entity import PREVIEW
+    from luthier.processing.removal import ProcessingRemoval
     from luthier.uploads.sweeping import FileSweeper
 
     jobs, processings = wiring._job_store(), serving._processing_store()
-    return FileSweeper(wiring._dataset_store(), wiring.datasets(), _checks(), jobs, processings)
+    previews = ProcessingRemoval(processings, wiring.client("s3"), wiring.settings().artifacts_bucket, (PREVIEW,))
+    return FileSweeper(wiring._dataset_store(), wiring.datasets(), _checks(), jobs, processings, previews)
 
 
 @cache
