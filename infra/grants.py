@@ -119,6 +119,8 @@ SERVING = (*SERVING_DESCRIBE, SERVING_CREATE, SERVING_UPDATE, SERVING_DELETE, *S
 # What checking and deleting files takes, also those that are joined of parts; and what taking them takes.
 FILES_SWEEP = (UPLOADS_READ, UPLOADS_WRITE, UPLOADS_ABORT, UPLOAD_PARTS_JOIN, DATA_LIST)
 FILES_VERBS = (*FILES_SWEEP, UPLOAD_PARTS_TAKE)
+# What previewing files takes.
+PREVIEWS_VERBS = (START_PROCESSING, ARTIFACTS_READ, ARTIFACTS_LIST)
 # What creating, stopping and resuming a job takes, on whichever surface. A create may have to check a file whose upload
 # nobody completed or that lies elsewhere, and asks the hub about gated models; a stop looks for the last checkpoint.
 JOBS_VERBS = (

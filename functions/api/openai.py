@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.api import batches, uploads
+from functions.api import batches, previews, uploads
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.multipart import read_form
@@ -40,6 +40,7 @@ Purpose = Annotated[str | None, Query()]
 app = Surface("openai", error_shape, slashed_ids=re.compile(r"(?<=^/v1/models/).+?(?=/*$)"))
 handler = app.handle
 batches.add_routes(app)
+previews.add_routes(app)
 uploads.add_routes(app)
 
 
@@ -94,6 +95,14 @@ def get_content(file_id: str) -> Response[str]:
 @app.get(f"{FILE}/report", security=READ_FILES, summary="Read what is wrong with a file, line by line")
 def get_report(file_id: str) -> files.FileReport:
     return files.FileReport.model_validate(wiring.datasets().report(app.principal, file_id))
+
+
+@app.post(
+    f"{FILE}/repair", security=WRITE_FILES, summary="Make a new file of the rows that are good or can be corrected"
+)
+def repair_file(file_id: str, idempotency_key: IdempotencyKey = None, retry_count: RetryCount = None) -> files.File:
+    repetition = Repetition(idempotency_key, retry_count, app.name)
+    return files.File.of(wiring.repairs().repair(app.principal, file_id, repetition=repetition))
 
 
 @app.get("/v1/models", security=READ_MODELS, summary="List aliases, fine-tuned models and deployed base models")

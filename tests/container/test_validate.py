@@ -200,7 +200,7 @@ def test_any_line_is_shown_on_request(validated: Validate, tokenizer: Any) -> No
     train, validation = lines(good(1), LONG, good(2), good(3)), lines(good(4), LATE)
     _, report = validated(train, "--max-sequence-length", "40", "--preview-line", "3", "2", validation=validation)
     third, second = report["train"][0]["previews"]
-    assert third == {"line": 3} | preview(tokenizer, row(good(2)), 40)
+    assert third == {"line": 3, "risk": "none"} | preview(tokenizer, row(good(2)), 40)
     assert [run["text"] for run in third["sequences"][0]["trained"]] == ["It is 2.<|im_end|>"]
     assert (second["line"], second["sequences"][0]["truncation"]["token"]) == (2, 40)
     assert [shown["line"] for shown in report["validation"][0]["previews"]] == [3, 2]

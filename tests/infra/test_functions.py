@@ -28,7 +28,7 @@ HELPERS = {
             "training_registry",
         ),
         # Routes of the openai, tuning and endpoints surfaces.
-        *("batches", "tuning_batches", "endpoint_runs", "uploads"),
+        *("batches", "previews", "tuning_batches", "endpoint_runs", "uploads"),
     },
     "pipeline": {"step"},
     "events": set(),

@@ -56,7 +56,8 @@ def test_words_come_one_by_one_and_are_those_of_the_whole_answer(client: openai.
         usage = chunk.usage or usage
     assert "".join(texts) == whole.choices[0].message.content
     assert usage == whole.usage
-    assert arrived[len(arrived) // 10] < arrived[-1] / 2
+    # Nobody has gathered them: whoever does gives all of them at the end.
+    assert arrived[-1] - arrived[0] > arrived[-1] / 4
 
 
 def test_texts_choices_log_probabilities_and_schemas_go_through_unchanged(client: openai.OpenAI) -> None:

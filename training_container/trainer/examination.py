@@ -30,7 +30,8 @@ from trainer.templates import Rendered
 class Examination:
     """Of one file. riskiest: previews (see `preview.preview`) of the rows most worth a look, worst first.
 
-    previews: of the lines that were asked for, {"line": int, …}; one that cannot be shown has a "message" instead.
+    previews: of the lines that were asked for, {"line": int, "risk": str, …}; one that cannot be shown has a "message"
+    instead.
     """
 
     path: Path
@@ -137,11 +138,12 @@ class _Reading:
             return {"message": "The line is blank." if line else f"The line is longer than {MAX_LINE_BYTES} bytes."}
         try:
             place = self._place(number, line)
-            _rendered(self.tokenizer, place)
+            texts = _rendered(self.tokenizer, place)
         except (BadRow, Fault) as error:
             findings = error.findings if isinstance(error, BadRow) else [error.at(number)]
             return {"message": " ".join(f"{one.pointer} {one.message} {one.fix}".strip() for one in findings)}
-        return preview(self.tokenizer, place.row, self.max_length)
+        (encoded,) = encoding.encode_rendered(self.tokenizer, [place.row], [texts], self.max_length)
+        return {"risk": risk(encoded, self.max_length)} | preview(self.tokenizer, place.row, self.max_length)
 
     def _places(self) -> Iterator[Place]:
         """The rows that are good by themselves."""

@@ -32,7 +32,7 @@ def test_an_upload_answers_openais_file_object(api: Gateway) -> None:
         "id": 0, "object": "file", "bytes": len(content), "created_at": 0, "filename": "träining.jsonl",
         "purpose": "fine-tune", "status": "processed", "status_details": None, "expires_at": None,
         "format": "messages", "rows": 3, "tokens": 0, "bad_lines": 0, "findings_count": 0, "warnings_count": 0,
-        "sha256": 0,
+        "sha256": 0, "repair": None,
     }  # fmt: skip
     assert isinstance(file["created_at"], int)
     assert api.get(f"/v1/files/{file['id']}").json() == file
@@ -143,8 +143,9 @@ def test_a_deleted_file_is_gone_and_says_so(api: Gateway) -> None:
 def test_another_organization_has_no_such_file(api: Gateway) -> None:
     file = upload(api, rows(1)).json()
     other = api.caller("admin", organization_id="org_b")
-    for path in ("", "/content", "/report"):
+    for path in ("", "/content", "/report", "/preview?model=smollm2-135m-instruct"):
         assert other.get(f"/v1/files/{file['id']}{path}").status == 404
+    assert other.post(f"/v1/files/{file['id']}/repair").status == 404
     assert other.delete(f"/v1/files/{file['id']}").status == 404
     assert json.loads(other.get("/v1/files").text)["data"] == []
 

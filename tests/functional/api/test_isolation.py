@@ -70,6 +70,9 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     done = platform.completed(who, training_dataset=file, **named)
     made = platform.deployed(who, done.result_model or "")
     assert mine.send("PUT", f"/v2/training/aliases/{word}-alias", {"routes": [{"deploymentId": made.id}]}).status == 200
+    preview = mine.get(f"/v1/files/{file}/preview?model=smollm2-135m-instruct")
+    assert preview.status == 202
+    world.launch(platform, platform.processings.get(organization, preview.json()["processing_id"]))
     [evaluation] = platform.evaluations.evaluate(who, done.result_model or "", [file])
     world.launch(platform, evaluation.processing)
     download = f"/v2/training/models/{done.result_model}/download"

@@ -10,6 +10,8 @@ from luthier.datasets.content import DatasetContent
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.datasets.store import DatasetStore
+from luthier.processing.entity import PREVIEW
+from luthier.processing.removal import ProcessingRemoval
 from luthier.processing.store import ProcessingStore
 from luthier.uploads.checking import FileChecks
 from luthier.uploads.content import UploadParts
@@ -60,7 +62,9 @@ class World:
         checks = FileChecks(files, content, store, parts, self.clock)
         self.service = UploadService(store, parts, self.datasets, files, checks, self.clock)
         processings = ProcessingStore(dynamodb, SETTINGS.table)
-        self.sweeper = FileSweeper(files, self.datasets, checks, platform.job_store, processings, self.clock)
+        previews = ProcessingRemoval(processings, s3, SETTINGS.artifacts_bucket, (PREVIEW,))
+        jobs = platform.job_store
+        self.sweeper = FileSweeper(files, self.datasets, checks, jobs, processings, previews, self.clock)
 
     def begin(self, size: int = len(CONTENT), who: Principal = WHO, **more: Any) -> Upload:
         asked: dict[str, Any] = {"filename": "train.jsonl", "purpose": "fine-tune"} | more

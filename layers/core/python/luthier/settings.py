@@ -26,7 +26,9 @@ class Settings:
     event_bus: str = _setting("Name of the EventBridge bus that carries Luthier's events.")
     training_state_machine_arn: str = _setting("State machine that runs one attempt of a job.")
     deployment_state_machine_arn: str = _setting("State machine that brings one deployment to its goal.")
-    processing_state_machine_arn: str = _setting("State machine that evaluates, packages or adopts one model.")
+    processing_state_machine_arn: str = _setting(
+        "State machine that evaluates, packages or adopts one model, or previews a file."
+    )
     serving_image: str = _setting("Container image that answers requests on SageMaker endpoints.")
     serving_role_arn: str = _setting("Role of SageMaker models and endpoints.")
     inference_seconds: int = _setting(

@@ -23,9 +23,12 @@ class Dataset:
     findings: the first ones, each {line, code, pointer, message, fix, level}; counts: findings per code;
     findings_count: all of them; warnings_count: those that do not keep the file from being trained on;
     ignored_keys: keys that are not trained on, with their number of rows; expires_at: when the file goes by itself.
+    repair: of a repaired file `{source, rows_kept, rows_changed, rows_dropped, corrections, dropped}`: the id of the
+    file that it was made of, and what was done to its rows, by kind of correction and by code.
 
     unchecked: the content has arrived and its check is owed, which was begun `tries` times; it lies in the parts of
-    `upload_id` until it is joined, where that is set. due: when the sweeper looks at the file next.
+    `upload_id` until it is joined, where that is set. due: when the sweeper looks at the file next,
+    of a deleted one for its previews.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Dataset:
     unchecked: bool = False
     tries: int = 0
     due: str | None = None
+    repair: dict[str, Any] | None = None
 
     @property
     def report_key(self) -> str:

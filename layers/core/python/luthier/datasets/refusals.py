@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from luthier.datasets.entity import Dataset
-from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, quoted
+from luthier.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, Unprocessable, quoted
 
 _NAMED_LINES = 10
 
@@ -53,6 +53,28 @@ def too_large(size: int, limit: int, param: str = "bytes") -> PayloadTooLarge:
         param=param,
         details={"bytes": size, "limit": limit},
         remedy="Split the file, or train on a sample of it.",
+    )
+
+
+def too_large_to_repair(dataset: Dataset, what: str) -> PayloadTooLarge:
+    """what: the rule that is broken, as the end of a sentence."""
+    return PayloadTooLarge(
+        f"file_id: {dataset.filename} has {dataset.bytes} bytes; {what}.",
+        code="file_too_large",
+        param="file_id",
+        details={"bytes": dataset.bytes},
+        remedy="Split the file, or repair it where you have it: python -m trainer.validate --repair.",
+    )
+
+
+def nothing_left(dataset: Dataset, dropped: Mapping[str, int]) -> Unprocessable:
+    by_code = ", ".join(f"{code} {count}" for code, count in sorted(dropped.items(), key=lambda item: -item[1]))
+    return Unprocessable(
+        f"file_id: no row of {dataset.filename} would be left ({by_code or 'it is empty'}), so no file was made.",
+        code="nothing_left",
+        param="file_id",
+        details={"dropped": dict(dropped)},
+        remedy=f"Correct the rows by hand; GET /v1/files/{dataset.id}/report names them.",
     )
 
 

@@ -68,10 +68,26 @@ class BeginUpload(Request):
     purpose: str = Field(description="fine-tune, evals or batch")
 
 
+class FileRepair(Answer):
+    """What was done to the rows of the file `source` to make this one.
+
+    `corrections` counts rows by kind of correction, `dropped` lines by what was wrong with them; `rows_dropped` leaves
+    blank lines out.
+    """
+
+    source: str
+    rows_kept: int
+    rows_changed: int
+    rows_dropped: int
+    corrections: dict[str, int]
+    dropped: dict[str, int]
+
+
 class File(Answer):
     """OpenAI's file object. `created_at` is in Unix seconds; `tokens` is an estimate; null until it is checked.
 
-    `findings_count` counts errors and warnings; a file with warnings only is `processed`.
+    `findings_count` counts errors and warnings; a file with warnings only is `processed`. `repair` is null but for
+    repaired files.
     """
 
     id: str
@@ -90,6 +106,7 @@ class File(Answer):
     findings_count: int
     warnings_count: int
     sha256: str | None
+    repair: FileRepair | None
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:

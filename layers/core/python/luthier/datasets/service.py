@@ -42,6 +42,8 @@ AT_ONCE_BYTES = 100_000_000
 # What S3 takes in one PUT, and copies in one request.
 PUT_BYTES = 5_000_000_000
 _TOMBSTONE_SECONDS = 30 * 24 * 3600
+# By then every request that began before a file was deleted has ended.
+_REQUEST = timedelta(minutes=1)
 _LONGEST_FILENAME = 255
 
 Imports = list[Dataset]
@@ -110,7 +112,7 @@ class DatasetService:
                 self._store.create(judged, self._judge.verdict(judged), claim)
             return judged
 
-        return self._once(principal, "files.upload", facts, repetition, make)
+        return self.once(principal, "files.upload", facts, repetition, make)
 
     def begin_upload(
         self, principal: Principal, *, filename: str, bytes: int, purpose: str, repetition: Repetition = ONCE
@@ -128,7 +130,7 @@ class DatasetService:
             return dataset
 
         facts = {"filename": filename, "purpose": purpose, "bytes": bytes}
-        dataset = self._once(principal, "files.begin", facts, repetition, make)
+        dataset = self.once(principal, "files.begin", facts, repetition, make)
         return PresignedUpload(dataset, *self._content.address(dataset))
 
     def complete_upload(self, principal: Principal, dataset_id: str) -> Dataset:
@@ -203,11 +205,17 @@ class DatasetService:
     def remove(self, dataset: Dataset) -> Dataset:
         """Delete a file and its content, whoever wants it."""
         if not dataset.deleted:
-            dataset = replace(dataset, deleted=True, findings=[])
-            self._store.bury(dataset, until=int(self._now().timestamp()) + _TOMBSTONE_SECONDS)
+            soon = clock.iso(self._now() + _REQUEST) if dataset.purpose in WITH_ROWS else None
+            dataset = self.bury(dataset, due=soon)
         # After the tombstone: a delete that ends in between is repaired by the next one.
         self._content.remove(dataset)
         return dataset
+
+    def bury(self, dataset: Dataset, *, due: str | None) -> Dataset:
+        """Leave a tombstone of a file. due: when the sweeper removes what was made of it elsewhere."""
+        tomb = replace(dataset, deleted=True, findings=[], due=due)
+        self._store.bury(tomb, until=int(self._now().timestamp()) + _TOMBSTONE_SECONDS)
+        return tomb
 
     def content(self, principal: Principal, dataset_id: str) -> Content:
         """What was uploaded. Raises NotFound, and Conflict while the content is awaited."""
@@ -297,7 +305,7 @@ class DatasetService:
             self._content.remove(dataset)
             raise
 
-    def _once(
+    def once(
         self,
         principal: Principal,
         route: str,

@@ -144,7 +144,7 @@ class DatasetStore:
 
     def _put(self, dataset: Dataset, **extra: Any) -> dict[str, Any]:
         item = table.key(dataset.organization_id, table.file(dataset.id)) | asdict(dataset) | extra
-        if dataset.due and not dataset.deleted:
+        if dataset.due:
             item |= {table.LIVE.partition_key: table.live(NOUN), table.LIVE.sort_key: dataset.due}
         return {"TableName": self._table, "Item": table.encode(item)}
 

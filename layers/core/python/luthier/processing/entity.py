@@ -1,18 +1,18 @@
-"""A processing: one SageMaker job of the trainer's image on a finished model, and what came of it. Pure."""
+"""A processing: one SageMaker job of the trainer's image on a model or a file, and what came of it. Pure."""
 
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-EVALUATE, PACKAGE, ADOPT = "evaluate", "package", "adopt"
+EVALUATE, PACKAGE, ADOPT, PREVIEW = "evaluate", "package", "adopt", "preview"
 QUEUED, RUNNING, COMPLETED, FAILED = "queued", "running", "completed", "failed"
 LIVE = (QUEUED, RUNNING)
 
 
 @dataclass(frozen=True)
 class Processing:
-    """What `kind` does to one `subject` (a model's or base model's id) by one `spec`; a retry is a new attempt of it.
+    """What `kind` does to one `subject`, the id of a model, base model or file; a retry is a new attempt of it.
 
     spec: JSON that says all of what is wanted, so that an equal wish is the same processing; context: JSON that does
     not distinguish wishes, as where to find what the spec knows by its hash; status_reason: `{code, message, hint}`;
@@ -51,6 +51,11 @@ class Processing:
         """What to tell a person about it: the benchmark, the format, or the name of the new model."""
         known = self.context | self.spec
         return next((known[name] for name in ("benchmark", "format", "name") if name in known), None)
+
+    @property
+    def model_id(self) -> str:
+        """The model that it is about; of a preview, which is about a file, the base model."""
+        return self.base_model if self.kind == PREVIEW else self.subject
 
     @property
     def execution_name(self) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Any, Protocol
 
-from luthier.processing import adopting, evaluating, packaging
-from luthier.processing.entity import ADOPT, EVALUATE, PACKAGE, Processing
+from luthier.processing import adopting, evaluating, packaging, previewing
+from luthier.processing.entity import ADOPT, EVALUATE, PACKAGE, PREVIEW, Processing
 from luthier.processing.plan import Plan, Workshop
 
 
@@ -22,4 +22,4 @@ class Kind(Protocol):
         ...
 
 
-KINDS: dict[str, Kind] = {EVALUATE: evaluating, PACKAGE: packaging, ADOPT: adopting}
+KINDS: dict[str, Kind] = {EVALUATE: evaluating, PACKAGE: packaging, ADOPT: adopting, PREVIEW: previewing}

@@ -191,7 +191,7 @@ def _fact(processing: Processing) -> Event:
     data = {
         "processingId": processing.id,
         "kind": processing.kind,
-        "modelId": processing.subject,
+        "modelId": processing.model_id,
         "baseModel": processing.base_model,
         "about": processing.about,
         "reason": processing.status_reason,

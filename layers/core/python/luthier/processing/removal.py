@@ -1,6 +1,6 @@
-"""Removing what processings have left of a model, with the model."""
+"""Removing what processings have left of a model or a file, with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from luthier import objects, table
@@ -13,21 +13,24 @@ _DERIVED = (EVALUATE, PACKAGE)
 
 
 class ProcessingRemoval:
-    def __init__(self, store: ProcessingStore, s3: Any, artifacts_bucket: str) -> None:
+    """kinds: of the processings that go with their subject."""
+
+    def __init__(self, store: ProcessingStore, s3: Any, artifacts_bucket: str, kinds: Sequence[str] = _DERIVED) -> None:
         self._store = store
         self._s3 = s3
         self._bucket = artifacts_bucket
+        self._kinds = kinds
 
-    def at_work(self, organization_id: str, model_id: str) -> list[str]:
-        """Ids of the processings that read a model now, or will."""
-        return [found.id for found in self._derived(organization_id, model_id) if found.is_live]
+    def at_work(self, organization_id: str, subject: str) -> list[str]:
+        """Ids of the processings that read it now, or will."""
+        return [found.id for found in self._derived(organization_id, subject) if found.is_live]
 
-    def remove(self, organization_id: str, model_id: str) -> bool:
-        """Delete the processings of a model, objects first; False, and nothing is deleted, while one is at work.
+    def remove(self, organization_id: str, subject: str) -> bool:
+        """Delete the processings of a subject, objects first; False, and nothing is deleted, while one is at work.
 
         Whoever dies in between begins again.
         """
-        found = list(self._derived(organization_id, model_id))
+        found = list(self._derived(organization_id, subject))
         if any(processing.is_live for processing in found):
             return False
         for processing in found:
@@ -39,6 +42,6 @@ class ProcessingRemoval:
                 return False
         return True
 
-    def _derived(self, organization_id: str, model_id: str) -> Iterator[Processing]:
-        for kind in _DERIVED:
-            yield from self._store.of_subject(organization_id, kind, model_id, limit=None)
+    def _derived(self, organization_id: str, subject: str) -> Iterator[Processing]:
+        for kind in self._kinds:
+            yield from self._store.of_subject(organization_id, kind, subject, limit=None)

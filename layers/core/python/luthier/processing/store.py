@@ -96,7 +96,7 @@ class ProcessingStore:
 
 def _too_many(most: int) -> RateLimited:
     return RateLimited(
-        f"{most} evaluations, packages and imports wait or run, as many as an organization may have.",
+        f"{most} evaluations, packages, imports and previews wait or run, as many as an organization may have.",
         code="concurrent_processings_exceeded",
         details={"organization_limit": most},
         remedy="Wait until one ends.",

@@ -1,4 +1,7 @@
-"""The files that time does something to: large or forgotten ones are checked, those whose time is over go."""
+"""The files that time does something to: large or forgotten ones are checked, those whose time is over go.
+
+Previews go after their file, because one may be in the making when that is deleted.
+"""
 
 import logging
 import re
@@ -11,6 +14,7 @@ from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.datasets.store import DatasetStore
 from luthier.jobs.store import JobStore
+from luthier.processing.removal import ProcessingRemoval
 from luthier.processing.store import ProcessingStore
 from luthier.uploads.checking import FileChecks, OtherContent
 
@@ -35,6 +39,7 @@ class FileSweeper:
         checks: FileChecks,
         jobs: JobStore,
         processings: ProcessingStore,
+        previews: ProcessingRemoval,
         now: clock.Clock = clock.now,
     ) -> None:
         self._files = files
@@ -42,6 +47,7 @@ class FileSweeper:
         self._checks = checks
         self._jobs = jobs
         self._processings = processings
+        self._previews = previews
         self._now = now
 
     def sweep(self) -> dict[str, list[str]]:
@@ -61,6 +67,10 @@ class FileSweeper:
 
     def _look(self, file: Dataset) -> str | None:
         now = self._now()
+        if file.deleted:
+            gone = self._previews.remove(file.organization_id, file.id)
+            self._datasets.bury(file, due=None if gone else clock.iso(now + _LATER))
+            return None
         if file.expires_at and file.expires_at <= clock.iso(now):
             if self._is_used(file):
                 self._noted(file, replace(file, due=clock.iso(now + _LATER)))

@@ -297,7 +297,9 @@ model_imports = registry.model_imports
 model_listing = registry.model_listing
 model_versions = registry.model_versions
 processing_pipeline = serving.processing_pipeline
+previews = serving.previews
 processings = serving.processings
+repairs = uploading.repairs
 retention = registry.retention
 uploads = uploading.uploads
 

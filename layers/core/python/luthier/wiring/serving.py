@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from luthier.processing.comparing import ComparisonService
     from luthier.processing.evaluations import EvaluationService
     from luthier.processing.pipeline import ProcessingPipeline
+    from luthier.processing.previews import PreviewService
     from luthier.processing.service import ProcessingService
     from luthier.processing.store import ProcessingStore
 
@@ -181,6 +182,14 @@ def comparisons() -> "ComparisonService":
     from luthier.processing.comparing import ComparisonService
 
     return ComparisonService(evaluations())
+
+
+@cache
+def previews() -> "PreviewService":
+    from luthier.processing.previews import PreviewService
+
+    s3, bucket = wiring.client("s3"), wiring.settings().data_bucket
+    return PreviewService(wiring.datasets(), evaluations(), processings(), s3, bucket)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What takes files in parts, and what happens to files later. Part of `luthier.wiring`."""
+"""What takes files in parts, repairs them, and what happens to them later. Part of `luthier.wiring`."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -7,6 +7,8 @@ from luthier import wiring
 from luthier.wiring import serving
 
 if TYPE_CHECKING:
+    from luthier.datasets.content import DatasetContent
+    from luthier.datasets.repairs import RepairService
     from luthier.uploads.checking import FileChecks
     from luthier.uploads.content import UploadParts
     from luthier.uploads.service import UploadService
@@ -22,20 +24,35 @@ def uploads() -> "UploadService":
 
 
 @cache
+def repairs() -> "RepairService":
+    from luthier.datasets.repairs import RepairService
+
+    return RepairService(wiring.datasets(), wiring._dataset_store(), _content())
+
+
+@cache
 def file_sweeper() -> "FileSweeper":
+    from luthier.processing.entity import PREVIEW
+    from luthier.processing.removal import ProcessingRemoval
     from luthier.uploads.sweeping import FileSweeper
 
     jobs, processings = wiring._job_store(), serving._processing_store()
-    return FileSweeper(wiring._dataset_store(), wiring.datasets(), _checks(), jobs, processings)
+    previews = ProcessingRemoval(processings, wiring.client("s3"), wiring.settings().artifacts_bucket, (PREVIEW,))
+    return FileSweeper(wiring._dataset_store(), wiring.datasets(), _checks(), jobs, processings, previews)
 
 
 @cache
 def _checks() -> "FileChecks":
-    from luthier.datasets.content import DatasetContent
     from luthier.uploads.checking import FileChecks
 
-    content = DatasetContent(wiring.client("s3"), wiring.settings().data_bucket)
-    return FileChecks(wiring._dataset_store(), content, _store(), _parts())
+    return FileChecks(wiring._dataset_store(), _content(), _store(), _parts())
+
+
+@cache
+def _content() -> "DatasetContent":
+    from luthier.datasets.content import DatasetContent
+
+    return DatasetContent(wiring.client("s3"), wiring.settings().data_bucket)
 
 
 @cache
