@@ -56,6 +56,10 @@ class Awaited(BaseModel):
         """Let it know the client that it came through."""
         self._root = root
 
+    def __eq__(self, other: object) -> bool:
+        # Whichever client it came through.
+        return type(self) is type(other) and vars(self) == vars(other) and self.model_extra == other.model_extra  # type: ignore[attr-defined]
+
     def wait(self, **options: Any) -> Any:
         """Wait until it has ended, and return it as it is then: `wait` of its resource, whose options these are.
 

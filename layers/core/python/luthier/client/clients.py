@@ -104,5 +104,6 @@ def _changed(client: Any, timeout: float | httpx.Timeout | None, max_retries: in
     changed._owned = None
     core = client._core
     retries = core.retries if max_retries is None else Retries(max_retries)
-    Root.__init__(changed, core.changed(retries=retries, timeout=_timeout(timeout or core.timeout), root=changed))
+    silence = core.timeout if timeout is None else _timeout(timeout)
+    Root.__init__(changed, core.changed(retries=retries, timeout=silence, root=changed))
     return changed

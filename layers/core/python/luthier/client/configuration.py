@@ -12,7 +12,7 @@
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ FILE = Path(".luthier") / "config.toml"
 class Configuration:
     """`base_url` without a slash at its end."""
 
-    api_key: str
+    api_key: str = field(repr=False)
     base_url: str
 
 

@@ -53,7 +53,7 @@ class Core(Generic[Mode]):
             host = httpx.URL(wanted.url).host
             raise errors.ConnectionFailed(
                 f"{host} did not answer: {outcome or type(outcome).__name__}.",
-                remedy="Check base_url and the network; the request may have arrived.",
+                remedy="Check base_url and the network.",
             ) from outcome
         if outcome.is_success:
             return outcome

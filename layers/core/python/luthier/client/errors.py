@@ -68,7 +68,8 @@ class LuthierError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        said = self.message if not self.remedy or self.remedy in self.message else f"{self.message} {self.remedy}"
+        # A server's message ends with a remedy of its own.
+        said = f"{self.message} {self.remedy}" if self.remedy and self.status is None else self.message
         place = f", request {self.request_id}" if self.request_id else ""
         return f"{said} [{self.code}{place}]"
 

@@ -7,7 +7,7 @@ its result; it never touches the network or the clock. `Sync` carries flows out 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
@@ -26,7 +26,7 @@ class Send:
 
     method: str
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     body: dict[str, Any]
     params: dict[str, Any]
     timeout: httpx.Timeout
