@@ -1,7 +1,6 @@
 """The Python client against the real functions: what it sends arrives, once, and what it gets it understands."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,12 +15,9 @@ from luthier.client import (
     PermissionDenied,
     RateLimited,
     ServiceUnavailable,
-    WaitTimedOut,
-    WorkFailed,
-    uploading,
 )
 from tests.clients import Network, no_pauses
-from tests.factories import BASE_MODEL, metrics_line, principal, rows
+from tests.factories import BASE_MODEL, principal, rows
 from tests.gateway import Gateway
 
 JOB = {"name": "Tickets", "base_model": BASE_MODEL}
@@ -203,133 +199,6 @@ def test_a_stream_that_fails_raises_what_the_server_says(network: Network) -> No
     with pytest.raises(ServiceUnavailable) as broken:
         next(stream)
     assert broken.value.code == "model_failed"
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that a test can reach."""
-    monkeypatch.setattr(uploading, "ONE_REQUEST", 1_000)
-    monkeypatch.setattr(uploading, "PART", 700)
-    monkeypatch.setattr(uploading, "IN_PARTS", 5_000)
-
-
-FORM, UPLOAD = "POST /v1/files", "POST /v1/uploads"
-
-
-@pytest.mark.usefixtures("small")
-def test_a_file_goes_the_way_that_fits_its_size(network: Network, tmp_path: Path) -> None:
-    sizes = {5: 1, 20: 2, 60: 3}
-    for count in sizes:
-        content = rows(count)
-        path = tmp_path / f"train{count}.jsonl"
-        path.write_bytes(content)
-        network.requests.clear()
-        file = network.client().files.upload(path)
-        assert (file.status, file.rows, file.filename) == ("processed", count, path.name)
-        first = network.sent[0]
-        if len(content) <= 1_000:
-            assert network.sent == [FORM]
-        elif len(content) <= 5_000:
-            assert first == UPLOAD
-            assert len(network.sent) == 2 + -(-len(content) // 700)
-        else:
-            assert first == "POST /v1/files/presigned"
-            put = network.requests[1]
-            assert (put.method, put.headers["content-length"]) == ("PUT", str(len(content)))
-            assert "authorization" not in put.headers
-        assert network.client().files.content(file.id) == content
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("count", [5, 20, 60])
-def test_an_upload_survives_lost_answers_at_every_step(
-    network: Network, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    no_pauses(monkeypatch)
-    content = rows(count)
-    steps = {5: 1, 20: 2 + -(-len(rows(20)) // 700), 60: 3}[count]
-    network.faults = ["lost", ""] * steps
-
-    async def upload() -> Any:
-        return await network.async_client().files.upload(content, filename="train.jsonl")
-
-    assert asyncio.run(upload()).status == "processed"
-    assert [file.rows for file in network.client().files.list()] == [count]
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("count", [5, 20, 60])
-def test_an_upload_that_is_repeated_with_its_key_is_the_same_file(network: Network, count: int) -> None:
-    files = [
-        network.client().files.upload(rows(count), filename="a.jsonl", idempotency_key="k", purpose="evals")
-        for _ in range(2)
-    ]
-    assert files[0] == files[1]
-    assert len(list(network.client().files.list())) == 1
-
-
-@pytest.mark.usefixtures("small")
-def test_what_is_too_large_to_expire_is_refused_before_it_is_sent(network: Network) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        network.client().files.upload(rows(60), expires_after=3600)
-    assert (refused.value.field, network.requests) == ("expires_after", [])
-
-
-def test_a_file_with_bad_lines_says_so_when_it_is_waited_for(network: Network) -> None:
-    file = network.client().files.upload(b'{"no": "row"}\n', filename="bad.jsonl", expires_after=3600)
-    assert (file.status, file.expires_at) == ("error", file.created_at + 3600)
-    with pytest.raises(WorkFailed) as failed:
-        file.wait()
-    assert failed.value.resource.id == file.id
-    assert network.client().files.report(file.id).findings[0].line == 1
-
-
-def test_waiting_shows_progress_and_outlasts_an_outage(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    platform = network.api.platform
-    created = network.client().fine_tuning.jobs.create(**ask(network.api))
-    job = platform.fresh_by_id(created.id)
-    steps = iter(
-        [
-            lambda: platform.watcher.metrics_written(platform.write_metrics(platform.launch(job), metrics_line(2))),
-            lambda: network.faults.extend(["before"] * 5),
-            lambda: platform.complete(platform.fresh(job)),
-        ]
-    )
-    pauses = no_pauses(monkeypatch, lambda seconds: None if network.faults else next(steps, lambda: None)())
-    shown: list[str] = []
-    done = created.wait(on_progress=lambda now: shown.append(now.status))
-    assert (done.status, done.result_model) == ("completed", platform.fresh(job).result_model)
-    assert list(dict.fromkeys(shown)) == ["queued", "running", "completed"]
-    assert max(pauses) <= 10
-
-    async def later() -> Any:
-        return await (await network.async_client().fine_tuning.jobs.get(created.id)).wait()
-
-    assert asyncio.run(later()).result_model == done.result_model
-    deployment = network.client().training.models.deploy(done.result_model)
-    platform.run_deployment(platform.deployments.get(principal(), deployment.id))
-    assert deployment.wait().status == "active"
-
-
-def test_waiting_ends_when_the_time_is_up_or_nobody_answers_for_minutes(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses = no_pauses(monkeypatch)
-    job = network.api.platform.job()
-    with pytest.raises(WaitTimedOut) as late:
-        network.client().fine_tuning.jobs.wait(job.id, timeout=0)
-    assert (late.value.resource.id, pauses) == (job.id, [])
-    network.faults = ["before"] * 1_000
-    with pytest.raises(ServiceUnavailable):
-        network.client().fine_tuning.jobs.wait(job.id)
-    assert sum(pauses) > 200
-
-
-def test_a_job_that_fails_raises_its_reason(network: Network) -> None:
-    job = network.api.platform.failed()
-    with pytest.raises(WorkFailed) as failed:
-        network.client().fine_tuning.jobs.wait(job.id)
-    assert (failed.value.code, failed.value.remedy, failed.value.resource.status) == ("oom", "h", "failed")
 
 
 def test_errors_come_in_families_with_code_field_request_and_remedy(network: Network) -> None:

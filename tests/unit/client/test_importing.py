@@ -5,10 +5,10 @@ import sys
 
 CHECK = """
 import sys, time
-started = time.perf_counter()
+started = time.process_time()
 import luthier.client
 {more}
-took = time.perf_counter() - started
+took = time.process_time() - started
 own = {{name for name in sys.modules if name.split(".")[0] == "luthier"}}
 server = {{name for name in own if not name.startswith("luthier.client")}} - {{"luthier", {allowed}}}
 heavy = {{"boto3", "botocore", "aws_lambda_powertools", "typer", "rich", "msgspec", "functions"}} & set(sys.modules)
@@ -24,7 +24,7 @@ for module in pkgutil.iter_modules(luthier.client.api.__path__):
 
 
 def seconds(more: str = "", allowed: str = "") -> float:
-    """The best of three in a process of its own each, so that a busy machine decides nothing."""
+    """Of the processor, which other programs disturb less than the clock; the best of three."""
     check = CHECK.format(more=more, allowed=allowed)
     return min(float(subprocess.check_output([sys.executable, "-c", check], text=True)) for _ in range(3))
 

@@ -58,7 +58,7 @@ class Awaited(BaseModel):
 
     def __eq__(self, other: object) -> bool:
         # Whichever client it came through.
-        return type(self) is type(other) and vars(self) == vars(other) and self.model_extra == other.model_extra  # type: ignore[attr-defined]
+        return type(self) is type(other) and vars(self) == vars(other) and self.model_extra == other.model_extra
 
     def wait(self, **options: Any) -> Any:
         """Wait until it has ended, and return it as it is then: `wait` of its resource, whose options these are.

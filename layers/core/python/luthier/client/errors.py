@@ -43,7 +43,7 @@ class LuthierError(Exception):
     sentence; status: of HTTP, None where no answer came; details: what the server added; retry_after: seconds.
     """
 
-    default_code: ClassVar[str] = "error"
+    own_code: ClassVar[str] = "error"
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class LuthierError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.code = code or self.default_code
+        self.code = code or self.own_code
         self.field = field
         self.request_id = request_id
         self.remedy = remedy
@@ -75,53 +75,53 @@ class LuthierError(Exception):
 
 
 class ConfigurationError(LuthierError):
-    default_code = "configuration"
+    own_code = "configuration"
 
 
 class ConnectionFailed(LuthierError):
-    default_code = "connection_failed"
+    own_code = "connection_failed"
 
 
 class InvalidRequest(LuthierError):
-    default_code = "invalid_request"
+    own_code = "invalid_request"
 
 
 class AuthenticationError(LuthierError):
-    default_code = "unauthorized"
+    own_code = "unauthorized"
 
 
 class PaymentRequired(LuthierError):
-    default_code = "insufficient_credits"
+    own_code = "insufficient_credits"
 
 
 class PermissionDenied(LuthierError):
-    default_code = "scope_required"
+    own_code = "scope_required"
 
 
 class NotFound(LuthierError):
-    default_code = "not_found"
+    own_code = "not_found"
 
 
 class Conflict(LuthierError):
-    default_code = "state_conflict"
+    own_code = "state_conflict"
 
 
 class RateLimited(LuthierError):
-    default_code = "rate_limited"
+    own_code = "rate_limited"
 
 
 class ServiceUnavailable(LuthierError):
-    default_code = "unavailable"
+    own_code = "unavailable"
 
 
 class UnexpectedAnswer(LuthierError):
-    default_code = "unexpected_answer"
+    own_code = "unexpected_answer"
 
 
 class WorkFailed(LuthierError):
     """`resource`: the job, deployment, batch or file as it is now."""
 
-    default_code = "failed"
+    own_code = "failed"
 
     def __init__(self, message: str, *, resource: Any, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -131,7 +131,7 @@ class WorkFailed(LuthierError):
 class WaitTimedOut(LuthierError):
     """`resource`: as it was when the time was up; it goes on."""
 
-    default_code = "wait_timed_out"
+    own_code = "wait_timed_out"
 
     def __init__(self, message: str, *, resource: Any, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -160,7 +160,7 @@ def of_answer(
     facts = details if isinstance(details, dict) else {}
     # On /v2 `error` is the code and `code` the status.
     word = body["error"] if isinstance(body.get("error"), str) else told.get("code")
-    code = _code(str(word or family.default_code), facts)
+    code = _code(str(word or family.own_code), facts)
     field = told.get("param") or facts.get("param") or facts.get("field")
     return family(
         str(message),

@@ -99,7 +99,7 @@ class Listing(Generic[P, T]):
 
         def fetch(path: str, given: dict[str, Any]) -> Flow[Chunk[T]]:
             response = yield from instance._core.request("GET", path, params=given)
-            body = _json(response)
+            body = body_of(response)
             return self._chunk(instance._core, given, body)
 
         def pages(*args: Any, **kwargs: Any) -> Any:
@@ -204,7 +204,7 @@ class _Route:
             return response.content
         if kind is type(None):
             return None
-        body = _json(response)
+        body = body_of(response)
         return self.read(body.get(self.answer) if self.answer else body, core)
 
     def read(self, value: Any, core: Core[Any]) -> Any:
@@ -229,7 +229,8 @@ def _segment(name: str, value: Any) -> str:
     return value
 
 
-def _json(response: httpx.Response) -> Any:
+def body_of(response: httpx.Response) -> Any:
+    """The JSON of an answer. Raises UnexpectedAnswer."""
     try:
         return response.json()
     except ValueError as fault:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from luthier.client.core import Mode
 from luthier.client.errors import InvalidRequest
 from luthier.client.flows import Flow, Send
-from luthier.client.resources import flow
+from luthier.client.resources import body_of, flow
 from luthier.client.waiting import Waiting
 
 Thing = TypeVar("Thing")
@@ -105,28 +105,28 @@ class Uploading(Waiting[Mode, Thing], Generic[Mode, Thing]):
         fields = {"purpose": purpose, **{f"expires_after[{name}]": str(told) for name, told in (after or {}).items()}}
         body = {"data": fields, "files": {"file": (source.name, source.whole())}}
         response = yield from self._core.request("POST", "/v1/files", body=body, idempotency_key=key)
-        return self._read("get", response.json())
+        return self._read("get", body_of(response))
 
     def _in_parts(self, source: Source, purpose: str, after: dict[str, Any] | None, key: str | None) -> Flow[Any]:
         facts = {"filename": source.name, "purpose": purpose, "bytes": source.size, "mime_type": "text/jsonl"}
         body = {"json": facts | ({"expires_after": after} if after else {})}
         response = yield from self._core.request("POST", "/v1/uploads", body=body, idempotency_key=key)
-        told = response.json()
+        told = body_of(response)
         if told["file"]:
             return self._read("get", told["file"])
         upload, parts, md5 = f"/v1/uploads/{told['id']}", [], hashlib.md5(usedforsecurity=False)
         for piece in source.pieces(PART):
             md5.update(piece)
             added = yield from self._core.request("POST", f"{upload}/parts", body={"files": {"data": ("part", piece)}})
-            parts.append(added.json()["id"])
+            parts.append(body_of(added)["id"])
         done = {"json": {"part_ids": parts, "md5": md5.hexdigest()}}
         completed = yield from self._core.request("POST", f"{upload}/complete", body=done)
-        return self._read("get", completed.json()["file"])
+        return self._read("get", body_of(completed)["file"])
 
     def _to_storage(self, source: Source, purpose: str, key: str | None) -> Flow[Any]:
         facts = {"filename": source.name, "purpose": purpose, "bytes": source.size}
         begun = yield from self._core.request("POST", "/v1/files/presigned", body={"json": facts}, idempotency_key=key)
-        told = begun.json()
+        told = body_of(begun)
         # The address is a permission by itself: the key goes to nobody else.
         to = told["upload"]
         put = Send(to["method"], to["url"], to["headers"], {"content": source}, {}, self._core.timeout)
