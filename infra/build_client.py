@@ -185,7 +185,8 @@ def _method(name: str, operation_id: str) -> Iterator[str]:
     camel = [p["name"] for p in parameters if p["in"] == "query" and snake(p["name"]) != p["name"]]
     camel += _camel(body)
     # A line takes so many of them.
-    pieces = [f"{piece} " for piece in textwrap.wrap(" ".join(camel), 90)]
+    pieces = textwrap.wrap(" ".join(camel), 90)
+    pieces[:-1] = [f"{piece} " for piece in pieces[:-1]]
     options = [f"camel={' '.join(map(repr, pieces))}"] if camel else []
     if answer.rows:
         yield from ("", f"    @listing({', '.join([repr(path), repr(answer.rows), *options])})")

@@ -155,6 +155,7 @@ def test_every_list_can_be_gone_through(network: Network) -> None:
     assert [version.id for version in client.training.versions.list(model.id)] == [model.id]
     assert [one.model_id for one in client.training.models.deployments(model.id)] == [model.id]
     assert hook.id in [one.id for one in client.webhooks.list()]
+    assert {client.training.models.get(name).id for name in model.names} == {model.id}
     assert {model.id for model in client.models.list()} == {"support", model.name}
     for page in (
         client.fine_tuning.hardware(), client.files.list(), client.batches.list(), client.webhooks.events(),

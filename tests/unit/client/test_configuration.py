@@ -60,7 +60,9 @@ def test_what_is_missing_is_named_with_every_way_to_give_it(arguments: dict[str,
         assert word in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["api.example.com", "ftp://h", "https://", "https://h/?a=1", "https://h/#a"])
+@pytest.mark.parametrize(
+    "url", ["api.example.com", "ftp://h", "https://", "https://h/?a=1", "https://h/#a", "http://[", "http://h:port"]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url"):
         find("k", url)

@@ -59,8 +59,8 @@ def test_a_conflict_that_says_when_is_tried_then() -> None:
 
 def test_a_connection_that_fails_is_tried_again_unless_nobody_speaks_its_protocol() -> None:
     assert tried(httpx.ConnectError("no"), httpx.ReadTimeout("no"), GOOD) == (GOOD, [0.5, 1.0])
-    wrong = httpx.UnsupportedProtocol("no")
-    assert tried(wrong) == (wrong, [])
+    for wrong in (httpx.UnsupportedProtocol("no"), httpx.TooManyRedirects("no")):
+        assert tried(wrong) == (wrong, [])
 
 
 def test_the_server_is_waited_for_as_long_as_it_says_and_no_longer_than_a_minute() -> None:

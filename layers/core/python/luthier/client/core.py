@@ -49,7 +49,7 @@ class Core(Generic[Mode]):
     def send(self, wanted: Send) -> Flow[httpx.Response]:
         """A good answer of any server. Raises LuthierError."""
         outcome = yield from self.retries.send(wanted)
-        if isinstance(outcome, httpx.TransportError):
+        if isinstance(outcome, httpx.RequestError):
             host = httpx.URL(wanted.url).host
             raise errors.ConnectionFailed(
                 f"{host} did not answer: {outcome or type(outcome).__name__}.",

@@ -55,7 +55,7 @@ async def _awaited(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 # What came of a request: an answer, or why there is none.
-Outcome = httpx.Response | httpx.TransportError
+Outcome = httpx.Response | httpx.RequestError
 Flow = Generator[Send | Pause, Any, T]
 
 
@@ -85,7 +85,7 @@ class Sync:
             response = self.http.send(request, stream=True, follow_redirects=wanted.follows)
             if not wanted.stream or response.is_error:
                 response.read()
-        except httpx.TransportError as failure:
+        except httpx.RequestError as failure:
             return failure
         return response
 
@@ -122,7 +122,7 @@ class Async:
             response = await self.http.send(request, stream=True, follow_redirects=wanted.follows)
             if not wanted.stream or response.is_error:
                 await response.aread()
-        except httpx.TransportError as failure:
+        except httpx.RequestError as failure:
             return failure
         return response
 

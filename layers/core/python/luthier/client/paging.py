@@ -54,6 +54,8 @@ class _Unseen:
 class Page(Generic[Row]):
     """The first page of a list. Going through it goes through all pages; `limit` is the size of one.
 
+    What is created meanwhile shows no row twice. In lists by offset, rows that are deleted meanwhile can hide others.
+
     data: the rows of this page; total: of all pages, None where the server does not count.
     """
 

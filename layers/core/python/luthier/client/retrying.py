@@ -36,9 +36,10 @@ class Retries:
         """Seconds until the next try; None: there is no use in one."""
         # Between three quarters and the whole of it, so that many clients do not come back at once.
         own = min(_FIRST_PAUSE * 2**number, _LONGEST_OWN) * (1 - self.chance() / 4)
-        if isinstance(outcome, httpx.TransportError):
-            # Nobody will ever speak this address's protocol.
-            return None if isinstance(outcome, httpx.UnsupportedProtocol) else own
+        if isinstance(outcome, httpx.RequestError):
+            # What is left: a protocol that nobody speaks, redirects without end, an answer that cannot be decoded.
+            passes = isinstance(outcome, httpx.TransportError) and not isinstance(outcome, httpx.UnsupportedProtocol)
+            return own if passes else None
         told = retry_after(outcome)
         passing = outcome.status_code in (408, 429) or (outcome.status_code >= 500 and outcome.status_code != 501)
         # A conflict that time resolves says when.

@@ -48,7 +48,7 @@ class Stream:
                     return
                 if data:
                     yield _chunk(data)
-        except httpx.TransportError as failure:
+        except httpx.RequestError as failure:
             raise _broken(failure) from failure
         finally:
             self.close()
@@ -79,7 +79,7 @@ class AsyncStream:
                     return
                 if data:
                     yield _chunk(data)
-        except httpx.TransportError as failure:
+        except httpx.RequestError as failure:
             raise _broken(failure) from failure
         finally:
             await self.close()

@@ -77,7 +77,7 @@ class EndpointsResource(Resource[Mode]):
         """Ask a deployment and wait for the answer."""
         ...
 
-    @call("POST", "/v2/{endpoint_id}/runasync", camel="callbackUrl ")
+    @call("POST", "/v2/{endpoint_id}/runasync", camel="callbackUrl")
     def run_async(
         self,
         endpoint_id: str,

@@ -111,7 +111,7 @@ class FineTunesResource(Waiting[Mode, FineTuneStatus], ended="completed stopped 
         "POST",
         "/v1/fine-tune",
         camel="baseModel trainingMethod hyperparameters.* evaluation.maxExamples evaluation.maxNewTokens "
-        "webhookUrl maxCost ",
+        "webhookUrl maxCost",
     )
     def create(
         self,
@@ -141,7 +141,7 @@ class FineTunesResource(Waiting[Mode, FineTuneStatus], ended="completed stopped 
         """Let a fine-tune rest after a checkpoint."""
         ...
 
-    @call("POST", "/v1/fine-tune/{job_id}/resume", camel="maxCost ")
+    @call("POST", "/v1/fine-tune/{job_id}/resume", camel="maxCost")
     def resume(self, job_id: str, *, max_cost: float | None = OMIT) -> FineTuneStatus:
         """Let a paused fine-tune go on, with a higher cap if need be."""
         ...

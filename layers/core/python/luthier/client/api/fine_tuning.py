@@ -92,7 +92,7 @@ class FineTuningResource(Resource[Mode]):
         """List hardware with prices."""
         ...
 
-    @call("POST", "/api/v1/fine-tuning/estimate-cost", camel="baseModel datasetSize ")
+    @call("POST", "/api/v1/fine-tuning/estimate-cost", camel="baseModel datasetSize")
     def estimate_cost(self, *, base_model: str, dataset_size: int, hardware: str | None = OMIT) -> CostEstimate:
         """Estimate cost and time."""
         ...

@@ -216,7 +216,7 @@ class JobsResource(Waiting[Mode, FineTuningJob], ended="completed stopped", fail
         "POST",
         "/api/v1/fine-tuning/jobs",
         camel="baseModel trainingDataset validationFile hyperparameters.* evaluation.maxExamples "
-        "evaluation.maxNewTokens maxCost ",
+        "evaluation.maxNewTokens maxCost",
     )
     def create(
         self,
@@ -238,7 +238,7 @@ class JobsResource(Waiting[Mode, FineTuningJob], ended="completed stopped", fail
         """Create a job."""
         ...
 
-    @listing("/api/v1/fine-tuning/jobs", "jobs", camel="baseModel ")
+    @listing("/api/v1/fine-tuning/jobs", "jobs", camel="baseModel")
     def list(
         self,
         *,
@@ -262,7 +262,7 @@ class JobsResource(Waiting[Mode, FineTuningJob], ended="completed stopped", fail
         """Stop a job."""
         ...
 
-    @call("POST", "/api/v1/fine-tuning/jobs/{job_id}/restart", camel="fromScratch maxCost ", query=True)
+    @call("POST", "/api/v1/fine-tuning/jobs/{job_id}/restart", camel="fromScratch maxCost", query=True)
     def restart(self, job_id: str, *, from_scratch: bool = OMIT, max_cost: float | None = OMIT) -> JobChanged:
         """Restart a stopped or failed job."""
         ...
@@ -272,7 +272,7 @@ class JobsResource(Waiting[Mode, FineTuningJob], ended="completed stopped", fail
         """Let a fine-tune rest after a checkpoint."""
         ...
 
-    @call("POST", "/v1/fine-tune/{job_id}/resume", camel="maxCost ")
+    @call("POST", "/v1/fine-tune/{job_id}/resume", camel="maxCost")
     def resume(self, job_id: str, *, max_cost: float | None = OMIT) -> FineTuneStatus:
         """Let a paused fine-tune go on, with a higher cap if need be."""
         ...

@@ -35,7 +35,7 @@ class InferenceResource(Resource[Mode]):
 
         return BatchesResource(self._core)
 
-    @call("POST", "/v1/models/{model_id}/inference", camel="maxTokens topP ")
+    @call("POST", "/v1/models/{model_id}/inference", camel="maxTokens topP")
     def run(
         self,
         model_id: str,
@@ -50,7 +50,7 @@ class InferenceResource(Resource[Mode]):
         """Ask a deployed model."""
         ...
 
-    @call("POST", "/v1/playground/inference", camel="maxTokens topP modelId ")
+    @call("POST", "/v1/playground/inference", camel="maxTokens topP modelId")
     def playground(
         self,
         *,

@@ -75,7 +75,7 @@ class BatchStatus(Awaited, CamelAnswer):
 class BatchesResource(Waiting[Mode, BatchStatus], ended="completed cancelled expired", failed="failed"):
     """`client.inference.batches`"""
 
-    @call("POST", "/v1/batch/inference", camel="modelId requests.maxTokens requests.topP webhookUrl ")
+    @call("POST", "/v1/batch/inference", camel="modelId requests.maxTokens requests.topP webhookUrl")
     def create(
         self,
         *,

@@ -72,7 +72,7 @@ class AliasesResource(Resource[Mode]):
     @call(
         "PUT",
         "/v2/training/aliases/{name}",
-        camel="routes.deploymentId rollback.maxErrorRate rollback.minimumRequests rollback.windowSeconds ",
+        camel="routes.deploymentId rollback.maxErrorRate rollback.minimumRequests rollback.windowSeconds",
     )
     def put(
         self,

@@ -117,7 +117,7 @@ class DeploymentsResource(Waiting[Mode, DeploymentDetails], ended="active paused
     @call(
         "PATCH",
         "/v2/training/deployments/{deployment_id}",
-        camel="scaling.minWorkers scaling.maxWorkers scaling.targetUtilization ",
+        camel="scaling.minWorkers scaling.maxWorkers scaling.targetUtilization",
     )
     def update(
         self,

@@ -79,7 +79,7 @@ class ImportObject(Awaited, CamelAnswer):
 class ImportsResource(Waiting[Mode, ImportObject], ended="completed", failed="failed"):
     """`client.training.imports`"""
 
-    @call("POST", "/v2/training/models/import", camel="baseModel ")
+    @call("POST", "/v2/training/models/import", camel="baseModel")
     def create(
         self,
         *,

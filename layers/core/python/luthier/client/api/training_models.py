@@ -262,7 +262,7 @@ class ModelDeleted(CamelAnswer):
 class ModelsResource(Resource[Mode]):
     """`client.training.models`"""
 
-    @listing("/v2/training/models", "models", camel="trainingJobId baseModel ")
+    @listing("/v2/training/models", "models", camel="trainingJobId baseModel")
     def list(
         self,
         *,
@@ -299,7 +299,7 @@ class ModelsResource(Resource[Mode]):
     @call(
         "POST",
         "/v2/training/models/{model_id}/deploy",
-        camel="gpuType scaling.minWorkers scaling.maxWorkers scaling.targetUtilization ",
+        camel="gpuType scaling.minWorkers scaling.maxWorkers scaling.targetUtilization",
         answer="deployment",
     )
     def deploy(

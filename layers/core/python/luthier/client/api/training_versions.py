@@ -19,7 +19,7 @@ class VersionsResource(Resource[Mode]):
         """List the versions of a model."""
         ...
 
-    @call("POST", "/v2/training/models/{model_id}/versions", camel="trainingJobId ")
+    @call("POST", "/v2/training/models/{model_id}/versions", camel="trainingJobId")
     def create(
         self,
         model_id: str,

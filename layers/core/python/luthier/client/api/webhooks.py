@@ -112,7 +112,7 @@ class WebhooksResource(Verifying[Mode]):
         """Delete an endpoint."""
         ...
 
-    @call("POST", "/v1/webhooks/{webhook_id}/rotate-secret", camel="overlapHours ")
+    @call("POST", "/v1/webhooks/{webhook_id}/rotate-secret", camel="overlapHours")
     def rotate_secret(
         self, webhook_id: str, *, overlap_hours: int = OMIT, idempotency_key: str = OMIT
     ) -> WebhookWithSecret:
