@@ -78,13 +78,8 @@ RESOURCES: dict[str, dict[str, str]] = {
         "get": "get_batch_results",
         "cancel": "cancel_batch_inference",
     },
-    "endpoints": {
-        "run": "run_endpoint",
-        "run_async": "run_endpoint_async",
-        "status": "get_run",
-        "cancel": "cancel_run",
-        "health": "check_endpoint",
-    },
+    "endpoints": {"run": "run_endpoint", "run_async": "run_endpoint_async", "health": "check_endpoint"},
+    "endpoints.runs": {"create": "run_endpoint_async", "get": "get_run", "cancel": "cancel_run"},
     "chat": {},
     "chat.completions": {"create": "create_chat_completion"},
     "completions": {"create": "create_completion"},
@@ -197,18 +192,22 @@ BASES: dict[str, Base] = {
     "fine_tuning.jobs": Base("waiting", "Waiting", "FineTuningJob", "completed stopped", "failed"),
     "fine_tunes": Base("waiting", "Waiting", "FineTuneStatus", "completed stopped paused", "failed"),
     "training.deployments": Base("waiting", "Waiting", "DeploymentDetails", "active paused", "failed"),
+    "training.evaluations": Base("waiting", "Waiting", "EvaluationObject", "completed", "failed"),
     "training.imports": Base("waiting", "Waiting", "ImportObject", "completed", "failed"),
+    "endpoints.runs": Base("waiting", "Waiting", "RunStatus", "completed cancelled expired", "failed"),
     "inference.batches": Base("waiting", "Waiting", "BatchStatus", "completed cancelled expired", "failed"),
     "batches": Base("waiting", "Waiting", "BatchObject", "completed cancelled expired", "failed"),
     "files": Base("uploading", "Uploading", "File", "processed", "error"),
     "webhooks": Base("verifying", "Verifying"),
 }
 
-# schema → the resource that waits for such a thing, and the field that holds its id
+# schema → the resource that waits for such a thing, and the fields that hold its ids there
 AWAITED: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("JobCreated", "JobRow", "FineTuningJob", "JobChanged", "JobObject"), ("fine_tuning.jobs", "id")),
     **dict.fromkeys(("FineTuneStarted", "FineTuneStatus"), ("fine_tunes", "job_id")),
     **dict.fromkeys(("DeploymentObject", "DeploymentDetails"), ("training.deployments", "id")),
+    "EvaluationObject": ("training.evaluations", "model_id id"),
+    "RunStatus": ("endpoints.runs", "endpoint_id id"),
     "ImportObject": ("training.imports", "id"),
     **dict.fromkeys(("BatchAccepted", "BatchStatus"), ("inference.batches", "batch_id")),
     "BatchObject": ("batches", "id"),

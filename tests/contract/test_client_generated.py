@@ -1,5 +1,6 @@
 """The Python client follows from openapi.json, and knows every error that a surface can answer."""
 
+import json
 from functools import reduce
 from typing import Any
 
@@ -8,9 +9,13 @@ import pytest
 from functions.api.build_openapi import SURFACES
 from infra import build_client, client_names
 from luthier import errors
+from luthier.batches import entity as batches
 from luthier.client import Luthier
 from luthier.client import errors as ours
 from luthier.client.resources import Listing, Method
+from luthier.datasets import entity as datasets
+from luthier.jobs import entity as jobs
+from luthier.processing import entity as processing
 from tests.contract.test_error_shapes import FAMILIES, SHAPES
 
 
@@ -32,16 +37,24 @@ def test_every_resource_hangs_where_its_name_says(resource: str) -> None:
         assert isinstance(getattr(type(found), method), Method | Listing)
 
 
-CODES = {
-    "fine_tuning",
-    "tuning",
-    "openai",
-    "account",
-    "webhooks",
-    "training_models",
-    "completions",
-    "openai_fine_tuning",
-}
+@pytest.mark.parametrize(
+    ("resource", "ended"),
+    [
+        ("fine_tuning.jobs", set(jobs.TERMINAL)),
+        ("fine_tunes", set(jobs.TERMINAL)),
+        ("training.evaluations", {processing.COMPLETED, processing.FAILED}),
+        ("batches", set(batches.ENDED)),
+        ("inference.batches", set(batches.ENDED)),
+        ("endpoints.runs", set(batches.ENDED)),
+        ("files", {datasets.PROCESSED, datasets.ERROR}),
+    ],
+)
+def test_whoever_waits_knows_every_end(resource: str, ended: set[str]) -> None:
+    known = client_names.BASES[resource]
+    assert set(f"{known.ended} {known.failed}".split()) >= ended
+    assert set(known.ended.split()) & set(known.failed.split()) == set()
+
+
 EXPECTED: dict[int, type[ours.LuthierError]] = {
     400: ours.InvalidRequest,
     401: ours.AuthenticationError,
@@ -85,7 +98,5 @@ def test_a_field_is_told_in_pythons_spelling(surface: str) -> None:
 
 
 def _through(surface: str, raised: errors.LuthierError) -> ours.LuthierError:
-    import json
-
     body: dict[str, Any] = SHAPES[surface](raised, "req_1", "2026-01-01T00:00:00Z")
     return ours.of_answer(raised.status, json.dumps(body), request_id="req_1")

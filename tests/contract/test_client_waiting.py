@@ -10,7 +10,7 @@ import pytest
 from luthier.client import ServiceUnavailable, WaitTimedOut, WorkFailed
 from tests.clients import BASE_URL, Network, no_pauses
 from tests.contract.test_readme import README, ROOT
-from tests.factories import BASE_MODEL, metrics_line, principal
+from tests.factories import BASE_MODEL, metrics_line, principal, rows
 from tests.gateway import Gateway
 
 
@@ -81,8 +81,29 @@ def test_waiting_ends_when_the_time_is_up_or_nobody_answers_for_minutes(
     assert (late.value.resource.id, pauses) == (job.id, [])
     network.faults = ["before"] * 1_000
     with pytest.raises(ServiceUnavailable):
-        network.client().fine_tuning.jobs.wait(job.id)
-    assert sum(pauses) > 200
+        network.client(max_retries=0).fine_tuning.jobs.wait(job.id)
+    assert pauses == []
+    network.faults = ["", *["before"] * 1_000]
+    with pytest.raises(ServiceUnavailable):
+        network.client(max_retries=0).fine_tuning.jobs.wait(job.id)
+    assert 200 < sum(pauses) < 600
+
+
+def test_whatever_goes_on_by_itself_can_be_waited_for(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform, client = network.api.platform, network.client()
+    no_pauses(monkeypatch, lambda _: network.api.answer_batches())
+    deployed = platform.deployed(principal(), platform.completed(suffix="v1").result_model or "")
+    run = client.endpoints.run_async(deployed.id, input={"prompt": "Hello"})
+    assert (run.status, run.wait().status) == ("queued", "completed")
+    asked = client.inference.batches.create(
+        model_id=deployed.model_name, requests=[{"id": "a", "prompt": "Hi", "max_tokens": 3}]
+    )
+    assert asked.wait().results[0].text == "Hi"
+    suite = client.files.upload(rows(3), filename="suite.jsonl", purpose="evals")
+    evaluation = client.training.evaluations.create(deployed.model_name, benchmarks=[suite.id]).evaluations[0]
+    with pytest.raises(WaitTimedOut) as late:
+        evaluation.wait(timeout=0)
+    assert late.value.resource.id == evaluation.id
 
 
 def test_a_job_that_fails_raises_its_reason(network: Network) -> None:

@@ -45,7 +45,7 @@ def opened(value: Any) -> Any:
 class Awaited(BaseModel):
     """What goes on by itself after its answer: a job, a deployment, a batch, a file.
 
-    `_home`: the resource of the client that waits for it; `_key`: the field that holds its id there.
+    `_home`: the resource of the client that waits for it; `_key`: the fields that hold its ids there.
     """
 
     _home: ClassVar[str]
@@ -67,4 +67,17 @@ class Awaited(BaseModel):
         """
         if self._root is None:
             raise ConfigurationError(f"This {type(self).__name__} came from no client.", remedy="Get it through one.")
-        return attrgetter(self._home)(self._root).wait(getattr(self, self._key), **options)
+        ids = [getattr(self, name) for name in self._key.split()]
+        return attrgetter(self._home)(self._root).wait(*ids, **options)
+
+
+def attach(value: Any, root: Any) -> None:
+    """Let everything in an answer that can be waited for know its client."""
+    if isinstance(value, Awaited):
+        value.attach(root)
+    if isinstance(value, BaseModel):
+        for inner in vars(value).values():
+            attach(inner, root)
+    elif isinstance(value, list):
+        for inner in value:
+            attach(inner, root)

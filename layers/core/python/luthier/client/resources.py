@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from luthier.client.answers import Awaited, Open, opened
+from luthier.client.answers import Open, attach, opened
 from luthier.client.core import Core, Mode
 from luthier.client.errors import InvalidRequest, UnexpectedAnswer
 from luthier.client.flows import Async, Flow, Sync
@@ -217,8 +217,7 @@ class _Route:
                 f"{self.method} {self.path} answered what this version does not know: {fault}.",
                 remedy="Update the package luthier.",
             ) from fault
-        if isinstance(read, Awaited):
-            read.attach(core.root)
+        attach(read, core.root)
         return read
 
 

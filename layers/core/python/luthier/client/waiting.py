@@ -29,14 +29,14 @@ class Waiting(Resource[Mode], Generic[Mode, Thing]):
     @flow
     def wait(
         self,
-        identity: str,
-        *,
+        *ids: str,
         timeout: float | None = None,
         on_progress: Callable[[Thing], object] | None = None,
     ) -> Flow[Thing]:
         """Wait until it has ended, and return it as it is then.
 
-        timeout: seconds, for ever by default; on_progress: called with it whenever something about it has changed.
+        ids: those that `get` takes; timeout: seconds, for ever by default; on_progress: called with it whenever
+        something about it has changed.
         Raises WorkFailed if it failed, WaitTimedOut when the time is up, and what `get` raises; a server that does not
         answer for a while is waited for.
         """
@@ -44,10 +44,11 @@ class Waiting(Resource[Mode], Generic[Mode, Thing]):
         thing: Any = None
         while True:
             try:
-                thing, faults = (yield from self._flow("get", identity)), 0
+                thing, faults = (yield from self._flow("get", *ids)), 0
             except (ConnectionFailed, ServiceUnavailable):
                 faults += 1
-                if faults > _FAULTS:
+                # Whoever has never answered may not be there at all.
+                if thing is None or faults > _FAULTS:
                     raise
             if faults == 0 and thing != shown:
                 shown = thing
@@ -58,7 +59,7 @@ class Waiting(Resource[Mode], Generic[Mode, Thing]):
             left = None if timeout is None else began + timeout - time.monotonic()
             if left is not None and left <= 0:
                 raise WaitTimedOut(
-                    f"{identity} has not ended after {timeout:g} seconds; it goes on.",
+                    f"{ids[-1]} has not ended after {timeout:g} seconds; it goes on.",
                     resource=thing,
                     remedy="Wait again.",
                 )

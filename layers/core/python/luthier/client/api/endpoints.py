@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from luthier.client.answers import Answer, CamelAnswer
+from luthier.client.answers import Answer, Awaited, CamelAnswer
 from luthier.client.core import Mode
 from luthier.client.resources import OMIT, Resource, call
+
+if TYPE_CHECKING:
+    from luthier.client.api.endpoints_runs import RunsResource
 
 
 class RunOutput(CamelAnswer):
@@ -37,9 +41,11 @@ class RunError(Answer):
     message: str
 
 
-class RunStatus(CamelAnswer):
+class RunStatus(Awaited, CamelAnswer):
     """execution_time: seconds. Until the run has ended, `output`, `executionTime`, `metadata` and `error` are null."""
 
+    _home: ClassVar[str] = "endpoints.runs"
+    _key: ClassVar[str] = "endpoint_id id"
     id: str
     endpoint_id: str
     status: str
@@ -72,6 +78,12 @@ class EndpointHealth(CamelAnswer):
 class EndpointsResource(Resource[Mode]):
     """`client.endpoints`"""
 
+    @cached_property
+    def runs(self) -> RunsResource[Mode]:
+        from luthier.client.api.endpoints_runs import RunsResource
+
+        return RunsResource(self._core)
+
     @call("POST", "/v2/{endpoint_id}/runsync")
     def run(self, endpoint_id: str, *, input: Mapping[str, Any]) -> RunAnswer:
         """Ask a deployment and wait for the answer."""
@@ -90,16 +102,6 @@ class EndpointsResource(Resource[Mode]):
         idempotency_key: str = OMIT,
     ) -> RunStatus:
         """Ask a deployment and fetch the answer later."""
-        ...
-
-    @call("GET", "/v2/{endpoint_id}/status/{run_id}")
-    def status(self, endpoint_id: str, run_id: str) -> RunStatus:
-        """Get a run, and its answer once there is one."""
-        ...
-
-    @call("POST", "/v2/{endpoint_id}/cancel/{run_id}", query=True)
-    def cancel(self, endpoint_id: str, run_id: str) -> RunStatus:
-        """Cancel a run that has not begun."""
         ...
 
     @call("GET", "/v2/{endpoint_id}/health")

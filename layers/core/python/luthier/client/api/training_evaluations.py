@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from luthier.client.answers import Answer, CamelAnswer
+from luthier.client.answers import Answer, Awaited, CamelAnswer
 from luthier.client.api.training_models import EvaluationError
 from luthier.client.core import Mode
-from luthier.client.resources import OMIT, Resource, call, listing
+from luthier.client.resources import OMIT, call, listing
+from luthier.client.waiting import Waiting
 
 
-class EvaluationObject(CamelAnswer):
+class EvaluationObject(Awaited, CamelAnswer):
     """`score` and `stderr` are 0 to 100; `metric` names what the score is; `baseMetrics` are of the same run."""
 
+    _home: ClassVar[str] = "training.evaluations"
+    _key: ClassVar[str] = "model_id id"
     id: str
     model_id: str
     version: str
@@ -40,7 +43,7 @@ class EvaluationList(Answer):
     evaluations: list[EvaluationObject]
 
 
-class EvaluationsResource(Resource[Mode]):
+class EvaluationsResource(Waiting[Mode, EvaluationObject], ended="completed", failed="failed"):
     """`client.training.evaluations`"""
 
     @call("POST", "/v2/training/models/{model_id}/evaluate")
