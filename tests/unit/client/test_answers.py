@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from luthier.client import AsyncPage, ConnectionFailed, Luthier, UnexpectedAnswer
+from luthier.client import AsyncPage, Conflict, ConnectionFailed, Luthier, NotFound, UnexpectedAnswer
 from luthier.client.api.fine_tuning_jobs import JobCreated
 from luthier.client.names import camel, snake
 from luthier.client.streaming import Stream
@@ -67,6 +67,26 @@ def test_a_stream_that_ends_without_its_end_has_broken_off() -> None:
     with pytest.raises(ConnectionFailed, match="broke off"):
         next(chunks)
     assert list(stream("data: [DONE]\n\n")) == []
+
+
+def test_a_stream_that_is_refused_says_why() -> None:
+    told = b'{"error": {"code": "model_paused", "message": "Resume it.", "type": "conflict_error", "param": null}}'
+    with pytest.raises(Conflict) as refused:
+        client(httpx.Response(409, content=iter([told]))).chat.completions.create(model="m", messages=[], stream=True)
+    assert (refused.value.code, refused.value.message) == ("model_paused", "Resume it.")
+
+
+def test_an_id_is_one_segment_of_a_path_whatever_it_holds() -> None:
+    asked: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(404, json={})
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    with pytest.raises(NotFound):
+        Luthier("k", "http://h/base", http_client=http).models.get("org/a?b#c%2F d{model_id}")
+    assert asked == [b"/base/v1/models/org%2Fa%3Fb%23c%252F%20d%7Bmodel_id%7D"]
 
 
 def test_a_page_that_was_not_fetched_says_how() -> None:
