@@ -22,7 +22,7 @@ LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
 .PHONY: help demo local test check lint types unit infra container journey test-unit test-infra test-container \
-        test-journey test-images synth deploy openapi errors events images install clean benchmarks
+        test-journey test-images synth deploy openapi client errors events images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
@@ -32,6 +32,7 @@ help:
 	@echo "make synth      the CloudFormation template, in cdk.out"
 	@echo "make deploy     deploy to the AWS account of your credentials"
 	@echo "make openapi    generate functions/api/openapi.json from the routes"
+	@echo "make client     generate the Python client's methods and models from openapi.json"
 	@echo "make errors     generate ERRORS.md from the table of codes"
 	@echo "make events     generate EVENTS.md from the catalogue of events"
 	@echo "make images     renew the pinned table of AWS's serving images"
@@ -103,6 +104,9 @@ events: $(PLATFORM)
 
 openapi: $(PLATFORM)
 	@$(VENV)/python -m functions.api.build_openapi
+
+client: $(PLATFORM)
+	@$(VENV)/python -m infra.build_client
 
 # 1 GB, for one table: in an environment of its own, and no part of `make test`.
 $(IMAGES): pyproject.toml $(PLATFORM)
