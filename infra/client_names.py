@@ -89,6 +89,8 @@ RESOURCES: dict[str, dict[str, str]] = {
         "get": "get_file",
         "content": "get_content",
         "report": "get_report",
+        "repair": "repair_file",
+        "preview": "preview_file",
         "delete": "delete_file",
         "begin": "begin_upload",
         "complete": "complete_upload",

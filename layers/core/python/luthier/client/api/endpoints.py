@@ -42,7 +42,9 @@ class RunError(Answer):
 
 
 class RunStatus(Awaited, CamelAnswer):
-    """execution_time: seconds. Until the run has ended, `output`, `executionTime`, `metadata` and `error` are null."""
+    """execution_time: seconds. What is known only when the run has ended is null before.
+
+    deployment_id, model_version: what has answered."""
 
     _home: ClassVar[str] = "endpoints.runs"
     _key: ClassVar[str] = "endpoint_id id"
@@ -58,6 +60,8 @@ class RunStatus(Awaited, CamelAnswer):
     created_at: str
     completed_at: str | None
     expires_at: str
+    deployment_id: str | None = None
+    model_version: str | None = None
 
 
 class EndpointHealth(CamelAnswer):

@@ -12,10 +12,25 @@ from luthier.client.resources import OMIT, call, listing
 from luthier.client.uploading import Uploading
 
 
+class FileRepair(Answer):
+    """What was done to the rows of the file `source` to make this one.
+
+    `corrections` counts rows by kind of correction, `dropped` lines by what was wrong with them; `rows_dropped` leaves
+    blank lines out."""
+
+    source: str
+    rows_kept: int
+    rows_changed: int
+    rows_dropped: int
+    corrections: dict[str, int]
+    dropped: dict[str, int]
+
+
 class File(Awaited, Answer):
     """OpenAI's file object. `created_at` is in Unix seconds; `tokens` is an estimate; null until it is checked.
 
-    `findings_count` counts errors and warnings; a file with warnings only is `processed`."""
+    `findings_count` counts errors and warnings; a file with warnings only is `processed`. `repair` is null but for
+    repaired files."""
 
     _home: ClassVar[str] = "files"
     _key: ClassVar[str] = "id"
@@ -35,6 +50,7 @@ class File(Awaited, Answer):
     findings_count: int
     warnings_count: int
     sha256: str | None
+    repair: FileRepair | None
 
 
 class Finding(Answer):
@@ -73,6 +89,83 @@ class FileReport(Answer):
     warnings_count: int
     counts: dict[str, int]
     findings: list[Finding]
+
+
+class PreviewTokens(Answer):
+    """Equally long: of each token its id, its text, and the characters of the sequence's text that it stands for."""
+
+    ids: list[int]
+    strings: list[str]
+    characters: list[list[int]]
+
+
+class TrainedSpan(Answer):
+    """A run of tokens that carry loss. Ranges count from 0 and end before their second number."""
+
+    characters: list[int]
+    tokens: list[int]
+    text: str
+
+
+class Truncation(Answer):
+    """Where a sequence is cut, how many tokens and trained tokens lie behind the cut, and the text that is lost."""
+
+    token: int
+    character: int
+    tokens: int
+    trained_tokens: int
+    text: str
+
+
+class PreviewSequence(Answer):
+    """What is rendered of a row, not cut. `loss_mask` has a 1 for each token on which the loss is computed.
+
+    A preference has two, `chosen` and `rejected`; a conversation one, or one per answer where the chat template
+    rewrites earlier turns."""
+
+    part: str
+    text: str
+    tokens: PreviewTokens
+    loss_mask: list[int]
+    trained: list[TrainedSpan]
+    truncation: Truncation | None
+
+
+class PreviewRow(Answer):
+    """One row. `line` counts from 1; without `sequences`, `message` says why the row is not shown."""
+
+    line: int
+    risk: str | None
+    format: str | None
+    sequences: list[PreviewSequence]
+    message: str | None
+    findings: list[Finding]
+
+
+class FilePreviewAnswer(Answer):
+    """What training makes of a file's rows, `data`: the riskiest first, or the one that was asked for.
+
+    While the status is `preparing` all that is not known yet is null and `data` empty. The numbers are of the whole
+    file: `truncated_rows` are cut, `dropped_rows` yield nothing to train; `counts` has the findings by code."""
+
+    id: str
+    object: str = "file.preview"
+    filename: str
+    status: str
+    model: str
+    max_sequence_length: int
+    processing_id: str
+    method: str | None
+    template_sha256: str | None
+    examples: int | None
+    tokens: int | None
+    trained_tokens: int | None
+    truncated_rows: int | None
+    truncated_tokens: int | None
+    dropped_rows: int | None
+    longest_row_tokens: int | None
+    counts: dict[str, int] | None
+    data: list[PreviewRow]
 
 
 class FileDeleted(Answer):
@@ -122,6 +215,24 @@ class FilesResource(Uploading[Mode, File], ended="processed", failed="error"):
     @call("GET", "/v1/files/{file_id}/report")
     def report(self, file_id: str) -> FileReport:
         """Read what is wrong with a file, line by line."""
+        ...
+
+    @call("POST", "/v1/files/{file_id}/repair", query=True)
+    def repair(self, file_id: str, *, idempotency_key: str = OMIT) -> File:
+        """Make a new file of the rows that are good or can be corrected."""
+        ...
+
+    @call("GET", "/v1/files/{file_id}/preview")
+    def preview(
+        self,
+        file_id: str,
+        *,
+        model: str,
+        limit: int = OMIT,
+        row: int | None = OMIT,
+        max_sequence_length: int | None = OMIT,
+    ) -> FilePreviewAnswer:
+        """See what training makes of a file's rows, the riskiest first."""
         ...
 
     @call("DELETE", "/v1/files/{file_id}")

@@ -35,7 +35,7 @@ class InferenceResource(Resource[Mode]):
 
         return BatchesResource(self._core)
 
-    @call("POST", "/v1/models/{model_id}/inference", camel="maxTokens topP")
+    @call("POST", "/v1/models/{model_id}/inference", camel="maxTokens topP topK")
     def run(
         self,
         model_id: str,
@@ -45,12 +45,13 @@ class InferenceResource(Resource[Mode]):
         temperature: float = OMIT,
         max_tokens: int = OMIT,
         top_p: float = OMIT,
+        top_k: int = OMIT,
         metadata: Mapping[str, Any] | None = OMIT,
     ) -> Inferred:
         """Ask a deployed model."""
         ...
 
-    @call("POST", "/v1/playground/inference", camel="maxTokens topP modelId")
+    @call("POST", "/v1/playground/inference", camel="maxTokens topP topK modelId")
     def playground(
         self,
         *,
@@ -59,6 +60,7 @@ class InferenceResource(Resource[Mode]):
         temperature: float = OMIT,
         max_tokens: int = OMIT,
         top_p: float = OMIT,
+        top_k: int = OMIT,
         metadata: Mapping[str, Any] | None = OMIT,
         model_id: str,
     ) -> Inferred:

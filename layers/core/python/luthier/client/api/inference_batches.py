@@ -39,7 +39,7 @@ class ResultError(Answer):
     details: Any
 
 
-class Result(Answer):
+class Result(CamelAnswer):
     """One request's result, in the order of the requests: what a single inference answers, or the error in its place.
 
     tokens: of the prompt and the answer together; latency: milliseconds."""
@@ -51,6 +51,8 @@ class Result(Answer):
     model: str | None
     latency: int | None
     metadata: dict[str, Any] | None
+    deployment_id: str | None
+    model_version: str | None
     error: ResultError | None
 
 
@@ -75,7 +77,7 @@ class BatchStatus(Awaited, CamelAnswer):
 class BatchesResource(Waiting[Mode, BatchStatus], ended="completed cancelled expired", failed="failed"):
     """`client.inference.batches`"""
 
-    @call("POST", "/v1/batch/inference", camel="modelId requests.maxTokens requests.topP webhookUrl")
+    @call("POST", "/v1/batch/inference", camel="modelId requests.maxTokens requests.topP requests.topK webhookUrl")
     def create(
         self,
         *,

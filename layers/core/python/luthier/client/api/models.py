@@ -35,7 +35,7 @@ class ModelsResource(Resource[Mode]):
 
     @listing("/v1/models", "data")
     def list(self) -> ModelObject:
-        """List aliases and fine-tuned models."""
+        """List aliases, fine-tuned models and deployed base models."""
         ...
 
     @call("GET", "/v1/models/{model_id}")

@@ -63,7 +63,9 @@ class Usage(Answer):
 
 
 class AuditEntry(Answer):
-    """`key_id` is null for what an operator did with AWS credentials; `user_id` then says which."""
+    """`key_id` is null for what an operator did with AWS credentials; `user_id` then says which.
+
+    deployment_id, model_version: what answered, where a model was asked."""
 
     id: str
     at: str
@@ -74,6 +76,8 @@ class AuditEntry(Answer):
     status: int | None
     ip: str | None
     request_id: str | None
+    deployment_id: str | None
+    model_version: str | None
 
 
 class OrganizationResource(Resource[Mode]):
