@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from luthier.datasets.rows import Row, parse_row
+from trainer.config import Data
 from trainer.folders import Folders
 
 CONVERSATION = {
@@ -84,7 +85,8 @@ def numbered(count: int, start: int = 0) -> list[dict[str, Any]]:
 def settings(method: str = "sft", **changes: Any) -> SimpleNamespace:
     """The parts of a job's config that reading its data depends on."""
     asked = {"max_sequence_length": 512, "validation_share": "auto", "max_truncated_share": 1.0} | changes
-    return SimpleNamespace(method=method, seed=asked.pop("seed", 42), hyperparameters=SimpleNamespace(**asked))
+    seed, read = asked.pop("seed", 42), Data(**asked.pop("data", {}))
+    return SimpleNamespace(method=method, seed=seed, data=read, hyperparameters=SimpleNamespace(**asked))
 
 
 def fill(root: Path, rows: list[dict[str, Any]] | None, validation: list[dict[str, Any]] | None = None) -> Folders:

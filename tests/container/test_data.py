@@ -1,10 +1,11 @@
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, UNPAIRED, fill, numbered, settings
+from tests.container.rows import CHAT_PREFERENCE, CONVERSATION, PREFERENCE, UNPAIRED, fill, lines, numbered, settings
 from trainer import data, split
 from trainer.failures import Failure
 from trainer.templates import PLAIN_TEMPLATE
@@ -300,3 +301,44 @@ def test_validation_rows_that_are_also_trained_on_are_counted(
     warning = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (warning["level"], warning["overlap"]) == ("warning", 3)
     assert next(row.fields["prompt"] for row in data.held_out(folders, settings())) == "Say 7."
+
+
+def counted(examples: data.Examples, tokenizer: Any) -> Counter[str]:
+    return Counter(answer.removesuffix("<|im_end|>") for answer in trained(examples, tokenizer))
+
+
+def test_a_files_rows_are_trained_on_as_often_as_it_weighs(tmp_path: Path, tokenizer: Any) -> None:
+    folders = fill(tmp_path, numbered(40))
+    (folders.train / "train-02.jsonl").write_bytes(lines(*numbered(40, start=100)))
+    (folders.train / "train-03.jsonl").write_bytes(lines(*numbered(40, start=200)))
+    weights = {"train-02.jsonl": 2.5, "train-03.jsonl": 0.25}
+    asked = settings(validation_share=0.0, data={"weights": weights})
+    examples, _ = data.load(folders, tokenizer, asked)
+    times = counted(examples, tokenizer)
+    assert {times[f"It is {number}."] for number in range(40)} == {1}
+    assert {times[f"It is {number}."] for number in range(100, 140)} == {2, 3}
+    assert 10 <= sum(times[f"It is {number}."] - 2 for number in range(100, 140)) <= 30
+    assert 4 <= sum(times[f"It is {number}."] for number in range(200, 240)) <= 18
+
+
+def test_what_is_held_out_of_a_mixture_is_trained_on_not_even_once(tmp_path: Path, tokenizer: Any) -> None:
+    folders = fill(tmp_path, numbered(60))
+    asked = settings(validation_share=0.2, data={"weights": {"train.jsonl": 3}})
+    examples, held_out = data.load(folders, tokenizer, asked)
+    assert held_out
+    learned, kept = counted(examples, tokenizer), counted(held_out, tokenizer)
+    assert set(learned.values()) == {3}
+    assert set(kept.values()) == {1}
+    assert not learned.keys() & kept.keys()
+
+
+def test_bad_lines_are_skipped_up_to_the_share_that_is_tolerated(tmp_path: Path, tokenizer: Any) -> None:
+    folders = fill(tmp_path, None)
+    folders.train.mkdir(parents=True)
+    bad = ("not json", {"text": "Another format."}, b"\xff\xfe", {"prompt": "No answer."})
+    (folders.train / "train.jsonl").write_bytes(lines(*numbered(2), *bad, *numbered(2, start=2)))
+    for share in (0.0, 0.49):
+        with pytest.raises(Failure, match=r"train\.jsonl line 3"):
+            data.load(folders, tokenizer, settings(data={"invalid_share": share}))
+    examples, _ = data.load(folders, tokenizer, settings(data={"invalid_share": 0.5}))
+    assert sorted(counted(examples, tokenizer)) == [f"It is {number}." for number in range(4)]

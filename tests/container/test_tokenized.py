@@ -97,13 +97,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from transformers import AutoTokenizer
 from trainer import data, encoding
+from trainer.config import Data
 from trainer.folders import Folders
 
 tokenized = []
 encode = encoding.encode_rendered
 encoding.encode_rendered = lambda *given: tokenized.append(len(given[1])) or encode(*given)
 asked = SimpleNamespace(max_sequence_length=512, validation_share="auto", max_truncated_share=1.0)
-config = SimpleNamespace(method="sft", seed=42, hyperparameters=asked)
+config = SimpleNamespace(method="sft", seed=42, data=Data(), hyperparameters=asked)
 train, validation = data.load(Folders(Path(sys.argv[2])), AutoTokenizer.from_pretrained(sys.argv[1]), config)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 rows = train.rows + validation.rows

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from luthier.datasets.findings import ERROR
+from luthier.datasets.findings import ERROR, BadRow
+from luthier.datasets.lines import MAX_LINE_BYTES
 from luthier.datasets.report import Report
 from luthier.datasets.row_hashes import RowHashes
 from luthier.datasets.rows import Row, parse_row
+from trainer import log
 from trainer.failures import Failure
 from trainer.templates import Rendered
 
@@ -45,10 +47,11 @@ class Survey:
 
 @dataclass(frozen=True)
 class Channel:
-    """The .jsonl files of a folder, in order of name."""
+    """The .jsonl files of a folder, in order of name. tolerated: share of its lines that may be bad and are skipped."""
 
     name: str
     paths: tuple[Path, ...]
+    tolerated: float = 0.0
 
     @cached_property
     def sha256(self) -> str:
@@ -59,22 +62,39 @@ class Channel:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def places(self) -> Iterator[Place]:
-        """Every row. Raises BadRow at a bad line, of which a surveyed channel has none."""
+    def places(self, method: str | None = None) -> Iterator[Place]:
+        """Every good row. Raises BadRow at a bad line where none is tolerated; a surveyed channel has none then."""
         for path in self.paths:
-            with path.open("rb") as file:
-                for number, line in enumerate(file, start=1):
-                    line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                    if line.strip():
-                        yield Place(path, number, parse_row(line, number), bytes=len(line))
+            form = None
+            for place in self._places(path, method):
+                # As the survey counts them: the first good row decides the file's format.
+                form = form or place.row.format
+                if not self.tolerated or place.row.format == form:
+                    yield place
+
+    def _places(self, path: Path, method: str | None) -> Iterator[Place]:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                if not line.strip() or (self.tolerated and len(line) > MAX_LINE_BYTES):
+                    continue
+                try:
+                    row = parse_row(line, number, method)
+                except BadRow:
+                    if not self.tolerated:
+                        raise
+                    continue
+                yield Place(path, number, row, bytes=len(line))
 
     def survey(self, method: str, against: RowHashes | None = None) -> Survey:
         """Check every line. Raises Failure(bad_dataset) that names what is wrong, also columns of another method."""
         hashes = RowHashes()
         reports = {path: _report(path, Report(method, against, hashes=hashes)) for path in self.paths}
         problems = [problem for path, report in reports.items() for problem in _problems(path, report)]
-        if problems:
+        if problems and not self._tolerates(reports.values()):
             raise Failure("bad_dataset", " ".join(problems))
+        if bad := sum(report.bad_lines for report in reports.values()):
+            log.warning("bad lines are skipped", channel=self.name, lines=bad, first=problems[:1])
         formats = {report.format: path.name for path, report in reports.items()}
         if len(formats) > 1:
             found = ", ".join(f"{name} has the format {form}" for form, name in formats.items())
@@ -82,11 +102,16 @@ class Channel:
         rows = sum(report.rows for report in reports.values())
         return Survey(rows, hashes, sum(report.counts["overlap"] for report in reports.values()))
 
+    def _tolerates(self, reports: Iterable[Report]) -> bool:
+        return all(
+            report.rows and report.bad_lines <= self.tolerated * (report.rows + report.bad_lines) for report in reports
+        )
 
-def open_channel(folder: Path) -> Channel | None:
+
+def open_channel(folder: Path, tolerated: float = 0.0) -> Channel | None:
     """None if the folder has no .jsonl file or does not exist."""
     paths = tuple(sorted(folder.glob("*.jsonl")))
-    return Channel(folder.name, paths) if paths else None
+    return Channel(folder.name, paths, tolerated) if paths else None
 
 
 def batches(rendered: Iterable[tuple[Place, list[Rendered]]]) -> Iterator[list[tuple[Place, list[Rendered]]]]:

@@ -20,6 +20,7 @@ from trainer.failures import Failure
 MethodName = Literal["sft", "dpo", "orpo", "kto"]
 ExportKind = Literal["merged", "pytorch", "gguf-f16", "gguf-q8_0", "onnx", "tensorrt"]
 MAX_EXAMPLES, MAX_NEW_TOKENS = 10_000, 8_192
+MAX_WEIGHT = 100
 # Of a name or a value, in an error.
 MAX_SHOWN = 60
 
@@ -71,6 +72,16 @@ class Limits(_Section):
     price_per_second: Annotated[float, Field(ge=0)] = 0.0
 
 
+class Data(_Section):
+    """weights: by file of the train channel, how often each of its rows is trained on, 1 where it is not named; the
+    fraction of a weight is the share of rows that come once more. invalid_share: of lines that may be bad and are
+    skipped.
+    """
+
+    weights: dict[Text, Annotated[float, Field(gt=0, le=MAX_WEIGHT)]] = {}
+    invalid_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+
 class Names(_Section):
     model: Text = ""
 
@@ -120,6 +131,7 @@ class JobConfig(_Section):
     evaluation: Evaluation = Evaluation()
     exports: list[ExportKind] = []
     limits: Limits = Limits()
+    data: Data = Data()
     names: Names = Names()
 
     @property

@@ -109,11 +109,12 @@ def _versions(job: Any, model: Any) -> Versions:
 
 def _rows(job: Any, parts: Any) -> Iterator[Row]:
     """The held-out ones; those of the training where none are held out."""
-    own = open_channel(job.folders.validation)
+    tolerated = job.config.data.invalid_share
+    own = open_channel(job.folders.validation, tolerated)
     if own is None and parts.validation is not None:
         return data.held_out(job.folders, job.config)
     # Preparation has found the file good, so it need not be surveyed again.
-    channel = own or open_channel(job.folders.train)
+    channel = own or open_channel(job.folders.train, tolerated)
     return (place.row for place in channel.places()) if channel else iter(())
 
 

@@ -14,6 +14,7 @@ from trainer import conversations
 SMALLEST = 50
 AUTO_SHARE = 0.1
 AUTO_MOST = 1_000
+_OTHER_DRAW = 1 << 40
 
 
 def rank(row: Row, seed: int) -> int:
@@ -22,6 +23,17 @@ def rank(row: Row, seed: int) -> int:
     content = [row.format, row.fields.get("text"), row.fields.get("label"), answers]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=seed.to_bytes(8, "big")).digest(), "big")
+
+
+def repetitions(row: Row, weight: float, seed: int) -> int:
+    """How often a row of a file of this weight is trained on: of weight 1.5 one half of the rows once, the other twice.
+
+    It follows from the row and the seed, but not as its rank does: what is held out must not decide it.
+    """
+    whole = int(weight)
+    if weight == whole:
+        return whole
+    return whole + (rank(row, seed ^ _OTHER_DRAW) < (weight - whole) * 2**64)
 
 
 def held_out_rows(rows: int, share: float | str) -> int:

@@ -168,6 +168,14 @@ def test_a_file_stays_while_a_job_uses_it(world: World) -> None:
     assert world.sweep(minutes=11)["deleted"] == [file.id]
 
 
+def test_a_file_stays_while_a_job_that_uses_it_waits_for_its_start(world: World) -> None:
+    file = world.datasets.upload(WHO, filename="a.jsonl", purpose="fine-tune", content=rows(), expires_after=HOUR)
+    job = world.platform.job(WHO, training_dataset=file.id, auto_start=False)
+    assert world.sweep(hours=2)["kept"] == [file.id]
+    world.platform.jobs.stop(WHO, job.id)
+    assert world.sweep(minutes=11)["deleted"] == [file.id]
+
+
 def test_a_file_stays_while_a_model_is_judged_by_it(world: World) -> None:
     model = processing.model(world.platform, WHO)
     file = world.datasets.upload(WHO, filename="judge.jsonl", purpose="evals", content=rows(), expires_after=HOUR)

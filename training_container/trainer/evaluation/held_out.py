@@ -54,7 +54,8 @@ def read(data: Path, train: Path | None) -> HeldOut:
     channel.survey(method)
     if train is None:
         return HeldOut(channel, method, lambda row: False)
-    trained = (place.row for place in _open(train).places())
+    # Whatever of it was tolerated in training was not trained on.
+    trained = (place.row for place in _open(train, tolerated=1.0).places())
     try:
         leaked = leakage.in_train(trained, (place.row for place in channel.places()))
     except BadRow as error:
@@ -62,8 +63,8 @@ def read(data: Path, train: Path | None) -> HeldOut:
     return HeldOut(channel, method, leaked)
 
 
-def _open(path: Path) -> Channel:
-    channel = Channel(path.name, (path,)) if path.is_file() else open_channel(path)
+def _open(path: Path, tolerated: float = 0.0) -> Channel:
+    channel = Channel(path.name, (path,), tolerated) if path.is_file() else open_channel(path, tolerated)
     if channel is None:
         raise Failure("bad_dataset", f"There is no .jsonl file at {path}.")
     return channel

@@ -61,6 +61,10 @@ class Dataset:
     due: str | None = None
     repair: dict[str, Any] | None = None
 
+    def has_at_most(self, invalid_share: float) -> bool:
+        """Whether nothing but this share of its lines keeps it from being trained on."""
+        return self.rows > 0 and self.bad_lines <= invalid_share * (self.rows + self.bad_lines)
+
     @property
     def report_key(self) -> str:
         """S3 key of the findings that do not fit into the table."""

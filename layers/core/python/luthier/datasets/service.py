@@ -262,16 +262,19 @@ class DatasetService:
         """The writes that make copies the organization's files, to be part of the request's transaction."""
         return [write for dataset in imports for write in self._store.writes(dataset, self._judge.verdict(dataset))]
 
-    def resolve(self, principal: Principal, reference: str, *, param: str, imports: Imports) -> Dataset:
+    def resolve(
+        self, principal: Principal, reference: str, *, param: str, imports: Imports, invalid_share: float = 0.0
+    ) -> Dataset:
         """The dataset that a request means, ready to train on.
 
         reference: an id; a path or name: the newest file of that name, `.jsonl` being understood; the s3:// or
         https:// address of a file, whose copy joins `imports`. A copy with bad lines is stored at once, for its report.
+        invalid_share: of its lines that may be bad.
         Raises InvalidRequest: unknown, without content, or with bad lines, of which the first SHOWN_FINDINGS are named.
         """
         if self._foreign.is_foreign(reference):
             dataset = self._imported(principal, reference, param)
-            if dataset.status == PROCESSED:
+            if dataset.status == PROCESSED or dataset.has_at_most(invalid_share):
                 imports.append(dataset)
             else:
                 self._store.create(dataset, self._judge.verdict(dataset))
@@ -285,7 +288,7 @@ class DatasetService:
             dataset = self._completed(principal, dataset, param)
         if dataset.status == UPLOADED:
             raise refusals.not_ready(dataset, param)
-        if dataset.status == ERROR:
+        if dataset.status == ERROR and not dataset.has_at_most(invalid_share):
             raise refusals.bad_lines(dataset, param)
         return dataset
 

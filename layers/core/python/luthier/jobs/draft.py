@@ -67,9 +67,10 @@ class JobDrafts:
         self._gate.check(base)
         if request.webhook_url is not None:
             self._destinations.target(request.webhook_url, param="webhookUrl")
-        train, validation = self._files(principal, request, imports)
-        resolved = _resolved(asked, request, base, train, validation)
-        price = self._price(base, hardware, request.method, resolved, train.rows, train.tokens / train.rows)
+        parts, validation = self._files(principal, request, imports)
+        train, rows, tokens = parts[0][0], _total("rows", parts), _total("tokens", parts)
+        resolved = _resolved(asked, request, base, validation, rows=rows, tokens=tokens)
+        price = self._price(base, hardware, request.method, resolved, rows, tokens / rows)
         now = clock.iso(self._now())
         job = Job(
             id=ids.new_id("ftjob"),
@@ -83,6 +84,8 @@ class JobDrafts:
             validation_dataset=validation.id if validation else None,
             validation_file=validation.filename if validation else None,
             hyperparameters=resolved,
+            mixture=[_part(dataset, weight) for dataset, weight in parts] if _is_mixture(parts) else [],
+            invalid_share=request.invalid_share,
             auto=auto.named(asked),
             start_from=continuation.start_from(earlier) if earlier else None,
             exports=list(dict.fromkeys(request.exports)),
@@ -122,14 +125,22 @@ class JobDrafts:
 
     def _files(
         self, principal: Principal, request: JobRequest, imports: list[Dataset]
-    ) -> tuple[Dataset, Dataset | None]:
+    ) -> tuple[list[tuple[Dataset, float]], Dataset | None]:
+        """The files to train on, each with its weight, and the one to validate with."""
+
         def file(reference: str, param: str) -> Dataset:
-            dataset = self._datasets.resolve(principal, reference, param=param, imports=imports)
+            share = request.invalid_share
+            dataset = self._datasets.resolve(principal, reference, param=param, imports=imports, invalid_share=share)
             columns.require(dataset, request.method, param=param)
             return dataset
 
-        train = file(request.training_dataset, "trainingDataset")
-        return train, file(request.validation_file, "validationFile") if request.validation_file else None
+        one = not request.more_training and request.training_weight == 1
+        first = "trainingDataset" if one else "training_files[0].file_id"
+        parts = [(file(request.training_dataset, first), request.training_weight)]
+        for number, (reference, weight) in enumerate(request.more_training, 1):
+            parts.append((file(reference, f"training_files[{number}].file_id"), weight))
+        _require_one_format(parts)
+        return parts, file(request.validation_file, "validationFile") if request.validation_file else None
 
     def _price(
         self,
@@ -155,15 +166,48 @@ class JobDrafts:
         )
 
 
+def _is_mixture(parts: list[tuple[Dataset, float]]) -> bool:
+    return len(parts) > 1 or parts[0][1] != 1
+
+
+def _part(dataset: Dataset, weight: float) -> dict[str, Any]:
+    return {"file_id": dataset.id, "weight": weight, "sha256": dataset.sha256, "rows": dataset.rows}
+
+
+def _total(name: str, parts: list[tuple[Dataset, float]]) -> int:
+    """Of rows or tokens, each counted as often as it is trained on."""
+    return max(1, round(sum(getattr(dataset, name) * weight for dataset, weight in parts)))
+
+
+def _require_one_format(parts: list[tuple[Dataset, float]]) -> None:
+    first, *others = [dataset for dataset, _ in parts]
+    for number, other in enumerate(others, 1):
+        param = f"training_files[{number}].file_id"
+        if other.id in [dataset.id for dataset, _ in parts[:number]]:
+            message = f"{param}: {other.id} stands before it too."
+            raise InvalidRequest(message, param=param, remedy="Name each file once, with a higher weight.")
+        if other.format != first.format:
+            raise InvalidRequest(
+                f"{param}: {other.filename} has the format {other.format}, but {first.filename} {first.format}.",
+                code="invalid_dataset",
+                param=param,
+                remedy="Mix files of one format.",
+            )
+
+
 def _resolved(
-    asked: dict[str, Any], request: JobRequest, base: BaseModel, train: Dataset, validation: Dataset | None
+    asked: dict[str, Any],
+    request: JobRequest,
+    base: BaseModel,
+    validation: Dataset | None,
+    *,
+    rows: int,
+    tokens: int,
 ) -> dict[str, Any]:
     """What was asked for, with a value in place of every "auto"; nothing is held out beside a validation file."""
     if validation and asked["validation_share"] == hyperparameters.AUTO:
         asked = asked | {"validation_share": 0.0}
-    resolved = auto.resolve(
-        asked, method=request.method, parameters=base.parameters, rows=train.rows, tokens=train.tokens
-    )
+    resolved = auto.resolve(asked, method=request.method, parameters=base.parameters, rows=rows, tokens=tokens)
     if request.learning_rate_multiplier is None:
         return resolved
     rate = min(1.0, resolved["learning_rate"] * request.learning_rate_multiplier)

@@ -37,6 +37,15 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 SHOWN = {PREPARING: QUEUED, STOPPING: STOPPED, PAUSING: PAUSED}
 
 
+@dataclass(frozen=True)
+class ReadFile:
+    """A file that a run reads: whose, under which name the container finds it, and how often its rows count."""
+
+    dataset_id: str
+    name: str
+    weight: float = 1.0
+
+
 class IllegalTransition(Exception):
     """A status change that the lifecycle does not allow."""
 
@@ -74,6 +83,11 @@ class JobRequest:
     name: str
     base_model: str
     training_dataset: str
+    # Further files of it, each with its weight; then `training_weight` is that of the first.
+    more_training: list[tuple[str, float]] = field(default_factory=list)
+    training_weight: float = 1.0
+    # Of lines that may be bad and are skipped.
+    invalid_share: float = 0.0
     description: str | None = None
     validation_file: str | None = None
     # Wire name → value; luthier.jobs.hyperparameters checks them.
@@ -101,7 +115,8 @@ class Job:
     expected: tokens and billed seconds that the run is expected to take, None where nobody has estimated them;
     base_model: of the catalogue, also where the job goes on from another model; start_from: that model as
     {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; result_file: id of the file that the
-    metrics of its steps are in once it has completed; ended: how the last finished run says
+    metrics of its steps are in once it has completed; mixture: where it trains on several files, each of them as
+    {file_id, weight, sha256, rows}, `training_dataset` being the first; ended: how the last finished run says
     that it ended: completed, early_stopped, max_seconds, max_cost or stopped.
     """
 
@@ -118,6 +133,8 @@ class Job:
     description: str | None = None
     validation_dataset: str | None = None
     validation_file: str | None = None
+    mixture: list[dict[str, Any]] = field(default_factory=list)
+    invalid_share: float = 0.0
     suffix: str | None = None
     method: str = "sft"
     auto: list[str] = field(default_factory=list)
@@ -157,6 +174,22 @@ class Job:
     started_at: str | None = None
     finished_at: str | None = None
     version: int = 1
+
+    @property
+    def training_files(self) -> list[ReadFile]:
+        """The files of the train channel."""
+        if not self.mixture:
+            return [ReadFile(self.training_dataset, "train.jsonl")]
+        return [
+            ReadFile(part["file_id"], f"train-{number:02}.jsonl", part["weight"])
+            for number, part in enumerate(self.mixture, 1)
+        ]
+
+    @property
+    def reads(self) -> list[tuple[ReadFile, str]]:
+        """All files that it reads, each with its channel."""
+        held_out = [ReadFile(self.validation_dataset, "validation.jsonl")] if self.validation_dataset else []
+        return [*((file, "train") for file in self.training_files), *((file, "validation") for file in held_out)]
 
     @property
     def shown_status(self) -> str:

@@ -1,7 +1,7 @@
 """Wire shapes of OpenAI's fine-tuning contract: `openai.types.fine_tuning` is the last word on them.
 
 Times are in Unix seconds. What OpenAI has no key for comes as extra keys: `phase`, `progress`, `status_reason`, `cost`,
-`resumable`.
+`resumable`, `training_files`, `invalid_sample_skip_percentage`.
 """
 
 from collections.abc import Sequence
@@ -90,13 +90,31 @@ class Method(Request):
     dpo: Dpo | None = None
 
 
+class TrainingFile(Request):
+    file_id: str = Field(min_length=1, max_length=LONGEST_NAME)
+    weight: float = Field(
+        default=1.0, gt=0, le=100, description="How often each of its rows is trained on; 0.5: half of them, once."
+    )
+
+
 class Cap(Request):
     cap: float | None = Field(default=None, ge=LEAST_COST, le=MOST_COST, description=CAP)
 
 
 class CreateFineTuningJob(Request):
     model: str = Field(min_length=1, max_length=LONGEST_NAME, description="A base model, or your own finished model.")
-    training_file: str = Field(min_length=1, max_length=LONGEST_NAME, description="Id of a file.")
+    training_file: str | None = Field(
+        default=None, min_length=1, max_length=LONGEST_NAME, description="Id of a file; or else training_files."
+    )
+    training_files: list[TrainingFile] | None = Field(
+        default=None, min_length=1, max_length=20, description="Beyond OpenAI's contract: several files with weights."
+    )
+    invalid_sample_skip_percentage: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Beyond OpenAI's contract, as Mistral's: what share of a file's lines may be bad and is skipped.",
+    )
     validation_file: str | None = Field(default=None, min_length=1, max_length=LONGEST_NAME)
     method: Method | None = None
     hyperparameters: SupervisedHyperparameters | None = Field(default=None, description="The older place of method's.")
@@ -111,6 +129,13 @@ class CreateFineTuningJob(Request):
 
     def request(self) -> JobRequest:
         """The job that is asked for. Raises InvalidRequest for hyperparameters of another method than the one named."""
+        if (self.training_file is None) == (self.training_files is None):
+            raise InvalidRequest(
+                "Exactly one of training_file and training_files must be given.",
+                param="training_file",
+                remedy="Send the id of a file, or several with weights.",
+            )
+        first, *more = self.training_files or [TrainingFile(file_id=self.training_file or "")]
         kind = self.method.type if self.method else "supervised"
         asked = self._hyperparameters(kind)
         wire: dict[str, Any] = {
@@ -125,7 +150,10 @@ class CreateFineTuningJob(Request):
         return JobRequest(
             name=f"Fine-tune of {self.model}"[:200],
             base_model=self.model,
-            training_dataset=self.training_file,
+            training_dataset=first.file_id,
+            training_weight=first.weight,
+            more_training=[(file.file_id, file.weight) for file in more],
+            invalid_share=self.invalid_sample_skip_percentage,
             validation_file=self.validation_file,
             hyperparameters=wire,
             suffix=self.suffix,
@@ -199,6 +227,8 @@ class JobObject(Answer):
     status: str
     trained_tokens: int | None
     training_file: str
+    training_files: list[dict[str, Any]] | None
+    invalid_sample_skip_percentage: float
     validation_file: str | None
     seed: int
     estimated_finish: int | None
@@ -229,6 +259,8 @@ class JobObject(Answer):
             result_files=[job.result_file] if job.result_file else [],
             status="queued" if reason == AWAITING_START else _STATUSES[job.status],
             training_file=job.training_dataset,
+            training_files=[{name: part[name] for name in ("file_id", "weight")} for part in job.mixture] or None,
+            invalid_sample_skip_percentage=job.invalid_share,
             validation_file=job.validation_dataset,
             seed=job.hyperparameters["seed"],
             estimated_finish=_estimated_finish(job),

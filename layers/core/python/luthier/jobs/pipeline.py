@@ -58,10 +58,9 @@ class TrainingPipeline:
     def prepare_dataset(self, step: Step) -> dict[str, Any]:
         """Copy the job's data beside its config, so that later changes of the files do not reach it."""
         job = self._change(step, lambda job, now: job.become(entity.PREPARING, now) if job.status == "queued" else job)
-        for dataset_id, channel in ((job.training_dataset, "train"), (job.validation_dataset, "validation")):
-            if dataset_id:
-                dataset = self._datasets.stored(job.organization_id, dataset_id)
-                self._datasets.copy_to(dataset, *self._storage.rows_at(job, channel))
+        for file, channel in job.reads:
+            dataset = self._datasets.stored(job.organization_id, file.dataset_id)
+            self._datasets.copy_to(dataset, *self._storage.rows_at(job, channel, file.name))
         base = catalog.find_base_model(job.base_model)
         self._storage.write_config(job, base.id, base.revision, budget.price_per_second(job))
         return {"base_model": job.base_model}

@@ -21,9 +21,9 @@ class JobStorage:
         self._s3 = s3
         self._settings = settings
 
-    def rows_at(self, job: Job, channel: str) -> tuple[str, str]:
-        """Bucket and key from which this attempt's channel reads its rows."""
-        return self._settings.data_bucket, f"{_attempt(job)}/{channel}/{channel}.jsonl"
+    def rows_at(self, job: Job, channel: str, name: str) -> tuple[str, str]:
+        """Bucket and key from which this attempt's channel reads the rows of a file."""
+        return self._settings.data_bucket, f"{_attempt(job)}/{channel}/{name}"
 
     def write_config(self, job: Job, base_model_id: str, revision: str, price_per_second: float) -> None:
         """Write the job config that the container validates before it loads anything."""
@@ -167,6 +167,10 @@ def _config(job: Job, base_model_id: str, revision: str, price_per_second: float
         "evaluation": job.evaluation,
         "exports": job.exports,
         "limits": {"max_seconds": None, "max_cost": budget.container_cap(job), "price_per_second": price_per_second},
+        "data": {
+            "weights": {file.name: file.weight for file in job.training_files if file.weight != 1},
+            "invalid_share": job.invalid_share,
+        },
         "names": {"model": f"{job.base_model}-{job.suffix}" if job.suffix else job.id},
     }
 

@@ -58,7 +58,7 @@ def timeline(job: Job, lines: Iterable[dict[str, Any]]) -> list[Moment]:
 
 
 def _beginning(job: Job) -> Iterator[Moment]:
-    files = ", ".join(file for file in (job.training_dataset, job.validation_dataset) if file)
+    files = ", ".join(file.dataset_id for file, _ in job.reads)
     yield _moment(job, "created", job.created_at, INFO, f"Created fine-tuning job: {job.id}")
     yield _moment(job, "files", job.created_at, INFO, f"The files were checked: {files}")
     if job.attempt > 1:

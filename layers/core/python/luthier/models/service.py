@@ -211,11 +211,13 @@ def _renamed(model: Model, name: str) -> Model:
 def _datasets(job: Job, card: dict[str, Any]) -> list[dict[str, Any]]:
     """What the run has read, by content; rows held out of the training file have that file's id."""
     files = {"train": job.training_dataset, "validation": job.validation_dataset or job.training_dataset}
-    return [
-        {"role": role, "file_id": files.get(role), "sha256": read["sha256"], "rows": read["rows"]}
-        for role, read in card.get("dataset", {}).items()
-        if read
+    read = {role: found for role, found in card.get("dataset", {}).items() if found}
+    whole = [
+        {"role": role, "file_id": files.get(role), "sha256": found["sha256"], "rows": found["rows"]}
+        for role, found in read.items()
+        if role != "train" or not job.mixture
     ]
+    return [*({"role": "train", **facts} for facts in job.mixture), *whole]
 
 
 def _untaken(wished: list[str]) -> Iterator[list[str]]:

@@ -7,12 +7,13 @@ import logging
 import re
 from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from luthier import clock, table
 from luthier.datasets.entity import Dataset
 from luthier.datasets.service import DatasetService
 from luthier.datasets.store import DatasetStore
+from luthier.jobs.entity import PAUSED
 from luthier.jobs.store import JobStore
 from luthier.processing.removal import ProcessingRemoval
 from luthier.processing.store import ProcessingStore
@@ -101,9 +102,12 @@ class FileSweeper:
 
     def _is_used(self, file: Dataset) -> bool:
         """Whether a job or a processing reads the file itself; batches and launched jobs have copies."""
-        for organization_id, job_id in self._jobs.live():
-            job = self._jobs.get(organization_id, job_id) if organization_id == file.organization_id else None
-            if job and file.id in (job.training_dataset, job.validation_dataset):
+        live = (job_id for organization_id, job_id in self._jobs.live() if organization_id == file.organization_id)
+        # Among them those that were never started.
+        paused = (row["id"] for row in self._jobs.rows(file.organization_id, status=PAUSED))
+        for job_id in chain(live, paused):
+            job = self._jobs.get(file.organization_id, job_id)
+            if job and file.id in [read.dataset_id for read, _ in job.reads]:
                 return True
         for organization_id, processing_id in self._processings.live():
             ours = organization_id == file.organization_id

@@ -183,6 +183,8 @@ class JobObject(Awaited, Answer):
     status: str
     trained_tokens: int | None
     training_file: str
+    training_files: list[dict[str, Any]] | None
+    invalid_sample_skip_percentage: float
     validation_file: str | None
     seed: int
     estimated_finish: int | None
