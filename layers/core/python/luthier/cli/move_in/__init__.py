@@ -1,6 +1,8 @@
 """Moving in from OpenAI: its fine-tuning jobs, files and results into a folder, and from there onto open models."""
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +42,9 @@ def export(
     with stop.told():
         from luthier.cli.move_in.export import Export
 
-        done = Export(_source(from_url), to, lambda line: typer.echo(line, err=True))
-        done.run()
+        with _source(from_url) as source:
+            done = Export(source, to, lambda line: typer.echo(line, err=True))
+            done.run()
         typer.echo(f"{done.jobs} jobs and {done.files} files in {to}; {done.downloaded} contents fetched now.")
         for line in done.missing:
             typer.echo(f"Not to be had: {line}", err=True)
@@ -64,9 +67,9 @@ def plan(
         from luthier.cli.move_in.folder import read
         from luthier.cli.move_in.plans import plans
 
-        platform = _platform() if os.environ.get("LUTHIER_BASE_URL") else None
-        known = platform.base_models() if platform else []
-        tables.show_plans(plans(read(folder)), platform, base or next(iter(known), None))
+        with _platform() if os.environ.get("LUTHIER_BASE_URL") else nullcontext() as platform:
+            known = platform.base_models() if platform else []
+            tables.show_plans(plans(read(folder)), platform, base or next(iter(known), None))
         if known and not base:
             typer.echo(f"--base chooses another: {', '.join(known)}")
         if not platform:
@@ -102,24 +105,27 @@ def run(
         from luthier.cli.move_in.moves import Mover, chosen
         from luthier.cli.move_in.plans import plans
 
-        platform, found = _platform(), read(folder)
+        found = read(folder)
         planned = plans(found)
         moves = chosen(planned, job or [], deploy=deploy)
         for left in planned if every else ():
             if left.reason:
                 typer.echo(f"Not moved: {left.id}: {left.reason}", err=True)
-        mover = Mover(platform, found, Moved(folder, platform.url), base, tables.tell)
-        mover.draw_up(moves)
-        tables.show_prices(moves)
-        if not yes and any(not move.ended and (move.job is None or move.awaits_start) for move in moves):
-            typer.confirm("Start them?" + (" Deployments cost by the hour until they are paused." * deploy), abort=True)
-        mover.carry_out(moves)
+        with _platform() as platform:
+            mover = Mover(platform, found, Moved(folder, platform.url), base, tables.tell)
+            mover.draw_up(moves)
+            tables.show_prices(moves)
+            if not yes and any(not move.ended and (move.job is None or move.awaits_start) for move in moves):
+                hourly = " Deployments cost by the hour until they are paused." if deploy else ""
+                typer.confirm(f"Start them?{hourly}", abort=True)
+            mover.carry_out(moves)
         tables.show_moves(moves)
         if any(move.fault for move in moves):
             raise typer.Exit(stop.UNREACHABLE)
 
 
-def _source(url: str) -> "Api":
+@contextmanager
+def _source(url: str) -> "Iterator[Api]":
     from luthier.cli.move_in.asking import Api
 
     key = os.environ.get("OPENAI_API_KEY")
@@ -127,14 +133,17 @@ def _source(url: str) -> "Api":
         raise Stop("OPENAI_API_KEY is not set.", "Set it to a key that may read files and fine-tuning jobs.")
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     headers = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
-    return Api(url, key, "OPENAI_API_KEY", headers)
+    with closing(Api(url, key, "OPENAI_API_KEY", headers)) as api:
+        yield api
 
 
-def _platform() -> "Platform":
+@contextmanager
+def _platform() -> "Iterator[Platform]":
     from luthier.cli.move_in.asking import Api
     from luthier.cli.move_in.platform import Platform
 
     url, key = (os.environ.get(name) for name in ("LUTHIER_BASE_URL", "LUTHIER_API_KEY"))
     if not url or not key:
         raise Stop("Where to is not known.", "Set LUTHIER_BASE_URL and LUTHIER_API_KEY.")
-    return Platform(Api(url.rstrip("/").removesuffix("/v1"), key, "LUTHIER_API_KEY"))
+    with closing(Api(url.rstrip("/").removesuffix("/v1"), key, "LUTHIER_API_KEY")) as api:
+        yield Platform(api)

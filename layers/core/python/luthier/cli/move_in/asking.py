@@ -49,6 +49,9 @@ class Api:
             message = f"{self.url} is no address, or {key_name} holds characters that no key has."
             raise Stop(message, "Set both as they were given to you.") from None
 
+    def close(self) -> None:
+        self._client.close()
+
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """The object that is answered. Raises Refused, and Stop where nothing answers."""
         return self._tried(method, path, self._object, **options)

@@ -14,12 +14,8 @@ from typing import Any
 from luthier.cli.stop import Stop
 
 MOVED = "moved.json"
-JOB, FILE, EVENT, CHECKPOINT = (
-    "fine_tuning.job",
-    "file",
-    "fine_tuning.job.event",
-    "fine_tuning.job.checkpoint",
-)
+JOB, FILE = "fine_tuning.job", "file"
+EVENT, CHECKPOINT = "fine_tuning.job.event", "fine_tuning.job.checkpoint"
 _KINDS = (JOB, FILE, EVENT, CHECKPOINT)
 _NEEDED = {JOB: ("id", "model", "training_file"), FILE: ("id",), CHECKPOINT: ("id", "fine_tuning_job_id")}
 
@@ -82,8 +78,7 @@ def read(path: Path) -> Folder:
 def _take_lines(folder: Folder, file: Path) -> None:
     """A dataset is not read here: its lines are judged when it is known what they are for."""
     with file.open(encoding="utf-8", errors="replace") as lines:
-        first = next((line for line in lines if line.strip()), "")
-        if not any(f'"{kind}"' in first for kind in _KINDS):
+        if not _begins_with_an_entity(next((line for line in lines if line.strip()), "")):
             folder.datasets.append(file)
             return
         lines.seek(0)
@@ -91,6 +86,13 @@ def _take_lines(folder: Folder, file: Path) -> None:
             if line.strip():
                 for _, entity in _entities(_decoded(line, file, number)):
                     _take(folder, file, f"line {number}", entity)
+
+
+def _begins_with_an_entity(line: str) -> bool:
+    try:
+        return any(_entities(json.loads(line)))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _take(folder: Folder, file: Path, place: str, entity: dict[str, Any]) -> None:

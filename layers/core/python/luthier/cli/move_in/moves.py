@@ -129,10 +129,13 @@ class Mover:
         try:
             move.job = self._platform.start(move.job["id"])
         except Refused as refused:
-            if refused.code != "concurrent_jobs_exceeded":
+            if refused.code == "concurrent_jobs_exceeded":
+                move.state = "waits until another job ends"
+                return False
+            # Where the answer was lost and it was asked again, it has been started.
+            move.job = self._platform.job(move.job["id"]) or move.job
+            if move.awaits_start:
                 raise
-            move.state = "waits until another job ends"
-            return False
         return True
 
     def _deploy(self, move: Move) -> None:

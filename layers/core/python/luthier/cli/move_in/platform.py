@@ -46,8 +46,8 @@ class Platform:
         size = path.stat().st_size
         wish = {"purpose": _PURPOSE, "filename": filename, "bytes": size, "mime_type": "application/jsonl"}
         upload = self._api.post("/v1/uploads", wish, key=key)
-        if upload["status"] in ("cancelled", "expired"):
-            # Cut off an hour ago or longer.
+        if upload["status"] in ("cancelled", "expired") or (upload["status"] == "completed" and not upload["file"]):
+            # Begun an hour ago or longer by a run that was cut off, or deleted since.
             upload = self._api.post("/v1/uploads", wish)
         if upload["status"] == "pending":
             place, parts = f"/v1/uploads/{upload['id']}", []

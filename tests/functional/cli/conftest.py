@@ -1,0 +1,3 @@
+from tests.gateway import api
+
+__all__ = ["api"]

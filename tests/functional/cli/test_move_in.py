@@ -1,0 +1,340 @@
+"""`luthier move-in plan` and `run`: jobs of a folder are trained on an open model and answer under their old names."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from typer.testing import CliRunner, Result
+
+from luthier.cli import app
+from luthier.cli.move_in import asking, platform
+from tests.factories import BASE_MODEL, rows
+from tests.functional.api.test_openai_client import client_of
+from tests.functional.cli.openai_source import OLD_NAME, Luthier, file_object, old_job, serving
+from tests.gateway import Gateway
+
+PAIR = {
+    "input": {"messages": [{"role": "user", "content": "Hello"}]},
+    "preferred_output": [{"role": "assistant", "content": "Good day"}],
+    "non_preferred_output": [{"role": "assistant", "content": "No"}],
+}
+OTHER = "ft:gpt-4o-mini-2024-07-18:acme:support:abc2"
+
+
+class World:
+    """A folder of one job, and a platform whose jobs and deployments get to their ends while the command sleeps."""
+
+    def __init__(self, api: Gateway, luthier: Luthier, folder: Path) -> None:
+        self.api, self.luthier, self.folder = api, luthier, folder
+        self.fails: set[str] = set()
+        self.add(old_job())
+
+    def add(self, job: dict[str, Any], content: bytes | None = None, **facts: Any) -> None:
+        content = rows(20) if content is None else content
+        self.write("jobs", job["id"], job)
+        self.write("files", job["training_file"], file_object(job["training_file"], content, **facts))
+        (self.folder / "files" / f"{job['training_file']}.jsonl").write_bytes(content)
+
+    def write(self, part: str, name: str, content: Any) -> None:
+        (self.folder / part).mkdir(exist_ok=True)
+        (self.folder / part / f"{name}.json").write_text(json.dumps(content))
+
+    def jobs(self) -> list[Any]:
+        """Oldest first."""
+        return list(client_of(self.api).fine_tuning.jobs.list())[::-1]
+
+    def files(self) -> list[Any]:
+        return [file for file in client_of(self.api).files.list() if file.purpose == "fine-tune"]
+
+    def deployments(self) -> list[Any]:
+        return list(self.api.get("/v2/training/deployments").json()["deployments"])
+
+    def ask(self, name: str) -> str | None:
+        asked = client_of(self.api).chat.completions.create(model=name, messages=[{"role": "user", "content": "Hello"}])
+        return asked.choices[0].message.content
+
+    def sleep(self, seconds: float) -> None:
+        for job in self.jobs():
+            if job.status == "queued" and job.to_dict()["status_reason"] is None:
+                launched = self.api.platform.launch(self.api.platform.fresh_by_id(job.id))
+                if job.metadata["moved_from"] in self.fails:
+                    reason = 'AlgorithmError: {"code": "oom", "message": "It ran out of memory.", "hint": "h"}'
+                    self.api.platform.training_job(launched, "Failed", FailureReason=reason)
+                    self.api.platform.pipeline.settle(self.api.platform.step(launched))
+                else:
+                    self.api.platform.complete(launched)
+        for found in self.deployments():
+            if found["status"] == "deploying":
+                made = self.api.platform.deployment_store.get("org_a", found["id"])
+                assert made
+                self.api.platform.run_deployment(made)
+
+
+@pytest.fixture
+def world(api: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("COLUMNS", "300")
+    # Functions log to what standard output is when the first of them is loaded; the command has another for a while.
+    assert api.get("/v1/models").status == 200
+    with serving(Luthier(api)) as luthier:
+        monkeypatch.setenv("LUTHIER_BASE_URL", f"{luthier.url}/v1")
+        monkeypatch.setenv("LUTHIER_API_KEY", str(api.key))
+        world = World(api, luthier, tmp_path)
+        monkeypatch.setattr(asking, "sleep", world.sleep)
+        yield world
+
+
+def move_in(world: World, *words: str, status: int = 0, said: str | None = None) -> str:
+    command, *rest = words
+    found: Result = CliRunner().invoke(app, ["move-in", command, str(world.folder), *rest], input=said)
+    assert found.exit_code == status, f"{found.output} {found.exception!r}"
+    assert str(world.api.key) not in found.output
+    return found.output
+
+
+def run(world: World, *words: str, status: int = 0) -> str:
+    return move_in(world, "run", *(words or ("--all",)), "--base", BASE_MODEL, "--yes", status=status)
+
+
+def test_old_code_goes_on_with_another_base_url(world: World) -> None:
+    said = run(world, "--all", "--deploy")
+    assert "answers" in said
+    assert world.ask(OLD_NAME) == "Hello"
+    [job] = world.jobs()
+    assert (job.model, job.seed, job.status) == (BASE_MODEL, 7, "succeeded")
+    assert job.fine_tuned_model.startswith(f"ft:{BASE_MODEL}:org_a:support:")
+    assert (job.hyperparameters.n_epochs, job.hyperparameters.batch_size) == (2, 1)
+    assert job.hyperparameters.learning_rate_multiplier == 1.8
+    assert job.metadata == {"team": "support", "moved_from": "ftjob-1", "moved_name": OLD_NAME}
+    assert client_of(world.api).files.content(job.training_file).read() == rows(20)
+
+
+def test_what_was_moved_is_not_moved_again(world: World) -> None:
+    run(world, "--all")
+    before = [len(world.jobs()), len(world.files()), world.deployments()]
+    assert before == [1, 1, []]
+    assert "begun before" in run(world, "--all", "--deploy")
+    assert (len(world.jobs()), len(world.files()), len(world.deployments())) == (1, 1, 1)
+    asked = len(world.luthier.asked)
+    run(world, "--all", "--deploy")
+    assert [one for one in world.luthier.asked[asked:] if one.startswith("POST /v1/")] == []
+    assert (len(world.jobs()), len(world.deployments())) == (1, 1)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_run_that_is_cut_off_anywhere_goes_on_and_makes_nothing_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    """answered: whether it dies after the answer has come, or before the request goes out."""
+    world.add(old_job(2))
+    inner, left = asking.Api._tried, [0]
+
+    def dying(api: asking.Api, *sent: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and not answered:
+            raise KeyboardInterrupt
+        answer = inner(api, *sent, **options)
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(asking.Api, "_tried", dying)
+    words = ["move-in", "run", str(world.folder), "--all", "--base", BASE_MODEL, "--yes", "--deploy"]
+    for deaths in range(1, 60):
+        # Each time it gets a little further than the last time.
+        left[0] = deaths
+        if CliRunner().invoke(app, words).exit_code == 0:
+            break
+    assert deaths > 5
+    assert [job.status for job in world.jobs()] == ["succeeded"] * 2
+    # Both jobs have learnt from the same content.
+    assert (len(world.files()), len(world.deployments())) == (1, 2)
+    assert (world.ask(OLD_NAME), world.ask(OTHER)) == ("Hello", "Hello")
+
+
+def test_nothing_starts_before_the_price_is_agreed_to(world: World) -> None:
+    said = move_in(world, "run", "--all", "--base", BASE_MODEL, "--deploy", status=1, said="n\n")
+    assert "USD" in said
+    assert "Deployments cost by the hour" in said
+    [job] = world.jobs()
+    assert (job.status, job.to_dict()["status_reason"]["code"]) == ("queued", "awaiting_start")
+    assert "trained" in move_in(world, "run", "--all", "--base", BASE_MODEL, said="y\n")
+    assert [job.status for job in world.jobs()] == ["succeeded"]
+
+
+def test_a_job_that_goes_on_from_anothers_model_does_so_here(world: World) -> None:
+    world.add(old_job(2, model=OLD_NAME))
+    assert f"what becomes of {OLD_NAME}" in move_in(world, "plan", "--base", BASE_MODEL)
+    run(world, "--job", "ftjob-2", "--deploy")
+    first, second = world.jobs()
+    assert (first.model, second.model) == (BASE_MODEL, f"{BASE_MODEL}-support")
+    assert world.ask(OTHER) == "Hello"
+    # The one that it goes on from was not asked for.
+    assert len(world.deployments()) == 1
+
+
+def test_what_fails_is_told_and_tried_anew_the_next_time(world: World) -> None:
+    world.add(old_job(2, model=OLD_NAME))
+    world.fails = {"ftjob-1"}
+    said = run(world, "--all", status=1)
+    assert "is failed: It ran out of memory." in said
+    assert "ftjob-1, from which it goes on, has no model here." in said
+    world.fails = set()
+    run(world, "--all")
+    assert [job.status for job in world.jobs()] == ["failed", "succeeded", "succeeded"]
+
+
+def test_what_the_platform_has_lost_is_sent_again(world: World) -> None:
+    run(world)
+    client = client_of(world.api)
+    assert world.api.delete(f"/api/v1/fine-tuning/jobs/{world.jobs()[0].id}").status == 204
+    client.files.delete(world.files()[0].id)
+    run(world)
+    assert (len(world.jobs()), len(world.files())) == (1, 1)
+
+
+def test_another_base_is_another_job_and_the_alias_moves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(world, "--all", "--deploy")
+    move_in(world, "run", "--all", "--base", "tiny-llama-test", "--yes", "--deploy")
+    assert [job.model for job in world.jobs()] == [BASE_MODEL, "tiny-llama-test"]
+    alias = world.api.get(f"/v2/training/aliases/{OLD_NAME}").json()
+    assert (len(alias["previous"]), alias["routes"][0]["model"]) == (1, "tiny-llama-test-support")
+    assert len(world.files()) == 1
+
+
+def test_preferences_move_with_their_beta_and_a_validation_file(world: World) -> None:
+    hyperparameters = {"beta": 0.2, "n_epochs": 1, "batch_size": "auto", "learning_rate_multiplier": "auto"}
+    method = {"type": "dpo", "dpo": {"hyperparameters": hyperparameters}}
+    pairs = b"".join(json.dumps(PAIR | {"n": n}).encode() + b"\n" for n in range(20))
+    world.add(old_job(2, method=method, validation_file="file-held"), pairs)
+    (world.folder / "files" / "file-held.jsonl").write_bytes(json.dumps(PAIR).encode())
+    run(world, "--job", "ftjob-2")
+    [job] = world.jobs()
+    assert (job.method.type, job.method.dpo.hyperparameters.beta) == ("dpo", 0.2)
+    assert client_of(world.api).files.retrieve(job.validation_file).filename == "file-held.jsonl"
+
+
+def test_the_last_checkpoints_metrics_are_kept_on_the_job(world: World) -> None:
+    lines = [
+        {"object": "fine_tuning.job.checkpoint", "id": f"c{step}", "fine_tuning_job_id": "ftjob-1",
+         "step_number": step, "metrics": {"step": step, "train_loss": 1 / step, "valid_loss": None}}
+        for step in (20, 10)
+    ]  # fmt: skip
+    (world.folder / "jobs" / "ftjob-1.checkpoints.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    run(world)
+    assert world.jobs()[0].metadata["moved_metrics"] == "step=20 train_loss=0.05"
+
+
+def test_a_large_file_goes_in_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "PART_BYTES", 1000)
+    run(world)
+    assert client_of(world.api).files.content(world.files()[0].id).read() == rows(20)
+    assert len([one for one in world.luthier.asked if one.endswith("/parts")]) == 3
+
+
+def test_rows_that_only_openai_takes_are_rewritten(world: World) -> None:
+    said = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
+    row = {"messages": [{"role": "developer", "content": "Be kind."}, said, {"role": "assistant", "content": "Hello"}]}
+    good = rows(10)
+    world.add(old_job(), good + json.dumps(row).encode() + b"\n" + good)
+    assert "rows are rewritten" in move_in(world, "plan")
+    run(world)
+    sent = client_of(world.api).files.content(world.files()[0].id).read()
+    assert sent.startswith(good)
+    assert sent.endswith(good)
+    assert json.loads(sent.splitlines()[10])["messages"][:2] == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hi"},
+    ]
+
+
+IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}
+ANSWER = {"role": "assistant", "content": "A cat."}
+PICTURE = rows(2) + json.dumps({"messages": [IMAGE, ANSWER]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("job", "content", "reason"),
+    [
+        (old_job(2, method={"type": "reinforcement"}), rows(20), "reinforcement fine-tuning is not supported"),
+        (old_job(2), PICTURE, "file-train2.jsonl, line 3, /messages/0/content: a picture, sound or document"),
+        (old_job(2), rows(2) + b"{broken\n", "file-train2.jsonl, line 3: "),
+        (old_job(2), b"", "The file has no rows"),
+        (old_job(2, status="failed", fine_tuned_model=None), rows(20), "It is failed"),
+        (old_job(2, model="ft:gpt-4o::gone"), rows(20), "goes on from ft:gpt-4o::gone, which no earlier job"),
+        (old_job(2, validation_file="file-gone"), rows(20), "The content of file-gone is not in the folder"),
+    ],
+)
+def test_what_cannot_be_trained_again_is_listed_with_the_reason(
+    world: World, job: dict[str, Any], content: bytes, reason: str
+) -> None:
+    world.add(job, content)
+    assert reason in move_in(world, "plan")
+    assert reason in run(world, "--all")
+    assert [job.metadata["moved_from"] for job in world.jobs()] == ["ftjob-1"]
+    assert reason in run(world, "--job", "ftjob-2", status=2)
+
+
+def test_a_plan_shows_prices_and_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = move_in(world, "plan", "--base", BASE_MODEL)
+    for word in ("ftjob-1", OLD_NAME, "supervised", "20", BASE_MODEL, "about", "USD"):
+        assert word in said
+    assert "llama-3.1-8b" in move_in(world, "plan")
+    assert (world.jobs(), world.files()) == ([], [])
+    assert not (world.folder / "moved.json").exists()
+    monkeypatch.delenv("LUTHIER_BASE_URL")
+    assert "For prices and base models set LUTHIER_BASE_URL" in move_in(world, "plan")
+
+
+def test_a_base_or_a_key_that_is_wrong_ends_the_command(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = move_in(world, "run", "--all", "--base", "llama-9", "--yes", status=2)
+    assert "the base model 'llama-9' is not known" in said
+    assert "llama-3.1-8b" in said
+    monkeypatch.setenv("LUTHIER_API_KEY", "lt_wrong")
+    said = run(world, status=2)
+    assert "does not know the key in LUTHIER_API_KEY" in said
+    assert "lt_wrong" not in said
+    monkeypatch.delenv("LUTHIER_API_KEY")
+    assert "Set LUTHIER_BASE_URL and LUTHIER_API_KEY" in run(world, status=2)
+
+
+def test_which_jobs_must_be_said(world: World) -> None:
+    for words in ([], ["--all", "--job", "ftjob-1"]):
+        assert "--all" in move_in(world, "run", *words, "--base", BASE_MODEL, status=2)
+    assert "There is no job ftjob-9" in run(world, "--job", "ftjob-9", status=2)
+
+
+def test_an_alias_that_cannot_be_made_is_told_and_the_model_stays(world: World) -> None:
+    world.add(old_job(fine_tuned_model="ft:gpt-4o:äcme:support:x"))
+    said = run(world, "--all", "--deploy", status=1)
+    assert "An alias cannot be called" in said
+    assert [one["status"] for one in world.deployments()] == ["active"]
+
+
+def test_too_many_jobs_at_once_take_turns(world: World) -> None:
+    world.add(old_job(2))
+    key = {"LUTHIER_KEY_CONCURRENT_JOBS": "1"}
+    with pytest.MonkeyPatch.context() as patched:
+        from luthier import wiring
+
+        wiring.reset()
+        for name, value in key.items():
+            patched.setenv(name, value)
+        assert "waits until another job ends" in run(world, "--all")
+    assert [job.status for job in world.jobs()] == ["succeeded"] * 2
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_made_twice(world: World) -> None:
+    world.luthier.losing = {"POST /v1/files", "POST /v1/fine_tuning/jobs", "/start", "/deploy", "PUT /v2/training"}
+    assert "answers" in run(world, "--all", "--deploy")
+    assert not world.luthier.losing
+    assert (len(world.jobs()), len(world.files()), len(world.deployments())) == (1, 1, 1)
+
+
+def test_openais_client_sees_the_moved_job_by_its_old_id(world: World) -> None:
+    run(world)
+    client: openai.OpenAI = client_of(world.api)
+    [found] = client.fine_tuning.jobs.list(metadata={"moved_from": "ftjob-1"})
+    assert found.status == "succeeded"
