@@ -1,6 +1,8 @@
 """`luthier move-in plan` and `run`: jobs of a folder are trained on an open model and answer under their old names."""
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from luthier.cli import app
 from luthier.cli.move_in import asking, platform
 from tests.factories import BASE_MODEL, rows
 from tests.functional.api.test_openai_client import client_of
-from tests.functional.cli.openai_source import OLD_NAME, Luthier, file_object, old_job, serving
+from tests.functional.cli.openai_source import KEY, OLD_NAME, Luthier, OpenAI, file_object, old_job, serving
 from tests.gateway import Gateway
 
 PAIR = {
@@ -111,6 +113,26 @@ def test_old_code_goes_on_with_another_base_url(world: World) -> None:
     assert client_of(world.api).files.content(job.training_file).read() == rows(20)
 
 
+def test_the_commands_of_the_readme_lead_from_an_account_to_the_old_names(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands = re.findall(r"^luthier (move-in .*)", (Path(__file__).parents[3] / "README.md").read_text(), re.MULTILINE)
+    export, plan, move = (shlex.split(command, comments=True) for command in commands)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with serving(OpenAI()) as source:
+        for number in (1, 2, 3):
+            source.add(old_job(number), rows(20 + number))
+        del source.contents["file-train3"]
+        for words in ([*export, "--from-url", source.url], plan, move):
+            found = CliRunner().invoke(app, words, input="y\n")
+            assert found.exit_code == 0, f"{words} {found.output} {found.exception!r}"
+    assert "The content of file-train3 (train.jsonl) is not in the folder" in found.output
+    assert (world.ask(OLD_NAME), world.ask(OTHER)) == ("Hello", "Hello")
+    assert [job.metadata["moved_metrics"] for job in world.jobs()] == ["step=20 train_loss=0.05"] * 2
+
+
 def test_what_was_moved_is_not_moved_again(world: World) -> None:
     run(world, "--all")
     before = [len(world.jobs()), len(world.files()), world.deployments()]
@@ -166,7 +188,7 @@ def test_nothing_starts_before_the_price_is_agreed_to(world: World) -> None:
 
 def test_a_job_that_goes_on_from_anothers_model_does_so_here(world: World) -> None:
     world.add(old_job(2, model=OLD_NAME))
-    assert f"what becomes of {OLD_NAME}" in move_in(world, "plan", "--base", BASE_MODEL)
+    assert "what becomes of ftjob-1" in move_in(world, "plan", "--base", BASE_MODEL)
     run(world, "--job", "ftjob-2", "--deploy")
     first, second = world.jobs()
     assert (first.model, second.model) == (BASE_MODEL, f"{BASE_MODEL}-support")
@@ -298,6 +320,19 @@ def test_a_base_or_a_key_that_is_wrong_ends_the_command(world: World, monkeypatc
     assert "lt_wrong" not in said
     monkeypatch.delenv("LUTHIER_API_KEY")
     assert "Set LUTHIER_BASE_URL and LUTHIER_API_KEY" in run(world, status=2)
+
+
+def test_the_scopes_of_the_readme_are_enough_and_a_missing_one_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scopes = {f"{noun}:{right}" for noun in ("files", "fine-tuning", "models") for right in ("read", "write")}
+    monkeypatch.setenv("LUTHIER_API_KEY", str(world.api.caller(*scopes - {"files:write"}).key))
+    said = run(world, "--all", "--deploy", status=2)
+    assert "files:write" in said
+    assert "LUTHIER_API_KEY needs the right" in said
+    monkeypatch.setenv("LUTHIER_API_KEY", str(world.api.caller(*scopes).key))
+    run(world, "--all", "--deploy")
+    assert world.ask(OLD_NAME) == "Hello"
 
 
 def test_which_jobs_must_be_said(world: World) -> None:

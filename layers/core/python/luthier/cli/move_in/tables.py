@@ -13,6 +13,7 @@ from luthier.cli.move_in.platform import Platform
 def show_plans(plans: Sequence[Plan], platform: Platform | None, base: str | None) -> None:
     table = _table("Job", "Name at OpenAI", "Method", "Rows", "Onto", "Price", "")
     prices: dict[int, str] = {}
+    ids = {plan.old_name: plan.id for plan in plans}
     for plan in plans:
         if plan.reason or plan.training is None:
             table.add_row(plan.id, plan.old_name or "", plan.method, "", "", "", plan.reason or "")
@@ -20,7 +21,7 @@ def show_plans(plans: Sequence[Plan], platform: Platform | None, base: str | Non
         rows = plan.training.rows
         if platform and base and rows not in prices:
             prices[rows] = f"about {platform.estimate(base, rows)}"
-        onto = f"what becomes of {plan.parent}" if plan.parent else base or "?"
+        onto = f"what becomes of {ids[plan.parent]}" if plan.parent else base or "?"
         rewritten = "rows are rewritten" if plan.training.rewritten else ""
         price = prices.get(rows, "?")
         table.add_row(plan.id, plan.old_name or "", plan.method, str(rows), onto, price, rewritten)
@@ -30,7 +31,8 @@ def show_plans(plans: Sequence[Plan], platform: Platform | None, base: str | Non
 def show_prices(moves: Sequence[Move]) -> None:
     table = _table("Job", "Name at OpenAI", "Its job here", "Price")
     for move in moves:
-        here = move.fault or (str(move.job["id"]) if move.job else f"goes on from {move.plan.parent}")
+        onwards = f"goes on from what becomes of {move.parent.plan.id}" if move.parent else ""
+        here = move.fault or (str(move.job["id"]) if move.job else onwards)
         started = bool(move.job) and not move.awaits_start
         table.add_row(move.plan.id, move.plan.old_name or "", here, "begun before" if started else move.price)
     Console().print(table)
