@@ -3,20 +3,21 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from luthier.cli import app
 from luthier.cli.move_in import asking, platform
+from luthier.cli.move_in.moved import Moved
 from tests.factories import BASE_MODEL, rows
 from tests.functional.api.test_openai_client import client_of
-from tests.functional.cli.openai_source import KEY, OLD_NAME, Luthier, OpenAI, file_object, old_job, serving
-from tests.gateway import Gateway
+from tests.functional.cli.move_in_world import World, move_in, run
+from tests.functional.cli.openai_source import KEY, OLD_NAME, OpenAI, old_job, serving
 
 PAIR = {
     "input": {"messages": [{"role": "user", "content": "Hello"}]},
@@ -24,80 +25,6 @@ PAIR = {
     "non_preferred_output": [{"role": "assistant", "content": "No"}],
 }
 OTHER = "ft:gpt-4o-mini-2024-07-18:acme:support:abc2"
-
-
-class World:
-    """A folder of one job, and a platform whose jobs and deployments get to their ends while the command sleeps."""
-
-    def __init__(self, api: Gateway, luthier: Luthier, folder: Path) -> None:
-        self.api, self.luthier, self.folder = api, luthier, folder
-        self.fails: set[str] = set()
-        self.add(old_job())
-
-    def add(self, job: dict[str, Any], content: bytes | None = None, **facts: Any) -> None:
-        content = rows(20) if content is None else content
-        self.write("jobs", job["id"], job)
-        self.write("files", job["training_file"], file_object(job["training_file"], content, **facts))
-        (self.folder / "files" / f"{job['training_file']}.jsonl").write_bytes(content)
-
-    def write(self, part: str, name: str, content: Any) -> None:
-        (self.folder / part).mkdir(exist_ok=True)
-        (self.folder / part / f"{name}.json").write_text(json.dumps(content))
-
-    def jobs(self) -> list[Any]:
-        """Oldest first."""
-        return list(client_of(self.api).fine_tuning.jobs.list())[::-1]
-
-    def files(self) -> list[Any]:
-        return [file for file in client_of(self.api).files.list() if file.purpose == "fine-tune"]
-
-    def deployments(self) -> list[Any]:
-        return list(self.api.get("/v2/training/deployments").json()["deployments"])
-
-    def ask(self, name: str) -> str | None:
-        asked = client_of(self.api).chat.completions.create(model=name, messages=[{"role": "user", "content": "Hello"}])
-        return asked.choices[0].message.content
-
-    def sleep(self, seconds: float) -> None:
-        for job in self.jobs():
-            if job.status == "queued" and job.to_dict()["status_reason"] is None:
-                launched = self.api.platform.launch(self.api.platform.fresh_by_id(job.id))
-                if job.metadata["moved_from"] in self.fails:
-                    reason = 'AlgorithmError: {"code": "oom", "message": "It ran out of memory.", "hint": "h"}'
-                    self.api.platform.training_job(launched, "Failed", FailureReason=reason)
-                    self.api.platform.pipeline.settle(self.api.platform.step(launched))
-                else:
-                    self.api.platform.complete(launched)
-        for found in self.deployments():
-            if found["status"] == "deploying":
-                made = self.api.platform.deployment_store.get("org_a", found["id"])
-                assert made
-                self.api.platform.run_deployment(made)
-
-
-@pytest.fixture
-def world(api: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("COLUMNS", "300")
-    # Functions log to what standard output is when the first of them is loaded; the command has another for a while.
-    assert api.get("/v1/models").status == 200
-    with serving(Luthier(api)) as luthier:
-        monkeypatch.setenv("LUTHIER_BASE_URL", f"{luthier.url}/v1")
-        monkeypatch.setenv("LUTHIER_API_KEY", str(api.key))
-        world = World(api, luthier, tmp_path)
-        monkeypatch.setattr(asking, "sleep", world.sleep)
-        yield world
-
-
-def move_in(world: World, *words: str, status: int = 0, said: str | None = None) -> str:
-    command, *rest = words
-    found: Result = CliRunner().invoke(app, ["move-in", command, str(world.folder), *rest], input=said)
-    assert found.exit_code == status, f"{found.output} {found.exception!r}"
-    assert str(world.api.key) not in found.output
-    return found.output
-
-
-def run(world: World, *words: str, status: int = 0) -> str:
-    return move_in(world, "run", *(words or ("--all",)), "--base", BASE_MODEL, "--yes", status=status)
 
 
 def test_old_code_goes_on_with_another_base_url(world: World) -> None:
@@ -297,6 +224,42 @@ def test_what_cannot_be_trained_again_is_listed_with_the_reason(
     assert reason in run(world, "--all")
     assert [job.metadata["moved_from"] for job in world.jobs()] == ["ftjob-1"]
     assert reason in run(world, "--job", "ftjob-2", status=2)
+
+
+def test_what_goes_on_from_a_job_that_cannot_be_trained_again_cannot_either(world: World) -> None:
+    world.add(old_job(1), b"")
+    world.add(old_job(2, model=OLD_NAME))
+    assert "ftjob-2: It goes on from what ftjob-1 has made, which cannot be trained again." in run(world, "--all")
+    assert world.jobs() == []
+
+
+def test_of_two_runs_at_once_in_a_folder_the_second_is_refused(world: World) -> None:
+    with closing(Moved(world.folder, "https://api.example.test")):
+        assert "Another run is at work" in run(world, status=2)
+    run(world)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(world: World) -> None:
+    (world.folder / ".moved.json.lock").mkdir()
+    assert ".moved.json.lock: Is a directory." in run(world, status=2)
+    assert world.jobs() == []
+
+
+def test_one_platform_moves_into_another_with_what_its_own_api_tells(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run(world)
+    monkeypatch.setenv("OPENAI_API_KEY", str(world.api.key))
+    exported = str(tmp_path / "luthier")
+    words = ["move-in", "export", "--to", exported, "--from-url", f"{world.luthier.url}/v1"]
+    found = CliRunner().invoke(app, words)
+    assert (found.exit_code, "Not to be had" in found.output) == (0, False), found.output
+    [job] = world.jobs()
+    files = tmp_path / "luthier" / "files"
+    assert (files / f"{job.training_file}.jsonl").read_bytes() == rows(20)
+    assert (files / f"{job.result_files[0]}.csv").read_text().startswith("step")
+    found = CliRunner().invoke(app, ["move-in", "plan", exported, "--base", BASE_MODEL])
+    assert job.fine_tuned_model in found.output
 
 
 def test_a_plan_shows_prices_and_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,3 +151,8 @@ def test_an_id_that_is_a_path_is_refused(source: OpenAI, tmp_path: Path) -> None
     source.jobs[0] = old_job(3, training_file="../../escaped")
     assert "no file can be called" in export(source, tmp_path / "in", 2).output
     assert not list(tmp_path.glob("*escaped*"))
+
+
+def test_a_place_that_cannot_be_written_to_is_told(source: OpenAI, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "Not a directory" in export(source, tmp_path / "file", 2).output

@@ -39,7 +39,7 @@ def export(
 
     Example: luthier move-in export --to openai
     """
-    with stop.told():
+    with _told():
         from luthier.cli.move_in.export import Export
 
         with _source(from_url) as source:
@@ -62,7 +62,7 @@ def plan(
 
     Example: luthier move-in plan openai --base llama-3.1-8b
     """
-    with stop.told():
+    with _told():
         from luthier.cli.move_in import tables
         from luthier.cli.move_in.folder import read
         from luthier.cli.move_in.plans import plans
@@ -96,7 +96,7 @@ def run(
 
     Example: luthier move-in run openai --job ftjob-abc123 --base llama-3.1-8b --deploy
     """
-    with stop.told():
+    with _told():
         if bool(job) == every:
             raise Stop("Which jobs are to be moved?", "Name them with --job ID, or say --all.")
         from luthier.cli.move_in import tables
@@ -111,8 +111,8 @@ def run(
         for left in planned if every else ():
             if left.reason:
                 typer.echo(f"Not moved: {left.id}: {left.reason}", err=True)
-        with _platform() as platform:
-            mover = Mover(platform, found, Moved(folder, platform.url), base, tables.tell)
+        with _platform() as platform, closing(Moved(folder, platform.url)) as moved:
+            mover = Mover(platform, found, moved, base, tables.tell)
             mover.draw_up(moves)
             tables.show_prices(moves)
             if not yes and any(not move.ended and (move.job is None or move.awaits_start) for move in moves):
@@ -122,6 +122,17 @@ def run(
         tables.show_moves(moves)
         if any(move.fault for move in moves):
             raise typer.Exit(stop.UNREACHABLE)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """As `stop.told`, and of files that cannot be read or written."""
+    with stop.told():
+        try:
+            yield
+        except OSError as error:
+            message = f"{error.filename or 'A file'}: {error.strerror or error}."
+            raise Stop(message, "Mend that and run the command again: it goes on where it was.") from None
 
 
 @contextmanager

@@ -122,7 +122,9 @@ class Api:
             message, code = str(told["message"]), str(told.get("code") or told.get("error") or "")
         except (ValueError, KeyError, TypeError, AttributeError):
             message, code = response.text[:200], ""
-        remedy = f"The key in {self._key_name} needs the right to it." if status == 403 else "Run it again after that."
+        remedy = "Mend that and run the command again."
+        if status == 403:
+            remedy = f"The key in {self._key_name} needs the right to it."
         where = f"{response.request.url.path} answers {status}"
         pause = response.headers.get("Retry-After")
         return Refused(f"{where}: {self._without_key(message)}", remedy, status, code.lower(), pause)

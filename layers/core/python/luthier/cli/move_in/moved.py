@@ -1,5 +1,6 @@
 """What was moved already: `moved.json` in the folder, so that nothing is made twice, whenever a run was cut off."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +23,23 @@ class Moved:
     """
 
     def __init__(self, folder: Path, url: str) -> None:
+        """Raises Stop while another run holds the folder. The hold ends with `close` or the process."""
         self._path = folder / MOVED
+        self._hold = (folder / f".{MOVED}.lock").open("w")
+        try:
+            fcntl.flock(self._hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._read(url)
+        except BlockingIOError:
+            self.close()
+            raise Stop(f"Another run is at work in {folder}.", "Wait for it, or end it.") from None
+        except Stop:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._hold.close()
+
+    def _read(self, url: str) -> None:
         try:
             self._all: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
             self._here: dict[str, dict[str, Any]] = self._all.setdefault(url, {})

@@ -192,8 +192,6 @@ def chosen(plans: Sequence[Plan], job_ids: Sequence[str], *, deploy: bool) -> li
 
     def move(plan: Plan) -> Move:
         if plan.id not in moves:
-            if plan.reason:
-                raise Stop(f"{plan.id}: {plan.reason}", "Leave it out, or see: luthier move-in plan")
             parent = move(by_name[plan.parent]) if plan.parent else None
             moves[plan.id] = Move(plan, parent)
         return moves[plan.id]
@@ -201,13 +199,12 @@ def chosen(plans: Sequence[Plan], job_ids: Sequence[str], *, deploy: bool) -> li
     for job_id in job_ids:
         if job_id not in by_id:
             raise Stop(f"There is no job {job_id} in the folder.", f"There are {', '.join(by_id)}.")
+        if reason := by_id[job_id].reason:
+            raise Stop(f"{job_id}: {reason}", "Leave it out.")
         move(by_id[job_id]).deploys = deploy
     for plan in plans if not job_ids else ():
-        try:
+        if not plan.reason:
             move(plan).deploys = deploy
-        except Stop:
-            # The plan says why.
-            continue
     return list(moves.values())
 
 

@@ -65,15 +65,19 @@ class Plan:
 def plans(folder: Folder) -> list[Plan]:
     """One for each job, oldest first. Every dataset is read once."""
     checks: dict[tuple[Path, str], Checked | Stop] = {}
-    names: set[Any] = set()
+    earlier: dict[str, Plan] = {}
     found = []
     for job in folder.oldest_first:
-        found.append(_plan(folder, job, names, checks))
-        names.add(job.get("fine_tuned_model"))
+        plan = _plan(folder, job, earlier, checks)
+        found.append(plan)
+        if plan.old_name:
+            earlier[plan.old_name] = plan
     return found
 
 
-def _plan(folder: Folder, job: dict[str, Any], names: set[Any], checks: dict[tuple[Path, str], Checked | Stop]) -> Plan:
+def _plan(
+    folder: Folder, job: dict[str, Any], earlier: dict[str, Plan], checks: dict[tuple[Path, str], Checked | Stop]
+) -> Plan:
     given = job.get("method")
     method = str(given.get("type")) if isinstance(given, dict) else "supervised"
     parent = job["model"] if job["model"].startswith("ft:") else None
@@ -93,21 +97,23 @@ def _plan(folder: Folder, job: dict[str, Any], names: set[Any], checks: dict[tup
         return found
 
     try:
-        _require(job, method, parent, names)
+        _require(job, method, parent, earlier)
         training, validation = checked(job["training_file"]), checked(job.get("validation_file"))
     except Stop as stop:
         return Plan(**facts, reason=f"{stop} {stop.remedy}".strip())
     return Plan(**facts, training=training, validation=validation, checkpoint=folder.checkpoints.get(job["id"], {}))
 
 
-def _require(job: dict[str, Any], method: str, parent: str | None, names: set[Any]) -> None:
+def _require(job: dict[str, Any], method: str, parent: str | None, earlier: dict[str, Plan]) -> None:
     """What has to be so before any file is looked at. Raises Stop."""
     if job.get("status") != "succeeded":
         raise Stop(f"It is {job.get('status') or 'of no status'}, so there is no model to replace.", "")
     if method not in METHODS:
         raise Stop(f"{method} fine-tuning is not supported.", f"Supported: {', '.join(METHODS)}.")
-    if parent and parent not in names:
+    if parent and parent not in earlier:
         raise Stop(f"It goes on from {parent}, which no earlier job in the folder has made.", "Add that job.")
+    if parent and earlier[parent].reason:
+        raise Stop(f"It goes on from what {earlier[parent].id} has made, which cannot be trained again.", "")
 
 
 def _hyperparameters(job: dict[str, Any], method: str) -> dict[str, Any]:
