@@ -1,4 +1,4 @@
-"""A folder of jobs that moves in, and a platform behind real HTTP that gets on with its work while the command waits."""
+"""A folder of jobs that moves in, and a platform behind real HTTP that gets on with its work while a command waits."""
 
 import json
 from collections.abc import Iterator

@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from luthier.cli import app
 from luthier.cli.move_in.folder import read
+from luthier.cli.move_in.plans import plans
 from luthier.cli.stop import Stop
+from luthier.jobs.openai_schema import CreateFineTuningJob
 from tests.factories import rows
-from tests.functional.cli.openai_source import file_object, old_job
+from tests.functional.cli.openai_source import OLD_NAME, file_object, old_job
 
 
 def saved(folder: Path, **files: Any) -> Path:
@@ -107,3 +109,30 @@ def test_a_note_of_what_was_moved_that_cannot_be_read_stops_the_command(
     folder = saved(tmp_path, jobs__json=[old_job()], moved__json=b"{", **{"file-train1__jsonl": rows(1)})
     found = CliRunner().invoke(app, ["move-in", "run", str(folder), "--all", "--base", "b"])
     assert (found.exit_code, "moved.json cannot be read" in found.output) == (2, True), found.output
+
+
+@pytest.mark.parametrize(
+    ("told", "wish"),
+    [
+        ({"user_provided_suffix": None}, {"suffix": "support"}),
+        ({"user_provided_suffix": "My bot, v2!"}, {"suffix": "My-bot-v2"}),
+        ({"user_provided_suffix": None, "fine_tuned_model": "ft:gpt-4o:acme::x"}, {"suffix": None}),
+        ({"seed": 2**40}, {"seed": None}),
+        ({"method": None, "hyperparameters": {"n_epochs": 4, "batch_size": "auto"}},
+         {"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 4, "batch_size": "auto"}}}}),
+        ({"metadata": None}, {"metadata": {"moved_from": "ftjob-1", "moved_name": OLD_NAME}}),
+    ],
+)  # fmt: skip
+def test_a_job_is_asked_for_in_the_platforms_words(tmp_path: Path, told: dict[str, Any], wish: dict[str, Any]) -> None:
+    [plan] = plans(read(saved(tmp_path, jobs__json=old_job(**told), **{"file-train1__jsonl": rows(1)})))
+    body = plan.body("llama-3.1-8b", "file-new", None)
+    CreateFineTuningJob.model_validate_json(json.dumps(body))
+    assert {name: body.get(name) for name in wish} == wish
+    assert (body["model"], body["training_file"], body["auto_start"]) == ("llama-3.1-8b", "file-new", False)
+
+
+def test_of_metadata_that_is_full_already_the_last_gives_way(tmp_path: Path) -> None:
+    noted = {f"key{n}": "v" for n in range(16)}
+    [plan] = plans(read(saved(tmp_path, jobs__json=old_job(metadata=noted), **{"file-train1__jsonl": rows(1)})))
+    found = plan.body("base", "file-new", None)["metadata"]
+    assert (len(found), found["moved_from"], found["key0"]) == (16, "ftjob-1", "v")
