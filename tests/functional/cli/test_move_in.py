@@ -110,6 +110,8 @@ def test_nothing_starts_before_the_price_is_agreed_to(world: World) -> None:
     [job] = world.jobs()
     assert (job.status, job.to_dict()["status_reason"]["code"]) == ("queued", "awaiting_start")
     assert "trained" in move_in(world, "run", "--all", "--base", BASE_MODEL, said="y\n")
+    move_in(world, "run", "--all", "--base", BASE_MODEL, "--deploy", status=1, said="n\n")
+    assert world.deployments() == []
     assert [job.status for job in world.jobs()] == ["succeeded"]
 
 
@@ -229,7 +231,9 @@ def test_what_cannot_be_trained_again_is_listed_with_the_reason(
 def test_what_goes_on_from_a_job_that_cannot_be_trained_again_cannot_either(world: World) -> None:
     world.add(old_job(1), b"")
     world.add(old_job(2, model=OLD_NAME))
-    assert "ftjob-2: It goes on from what ftjob-1 has made, which cannot be trained again." in run(world, "--all")
+    said = run(world, "--all", status=2)
+    assert "ftjob-2: It goes on from what ftjob-1 has made, which cannot be trained again." in said
+    assert "None of the jobs can be trained again." in said
     assert world.jobs() == []
 
 

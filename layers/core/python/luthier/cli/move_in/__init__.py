@@ -111,11 +111,13 @@ def run(
         for left in planned if every else ():
             if left.reason:
                 typer.echo(f"Not moved: {left.id}: {left.reason}", err=True)
+        if not moves:
+            raise Stop("None of the jobs can be trained again.", "Mend what is said of them above.")
         with _platform() as platform, closing(Moved(folder, platform.url)) as moved:
             mover = Mover(platform, found, moved, base, tables.tell)
             mover.draw_up(moves)
             tables.show_prices(moves)
-            if not yes and any(not move.ended and (move.job is None or move.awaits_start) for move in moves):
+            if not yes and any(move.spends for move in moves):
                 hourly = " Deployments cost by the hour until they are paused." if deploy else ""
                 typer.confirm(f"Start them?{hourly}", abort=True)
             mover.carry_out(moves)

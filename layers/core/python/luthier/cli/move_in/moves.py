@@ -40,6 +40,11 @@ class Move:
     def awaits_start(self) -> bool:
         return bool(self.job) and ((self.job or {}).get("status_reason") or {}).get("code") == _AWAITING_START
 
+    @property
+    def spends(self) -> bool:
+        """Whether going on with it may cost something that was not agreed to yet."""
+        return not self.ended and (self.job is None or self.awaits_start or self.deploys)
+
     def fail(self, reason: str) -> None:
         self.ended, self.fault, self.state = True, reason, "failed"
 
@@ -161,8 +166,11 @@ class Mover:
     def _create(self, move: Move, model: str) -> None:
         plan, note = move.plan, self._moved.job(move.plan.id, self._base)
         assert plan.training is not None
+        move.state = "sends its files"
+        self._tell(move)
         training = self._sent(plan.training, plan.job["training_file"])
         validation = self._sent(plan.validation, plan.job["validation_file"]) if plan.validation else None
+        move.state = "is made"
         body = plan.body(model, training, validation)
         # A key stands for one body.
         move.job = self._platform.create(body, f"{self._moved.begun(note)}-{digest(body)[:16]}")
