@@ -115,7 +115,12 @@ def test_a_deployment_has_one_weight(api: Gateway, deployed: str) -> None:
     assert (refused.status, refused.json()["details"]["field"]) == (400, "routes[1]")
 
 
-@pytest.mark.parametrize("name", ["-support", "ep_support", "model_1", "a b", "süß", "a:b", "a" * 65])
+_TOO_LONG = f"ft:gpt-4o:{'a' * 200}::b"
+
+
+@pytest.mark.parametrize(
+    "name", ["-support", "ep_support", "model_1", "a b", "süß", "a:b", "a" * 65, "ft:gpt-4o", "ft::acme::x", _TOO_LONG]
+)
 def test_a_name_that_no_alias_may_have_is_refused(api: Gateway, deployed: str, name: str) -> None:
     refused = put(api, {"routes": [{"deploymentId": deployed}]}, f"/v2/training/aliases/{name.replace(' ', '%20')}")
     assert (refused.status, refused.json()["details"]["field"]) == (400, "name")
@@ -125,6 +130,28 @@ def test_a_name_that_something_else_has_is_a_conflict(api: Gateway, deployed: st
     for name in (BASE_MODEL, api.platform.deployments.get(A, deployed).model_name):
         refused = put(api, {"routes": [{"deploymentId": deployed}]}, f"/v2/training/aliases/{name}")
         assert (refused.status, refused.json()["error"]) == (409, "NAME_TAKEN")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ft:gpt-4o-mini-2024-07-18:acme:support:abc123",
+        "ft:gpt-4.1-2025-04-14:Acme-Inc::BxYz12:ckpt-step-100",
+        f"ft:gpt-4o-mini-2024-07-18:{'a' * 64}:{'b' * 64}:abc123",
+    ],
+)
+def test_a_model_answers_under_the_name_that_another_had_at_openai(api: Gateway, deployed: str, name: str) -> None:
+    assert put(api, {"routes": [{"deploymentId": deployed}]}, f"/v2/training/aliases/{name}").json()["name"] == name
+    answer = api.post("/v1/chat/completions", {"model": name, "messages": [{"role": "user", "content": "Hello"}]})
+    assert (answer.status, answer.json()["model"]) == (200, name)
+    assert api.get(f"/v1/models/{name}").json()["id"] == name
+    assert api.delete(f"/v2/training/aliases/{name}").json()["deleted"]
+
+
+@pytest.mark.parametrize("base", [BASE_MODEL, BASE_MODEL.upper()])
+def test_no_alias_takes_a_name_that_a_model_of_ones_own_may_get(api: Gateway, deployed: str, base: str) -> None:
+    refused = put(api, {"routes": [{"deploymentId": deployed}]}, f"/v2/training/aliases/ft:{base}:org_a:support:abc")
+    assert (refused.status, refused.json()["error"]) == (409, "NAME_TAKEN")
 
 
 def test_an_alias_leads_to_active_deployments_only(api: Gateway, deployed: str) -> None:

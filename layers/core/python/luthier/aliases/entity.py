@@ -13,9 +13,14 @@ from luthier import clock
 
 STABLE, WATCHING, ROLLED_BACK = "stable", "watching", "rolled_back"
 LONGEST, MOST_ROUTES = 64, 5
+# Of a name that a model had at OpenAI: the organization and the suffix in it are up to 64 characters each.
+LONGEST_OPENAI = 200
+OPENAI = "ft:"
 # What ids of deployments and models begin with: a name like that could be meant for one.
 RESERVED = ("ep_", "model_", "ftjob_")
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
+# ft:<base>:<organization>:<suffix or nothing>:<id>, and of a checkpoint its step behind.
+_OPENAI_NAME = re.compile(rf"(?=.{{1,{LONGEST_OPENAI}}}$){OPENAI}[A-Za-z0-9._-]+(:[A-Za-z0-9._-]*){{3,4}}")
 
 
 @dataclass(frozen=True)
@@ -124,4 +129,6 @@ class Alias:
 
 def is_name(text: str) -> bool:
     """Whether an alias may be called so; nothing else has to be looked up as one."""
+    if text.startswith(OPENAI):
+        return bool(_OPENAI_NAME.fullmatch(text))
     return bool(_NAME.fullmatch(text)) and not text.startswith(RESERVED)

@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier import clock, table
 from luthier.accounts.entity import Principal
-from luthier.aliases.entity import LONGEST, MOST_ROUTES, RESERVED, Alias, Rollback, Route, is_name
+from luthier.aliases.entity import LONGEST, MOST_ROUTES, OPENAI, RESERVED, Alias, Rollback, Route, is_name
 from luthier.aliases.store import AliasStore
 from luthier.catalog import service as catalog
 from luthier.deployments.entity import ACTIVE, Deployment
@@ -150,14 +150,16 @@ class AliasService:
         if not is_name(name):
             raise InvalidRequest(
                 f"An alias cannot be called {name!r}: 1 to {LONGEST} letters, digits, dots, hyphens and underscores, "
-                f"a letter or digit first, and at the beginning none of {', '.join(RESERVED)}.",
+                f"a letter or digit first, and at the beginning none of {', '.join(RESERVED)}; or what a model was "
+                "called at OpenAI, as ft:gpt-4o-mini-2024-07-18:acme:support:abc123.",
                 param="name",
                 remedy="Choose another name.",
             )
         with suppress(InvalidRequest):
-            base = catalog.find_base_model(name)
+            # What follows ft: and is a base model of this platform begins a name of a model that it will yield.
+            base = catalog.find_base_model(name.removeprefix(OPENAI).partition(":")[0])
             raise Conflict(
-                f"{name!r} is a name of the base model {base.id}.",
+                f"{name!r} is a name of the base model {base.id}, or of what is trained from it.",
                 code="name_taken",
                 param="name",
                 remedy="Choose another name.",
