@@ -29,7 +29,7 @@ def test_an_alias_answers_under_its_own_name_and_tells_who_has_answered(world: W
     world.put(old=1)
     answered = world.ask()
     assert answered.content["model"] == "support"
-    assert (answered.deployment_id, answered.version) == (world.old.id, world.old.model_version)
+    assert (answered.by.deployment_id, answered.by.version) == (world.old.id, world.old.model_version)
 
 
 def test_requests_are_split_by_weight(world: World) -> None:
@@ -153,7 +153,7 @@ def test_counting_never_costs_the_answer(world: World) -> None:
         raise refusal("ThrottlingException", "Slow down.")
 
     world.platform.aliases._store.count = broken  # type: ignore[method-assign]
-    assert world.ask().deployment_id == world.new.id
+    assert world.ask().by.deployment_id == world.new.id
 
 
 @pytest.mark.parametrize("message", [ASLEEP, "Endpoint not found."])
