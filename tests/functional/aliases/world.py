@@ -43,7 +43,7 @@ class World:
         found: dict[str, int] = {}
         for _ in range(times):
             try:
-                who = self.ask(name).deployment_id
+                who = self.ask(name).by.deployment_id
             except Exception:
                 who = ""
             found[who] = found.get(who, 0) + 1
