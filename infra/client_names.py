@@ -31,6 +31,8 @@ RESOURCES: dict[str, dict[str, str]] = {
         "metrics": "get_metrics",
         "retry": "retry_fine_tuning_job",
         "start": "start_fine_tuning_job",
+        "manifest": "get_fine_tuning_manifest",
+        "rerun": "rerun_fine_tuning_job",
     },
     "fine_tuning.jobs.events": {"list": "list_fine_tuning_events"},
     "fine_tuning.jobs.checkpoints": {"list": "list_fine_tuning_checkpoints"},

@@ -47,6 +47,8 @@ PROCESSING_DESCRIBE = Grant("processing_jobs", ("sagemaker:DescribeTrainingJob",
 PROCESSING_STOP = Grant("processing_jobs", ("sagemaker:StopTrainingJob",))
 TRAINING_LOGS_READ = Grant("training_logs", ("logs:DescribeLogStreams", "logs:GetLogEvents"))
 
+SIGN_MANIFESTS = Grant("manifest_key", ("kms:GenerateMac", "kms:VerifyMac"))
+
 START_TRAINING = Grant("training_machine", ("states:StartExecution",))
 START_DEPLOYMENT = Grant("deployment_machine", ("states:StartExecution",))
 START_PROCESSING = Grant("processing_machine", ("states:StartExecution",))

@@ -26,7 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     default_user_config["core"]["reset_boto3_session"] = False
     # Every test makes a mock of each address of each of these.
     known = backend_index.backend_url_patterns
-    known[:] = [row for row in known if row[0] in ("dynamodb", "events", "logs", "s3", "secretsmanager", "sqs", "sts")]
+    known[:] = [
+        row for row in known if row[0] in ("dynamodb", "events", "kms", "logs", "s3", "secretsmanager", "sqs", "sts")
+    ]
 
 
 @pytest.fixture(autouse=True)

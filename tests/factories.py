@@ -100,6 +100,7 @@ SETTINGS = Settings(
     serving_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/djl-inference:1",
     serving_role_arn="arn:aws:iam::123456789012:role/serving",
     batch_queue_url="batches",
+    manifest_key_id="alias/manifests",
 )
 BASE_MODEL = "smollm2-135m-instruct"
 
@@ -165,7 +166,7 @@ class Platform:
         self.settings, self.clock = settings, Clock()
         self.dynamodb = with_dynamodbs_key_sizes(one_call_at_a_time(boto3.client("dynamodb")))
         self.s3 = boto3.client("s3")
-        self.logs = boto3.client("logs")
+        self.logs, self.kms = boto3.client("logs"), boto3.client("kms")
         self.states, self.sagemaker = FakeStates(), FakeSageMaker()
         self.autoscaling, self.alarms = FakeAutoScaling(), FakeAlarms()
         self.queues = FakeQueues(self.clock)

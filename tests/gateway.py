@@ -80,7 +80,7 @@ def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
     clients: dict[str, Any] = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
     clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker}
     clients |= {"sagemaker-runtime": platform.runtime, "cloudwatch": platform.alarms}
-    clients |= {"application-autoscaling": platform.autoscaling, "sqs": platform.queues}
+    clients |= {"application-autoscaling": platform.autoscaling, "sqs": platform.queues, "kms": platform.kms}
     wiring.reset()
     monkeypatch.setattr(wiring, "client", clients.__getitem__)
     for name, value in asdict(SETTINGS).items():

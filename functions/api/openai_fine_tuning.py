@@ -9,6 +9,7 @@ from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
 from luthier import wiring
+from luthier.idempotency import Repetition
 from luthier.jobs import openai_schema as schema
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -68,6 +69,23 @@ def resume_fine_tuning_job(job_id: str) -> schema.JobObject:
 def retry_fine_tuning_job(job_id: str, body: schema.RetryJob | None = None) -> schema.JobObject:
     apply_suggestion = body.apply_suggestion if body else False
     return schema.JobObject.of(wiring.jobs().retry(app.principal, job_id, apply_suggestion=apply_suggestion))
+
+
+@app.get(f"{JOB}/manifest", security=READ, summary="What determines a fine-tuning job's run, signed")
+def get_fine_tuning_manifest(job_id: str) -> schema.SignedManifest:
+    return schema.SignedManifest.of(*wiring.reruns().manifest(app.principal, job_id))
+
+
+@app.post(f"{JOB}/rerun", security=WRITE, summary="Make a run again as its manifest determines it")
+def rerun_fine_tuning_job(
+    job_id: str,
+    body: schema.RerunJob | None = None,
+    idempotency_key: IdempotencyKey = None,
+    retry_count: RetryCount = None,
+) -> schema.JobObject:
+    repetition = Repetition(idempotency_key, retry_count, app.name)
+    job = wiring.reruns().rerun(app.principal, job_id, signed=body.signed if body else None, repetition=repetition)
+    return schema.JobObject.of(job)
 
 
 @app.post(f"{JOB}/start", security=WRITE, summary="Start a job that was created with auto_start false")

@@ -107,6 +107,7 @@ def words(
         "serving_role": Resource((roles.serving.role_arn,)),
         "foreign_datasets": Resource(tuple(f"{arn}/*" for arn in theirs), _OPENED_BY_OPERATOR),
         "foreign_dataset_buckets": Resource(tuple(theirs)),
+        "manifest_key": Resource((storage.manifest_key.key_arn,)),
         "hub_token": Resource((secret_arn(hub_token_secret),) if hub_token_secret else ()),
     }
 

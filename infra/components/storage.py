@@ -28,6 +28,14 @@ class Storage(Construct):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
+        self.manifest_key = kms.Key(
+            self,
+            "ManifestKey",
+            description="Signs what determines the runs of Luthier",
+            key_spec=kms.KeySpec.HMAC_256,
+            key_usage=kms.KeyUsage.GENERATE_VERIFY_MAC,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
         self.table = self._table()
         self.access_logs = self._access_logs()
         self.data = self._bucket("Data", versioned=False, cors=[_browser_uploads()])

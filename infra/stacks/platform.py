@@ -78,6 +78,7 @@ class LuthierStack(Stack):
         storage = self.storage
         return {
             "table": storage.table.table_name,
+            "manifest_key_id": storage.manifest_key.key_id,
             "data_bucket": storage.data.bucket_name,
             "base_models_bucket": storage.base_models.bucket_name,
             "artifacts_bucket": storage.artifacts.bucket_name,

@@ -97,6 +97,9 @@ ERRORS = (
     ),
     ErrorCode(400, "bad_import", "The files make no adapter and no model.", "Give all files of one of them."),
     ErrorCode(400, "no_safetensors", "The weights are in a pickle file.", "Save them again, as safetensors."),
+    ErrorCode(
+        400, "invalid_signature", "The manifest was changed, or signed elsewhere.", "Send both as they were got."
+    ),
     ErrorCode(400, "invalid_filename", "This cannot be the name of such a file.", "Take the rule of the message."),
     ErrorCode(400, "invalid_url", "This URL cannot be called.", "Send an https:// URL without user or fragment."),
     ErrorCode(400, "address_refused", "The URL leads to an address that is not public.", "Use a public one."),
@@ -153,6 +156,12 @@ ERRORS = (
     ErrorCode(422, "nothing_left", "The repair would drop every row of the file.", "Correct the rows by hand."),
     ErrorCode(422, "preview_failed", "The rows of the file were not tokenized.", "Read `details.reason`."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
+    ErrorCode(
+        409,
+        "input_changed",
+        "The run cannot be made again: what it read is another now.",
+        "Create a new job with what there is now.",
+    ),
     ErrorCode(
         422,
         "idempotency_key_reused",

@@ -71,6 +71,7 @@ class Settings:
     webhook_queue_url: str = _setting("Queue of webhook deliveries.")
     slow_webhook_queue_url: str = _setting("Queue of webhook deliveries to endpoints that answer slowly.")
     webhook_dead_letters_url: str = _setting("Queue of webhook deliveries that were given up.")
+    manifest_key_id: str = _setting("KMS key that signs the manifests of jobs.")
     batch_queue_url: str = _setting("Queue of batches that wait for a worker.")
 
     def __post_init__(self) -> None:

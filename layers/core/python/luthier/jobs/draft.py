@@ -85,6 +85,8 @@ class JobDrafts:
             validation_file=validation.filename if validation else None,
             hyperparameters=resolved,
             mixture=[_part(dataset, weight) for dataset, weight in parts] if _is_mixture(parts) else [],
+            digests=_digests(*(dataset for dataset, _ in parts), *([validation] if validation else [])),
+            base_revision=base.revision,
             invalid_share=request.invalid_share,
             auto=auto.named(asked),
             start_from=continuation.start_from(earlier) if earlier else None,
@@ -164,6 +166,10 @@ class JobDrafts:
                 base.id, hardware.id, workload(method, resolved["adapter"])
             ),
         )
+
+
+def _digests(*datasets: Dataset) -> dict[str, str]:
+    return {dataset.id: dataset.sha256 for dataset in datasets if dataset.sha256}
 
 
 def _is_mixture(parts: list[tuple[Dataset, float]]) -> bool:

@@ -116,8 +116,9 @@ class Job:
     base_model: of the catalogue, also where the job goes on from another model; start_from: that model as
     {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; result_file: id of the file that the
     metrics of its steps are in once it has completed; mixture: where it trains on several files, each of them as
-    {file_id, weight, sha256, rows}, `training_dataset` being the first; ended: how the last finished run says
-    that it ended: completed, early_stopped, max_seconds, max_cost or stopped.
+    {file_id, weight, sha256, rows}, `training_dataset` being the first; digests: id of each file that it reads → sha256
+    (hex); ended: how the last finished run says that it ended: completed, early_stopped, max_seconds, max_cost or
+    stopped.
     """
 
     id: str
@@ -134,6 +135,8 @@ class Job:
     validation_dataset: str | None = None
     validation_file: str | None = None
     mixture: list[dict[str, Any]] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    base_revision: str | None = None
     invalid_share: float = 0.0
     suffix: str | None = None
     method: str = "sft"

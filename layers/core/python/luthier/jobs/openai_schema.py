@@ -190,6 +190,30 @@ class RetryJob(Request):
     )
 
 
+class RerunJob(Request):
+    """What GET …/manifest has answered; both or neither."""
+
+    manifest: dict[str, Any]
+    signature: str = Field(min_length=1, max_length=200)
+
+    @property
+    def signed(self) -> tuple[dict[str, Any], str]:
+        return self.manifest, self.signature
+
+
+class SignedManifest(Answer):
+    """`signature`: in base64, by the platform's own key."""
+
+    object: Literal["fine_tuning.job.manifest"] = "fine_tuning.job.manifest"
+    manifest: dict[str, Any]
+    algorithm: Literal["HMAC_SHA_256"] = "HMAC_SHA_256"
+    signature: str
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any], signature: str) -> Self:
+        return cls(manifest=manifest, signature=signature)
+
+
 class JobError(Answer):
     code: str
     message: str

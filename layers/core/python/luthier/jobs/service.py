@@ -61,16 +61,18 @@ class JobService:
         route: str = "jobs",
         idempotency_key: str | None = None,
         retry_count: int | None = None,
+        accept: Callable[[Job], None] = lambda drawn: None,
     ) -> Job:
         """A new queued job, its pipeline started. Everything is checked before anything is written.
 
         route: where the client asked; the same key on two routes is two keys;
-        retry_count: how often the client says it has sent this request before (`x-stainless-retry-count`).
+        retry_count: how often the client says it has sent this request before (`x-stainless-retry-count`);
+        accept: raises where the job, resolved and not yet written, is not what is wanted.
         """
         repetition = idempotency.Repetition(idempotency_key, retry_count)
         claim = repetition.claim(principal, f"{route}.create", asdict(request))
         job = self._claims.once(
-            claim, lambda: self._make(principal, request, claim), lambda made: self.get(principal, made)
+            claim, lambda: self._make(principal, request, claim, accept), lambda made: self.get(principal, made)
         )
         self._start(job)
         return job
@@ -269,10 +271,13 @@ class JobService:
         """The job as one that this caller brings to life: counted for the key, paid by a hold."""
         return replace(job, key_id=principal.key_id, held_cents=self._credits.needed(job.expected_cost))
 
-    def _make(self, principal: Principal, request: JobRequest, claim: idempotency.Claim) -> Job:
+    def _make(
+        self, principal: Principal, request: JobRequest, claim: idempotency.Claim, accept: Callable[[Job], None]
+    ) -> Job:
         """The new job. Raises table.ConditionFailed when an equal create has made it meanwhile."""
         with self._drafts.drawn(principal, request) as draft:
             job = draft.job
+            accept(job)
             job = self._queued_by(principal, job) if job.is_live else replace(job, key_id=principal.key_id)
             table.until_unchanged(
                 "the credits", lambda: self._write_new(principal, job, claim, draft.writes), CreditsMoved

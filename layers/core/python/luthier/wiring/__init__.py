@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from luthier.datasets.service import DatasetService
     from luthier.datasets.store import DatasetStore
     from luthier.events.outbox import Publisher
+    from luthier.jobs.manifest import Reruns
     from luthier.jobs.pipeline import TrainingPipeline
     from luthier.jobs.runs import Runs
     from luthier.jobs.service import JobService
@@ -196,6 +197,13 @@ def jobs() -> "JobService":
     gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
     drafts = JobDrafts(datasets(), models(), _calibration(), gate, destinations())
     return JobService(_job_store(), drafts, _runs(), training_pipeline(), _job_storage(), logs, claims, credits())
+
+
+@cache
+def reruns() -> "Reruns":
+    from luthier.jobs.manifest import Reruns, Signer
+
+    return Reruns(jobs(), Signer(client("kms"), settings().manifest_key_id))
 
 
 @cache

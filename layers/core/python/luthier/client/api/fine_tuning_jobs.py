@@ -199,6 +199,15 @@ class JobObject(Awaited, Answer):
     resumable: dict[str, Any] | None
 
 
+class SignedManifest(Answer):
+    """`signature`: in base64, by the platform's own key."""
+
+    object: str = "fine_tuning.job.manifest"
+    manifest: dict[str, Any]
+    algorithm: str = "HMAC_SHA_256"
+    signature: str
+
+
 class JobsResource(Waiting[Mode, FineTuningJob], ended="completed stopped", failed="failed"):
     """`client.fine_tuning.jobs`"""
 
@@ -307,4 +316,16 @@ class JobsResource(Waiting[Mode, FineTuningJob], ended="completed stopped", fail
     @call("POST", "/v1/fine_tuning/jobs/{job_id}/start", query=True)
     def start(self, job_id: str) -> JobObject:
         """Start a job that was created with auto_start false."""
+        ...
+
+    @call("GET", "/v1/fine_tuning/jobs/{job_id}/manifest")
+    def manifest(self, job_id: str) -> SignedManifest:
+        """What determines a fine-tuning job's run, signed."""
+        ...
+
+    @call("POST", "/v1/fine_tuning/jobs/{job_id}/rerun")
+    def rerun(
+        self, job_id: str, *, manifest: Mapping[str, Any], signature: str, idempotency_key: str = OMIT
+    ) -> JobObject:
+        """Make a run again as its manifest determines it."""
         ...
