@@ -32,7 +32,12 @@ def test_the_tables_keys_and_indexes_are_those_that_the_code_queries(template: T
 
 
 def test_the_key_rotates(template: Template) -> None:
-    assert template.one("AWS::KMS::Key")["EnableKeyRotation"] is True
+    assert template.named("AWS::KMS::Key", "StorageKey")["EnableKeyRotation"] is True
+
+
+def test_what_signs_manifests_can_do_nothing_else(template: Template) -> None:
+    key = template.named("AWS::KMS::Key", "StorageManifestKey")
+    assert (key["KeySpec"], key["KeyUsage"]) == ("HMAC_256", "GENERATE_VERIFY_MAC")
 
 
 @pytest.mark.parametrize("bucket", [*DATA_BUCKETS, "StorageAccessLogs"])

@@ -126,6 +126,12 @@ ERRORS = (
         "The resource is in a state in which this cannot be done.",
         "Bring it into the required state, or wait `Retry-After` seconds.",
     ),
+    ErrorCode(
+        409,
+        "input_changed",
+        "The run cannot be made again: what it read is another now.",
+        "Create a new job with what there is now.",
+    ),
     ErrorCode(409, "content_missing", "The file's content has not arrived.", "PUT it to its upload address."),
     ErrorCode(409, "model_paused", "The deployment of the model is paused.", "Resume it."),
     ErrorCode(409, "name_taken", "A model, base model or alias has this name.", "Choose another name."),
@@ -156,12 +162,6 @@ ERRORS = (
     ErrorCode(422, "nothing_left", "The repair would drop every row of the file.", "Correct the rows by hand."),
     ErrorCode(422, "preview_failed", "The rows of the file were not tokenized.", "Read `details.reason`."),
     ErrorCode(422, "unprocessable", "The request is well-formed but cannot be carried out.", "Read the message."),
-    ErrorCode(
-        409,
-        "input_changed",
-        "The run cannot be made again: what it read is another now.",
-        "Create a new job with what there is now.",
-    ),
     ErrorCode(
         422,
         "idempotency_key_reused",
