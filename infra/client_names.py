@@ -36,6 +36,12 @@ RESOURCES: dict[str, dict[str, str]] = {
     },
     "fine_tuning.jobs.events": {"list": "list_fine_tuning_events"},
     "fine_tuning.jobs.checkpoints": {"list": "list_fine_tuning_checkpoints"},
+    "fine_tuning.checkpoints": {},
+    "fine_tuning.checkpoints.permissions": {
+        "create": "create_checkpoint_permissions",
+        "list": "list_checkpoint_permissions",
+        "delete": "delete_checkpoint_permission",
+    },
     "training": {},
     "training.deployments": {
         "list": "list_deployments",

@@ -50,6 +50,7 @@ from luthier.jobs.logs import JobLogs
 from luthier.jobs.pipeline import TrainingPipeline
 from luthier.jobs.runs import Runs
 from luthier.jobs.service import JobService
+from luthier.jobs.sharing import PermissionStore, SharingService
 from luthier.jobs.storage import JobStorage
 from luthier.jobs.store import JobStore
 from luthier.jobs.watch import JobWatcher
@@ -228,11 +229,12 @@ class Platform:
         self._wire_processing(settings)
         self._wire_registry(claims)
         sources = ImportSources(self.s3, settings)
-        store = ImportStore(self.dynamodb, name)
+        checkpoints = Checkpoints(self.job_store, self.storage, self.models)
+        self.sharing = SharingService(PermissionStore(self.dynamodb, name), checkpoints, self.clock)
         self.imports = ImportService(
-            store,
+            ImportStore(self.dynamodb, name),
             sources,
-            Checkpoints(self.job_store, self.storage, self.models),
+            self.sharing,
             self.models,
             self.processings,
             claims,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.api import checkpoint_permissions
 from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
@@ -21,8 +22,12 @@ _KEY = re.compile(r"metadata\[(.{1,64})\]")
 
 ByMetadata = Annotated[str | None, Query(alias="metadata", description="metadata[key]=value: jobs that have it.")]
 
-app = Surface("openai_fine_tuning", error_shape, fields=FIELDS)
+# A checkpoint's name may hold slashes, as its base model's does.
+_NAMES = re.compile(r"(?<=^/v1/fine_tuning/checkpoints/).+?(?=/permissions(?:/[^/]+)?/*$)")
+
+app = Surface("openai_fine_tuning", error_shape, fields=FIELDS, slashed_ids=_NAMES)
 handler = app.handle
+checkpoint_permissions.add_routes(app)
 
 
 @app.post(JOBS, security=WRITE, summary="Create a fine-tuning job")

@@ -167,6 +167,11 @@ def places(target: str) -> str:
     return f"PLACES#{target}"
 
 
+def checkpoint_permission(checkpoint_id: str, project_id: str = "") -> str:
+    """Without a project: what the keys of all of a checkpoint begin with."""
+    return f"CHECKPOINT_PERMISSION#{checkpoint_id}#{project_id}"
+
+
 def file(file_id: str) -> str:
     return f"FILE#{file_id}"
 

@@ -24,7 +24,8 @@ from luthier.imports.entity import (
 )
 from luthier.imports.sources import Found, ImportSources, Upload
 from luthier.imports.store import ImportStore
-from luthier.jobs.checkpoints import Checkpoint, Checkpoints
+from luthier.jobs.checkpoints import Checkpoint
+from luthier.jobs.sharing import SharingService
 from luthier.models import names
 from luthier.models.service import ModelService
 from luthier.processing.entity import ADOPT, LIVE, Processing
@@ -56,7 +57,7 @@ class ImportService:
         self,
         store: ImportStore,
         sources: ImportSources,
-        checkpoints: Checkpoints,
+        checkpoints: SharingService,
         models: ModelService,
         processings: ProcessingService,
         claims: Claims,

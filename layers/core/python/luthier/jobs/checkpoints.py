@@ -46,7 +46,7 @@ class Checkpoints:
         found = [Checkpoint(job, *saved) for saved in self._storage.checkpoints(job)]
         return sorted(found, key=lambda one: one.step, reverse=True)
 
-    def find(self, organization_id: str, reference: str) -> Checkpoint:
+    def find(self, organization_id: str, reference: str, *, param: str = "source.checkpoint") -> Checkpoint:
         """The checkpoint of an id, or of a name once its job has yielded a model. Raises NotFound."""
         job_id, step = "", -1
         if found := _ID.fullmatch(reference):
@@ -60,6 +60,6 @@ class Checkpoints:
                 return one
         raise NotFound(
             f"No checkpoint {reference!r:.120}.",
-            param="source.checkpoint",
+            param=param,
             remedy="List those of its job: GET /v1/fine_tuning/jobs/{id}/checkpoints.",
         )

@@ -309,6 +309,7 @@ previews = serving.previews
 processings = serving.processings
 repairs = uploading.repairs
 retention = registry.retention
+sharing = registry.sharing
 uploads = uploading.uploads
 
 

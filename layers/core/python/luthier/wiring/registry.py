@@ -8,6 +8,7 @@ from luthier.wiring import serving
 
 if TYPE_CHECKING:
     from luthier.imports.service import ImportService
+    from luthier.jobs.sharing import SharingService
     from luthier.models.listing import ModelListing
     from luthier.models.retention import RetentionService
     from luthier.models.versions import VersionService
@@ -26,18 +27,26 @@ def model_imports() -> "ImportService":
     from luthier.imports.service import ImportService
     from luthier.imports.sources import ImportSources
     from luthier.imports.store import ImportStore
-    from luthier.jobs.checkpoints import Checkpoints
 
     dynamodb, name = wiring.client("dynamodb"), wiring.settings().table
     sources = ImportSources(wiring.client("s3"), wiring.settings())
     return ImportService(
         ImportStore(dynamodb, name),
         sources,
-        Checkpoints(wiring._job_store(), wiring._job_storage(), wiring.models()),
+        sharing(),
         wiring.models(),
         serving.processings(),
         Claims(dynamodb, name),
     )
+
+
+@cache
+def sharing() -> "SharingService":
+    from luthier.jobs.checkpoints import Checkpoints
+    from luthier.jobs.sharing import PermissionStore, SharingService
+
+    store = PermissionStore(wiring.client("dynamodb"), wiring.settings().table)
+    return SharingService(store, Checkpoints(wiring._job_store(), wiring._job_storage(), wiring.models()))
 
 
 @cache
