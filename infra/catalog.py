@@ -61,14 +61,11 @@ from infra.rows import EveryMinutes, Function, OnArtifact, OnQueue, OnTableStrea
 HUB = ("base_models_bucket", "hub_url", "hub_token_secret")
 JOB_STORES = ("table", "data_bucket", "artifacts_bucket")
 ACCOUNTS = (
-    "key_requests_per_minute",
-    "organization_requests_per_minute",
-    "key_concurrent_jobs",
-    "organization_concurrent_jobs",
-    "audit_days",
-    "billing",
-    "inference_cents_per_1000_tokens",
+    *("key_requests_per_minute", "organization_requests_per_minute", "key_concurrent_jobs"),
+    *("organization_concurrent_jobs", "audit_days", "billing", "inference_cents_per_1000_tokens"),
 )
+# What asking a model takes besides.
+ANSWERS = ("inference_seconds", *ACCOUNTS)
 DATASET_SOURCES = ("dataset_buckets", "webhook_private_networks")
 WEBHOOKS = ("webhook_private_networks", "webhook_queue_url", "slow_webhook_queue_url")
 MACHINES = ("training_state_machine_arn", "deployment_state_machine_arn")
@@ -79,8 +76,9 @@ SERVING_SETTINGS = ("serving_image", "serving_role_arn", "host_idle_minutes")
 PROCESSING_STORES = (*JOB_STORES, "base_models_bucket", "organization_concurrent_processings")
 
 
-# API Gateway gives up after 29 s; a function that runs longer would work for nobody.
-_API_TIMEOUT = 29
+# API Gateway gives up after 29 s; a function that runs longer would work for nobody, unless its answers stream: those
+# may be silent for five minutes, as an answer is that comes in one piece.
+_API_TIMEOUT, _ANSWER_TIMEOUT = 29, 300
 # Lambda gives processor time by memory, and one whole processor at this size: first answers are mostly imports, and
 # checking an upload of the largest size has to fit into one request.
 _API_MEMORY = 1769
@@ -138,7 +136,7 @@ API = (
         "completions",
         routes=("/v1/chat/completions", "/v1/completions"),
         grants=(*WHOLE_TABLE, ENDPOINT_STREAM),
-        env=("table", "inference_seconds", *ACCOUNTS),
+        env=("table", *ANSWERS),
         memory=_API_MEMORY,
         # As long as API Gateway lets an answer stream.
         timeout=900,
@@ -171,28 +169,31 @@ API = (
             "POST /v1/models/{proxy+}",
             "/v1/playground/inference",
         ),
-        grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_INVOKE, *BATCHES_VERBS),
-        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ACCOUNTS, *DATASET_SOURCES, *BATCH_STORES),
+        grants=(*WHOLE_TABLE, *JOBS_VERBS, ENDPOINT_STREAM, *BATCHES_VERBS),
+        env=(*JOB_STORES, *HUB, "training_state_machine_arn", *ANSWERS, *DATASET_SOURCES, *BATCH_STORES),
         memory=_API_MEMORY,
-        timeout=_API_TIMEOUT,
+        timeout=_ANSWER_TIMEOUT,
+        streams=True,
     ),
     Function(
         "api",
         "endpoints",
         routes=("/v2/{endpoint_id}/{action}", "/v2/{endpoint_id}/{action}/{run_id}", "/v2/endpoints/{proxy+}"),
-        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE, COMPONENT_DESCRIBE, *BATCHES_VERBS),
-        env=("table", *BATCHES, *ACCOUNTS),
+        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE, ENDPOINT_STREAM, COMPONENT_DESCRIBE, *BATCHES_VERBS),
+        env=("table", *BATCHES, *ANSWERS),
         memory=_API_MEMORY,
-        timeout=_API_TIMEOUT,
+        timeout=_ANSWER_TIMEOUT,
+        streams=True,
     ),
     Function(
         "api",
         "playground",
         routes=("/api/v1/playground/{proxy+}",),
-        grants=(*WHOLE_TABLE, ENDPOINT_INVOKE),
-        env=("table", "hosted_inference", *ACCOUNTS),
+        grants=(*WHOLE_TABLE, ENDPOINT_STREAM),
+        env=("table", "hosted_inference", *ANSWERS),
         memory=_API_MEMORY,
-        timeout=_API_TIMEOUT,
+        timeout=_ANSWER_TIMEOUT,
+        streams=True,
     ),
     Function(
         "api",

@@ -42,6 +42,6 @@ def _answer(body: ChatRequest | CompletionRequest) -> Response[Any]:
         events = event_stream.events(stream, app.telling(), usage=body.includes_usage)
         app.say_who(stream.by)
         return Response(200, event_stream.CONTENT_TYPE, events)
-    answered = wiring.inference().gather(app.principal, body.for_engine())
+    answered = wiring.inference().complete(app.principal, body.for_engine())
     app.say_who(answered.by)
     return Response(200, "application/json", answered.content)

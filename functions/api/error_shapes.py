@@ -60,9 +60,11 @@ def tuning(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
 
 
 def playground(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:
-    """`{"error": {"code", "message"}}`: every refusal of a request is a `validation_error`."""
+    """`{"error": {"code", "message"}}`: every refusal of a request is a `validation_error`, whatever is not there is
+    `not_found`."""
     refused = isinstance(error, InvalidRequest) and error.status == 400
-    return {"error": {"code": "validation_error" if refused else error.code, "message": error.sentence()}}
+    code = "validation_error" if refused else "not_found" if isinstance(error, NotFound) else error.code
+    return {"error": {"code": code, "message": error.sentence()}}
 
 
 def openai(error: LuthierError, request_id: str, now: str) -> dict[str, Any]:

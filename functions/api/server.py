@@ -26,6 +26,8 @@ class Handler(BaseHTTPRequestHandler):
     """Requests to proxy events, proxy responses to bytes."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and body are two writes, of which the second would wait for the client's word about the first.
+    disable_nagle_algorithm = True
     surface: Surface
     # A surface answers one request at a time, as in a function; an answer that has begun needs it no more.
     lock: threading.Lock

@@ -40,6 +40,11 @@ _ADAPTED = {
 }
 
 
+def _adapted(row: Function) -> dict[str, str]:
+    """What the adapter reads, and the program that it starts."""
+    return {**_ADAPTED, "LUTHIER_SURFACE": row.name}
+
+
 class Functions(Construct):
     """Makes functions one at a time, because some need the state machines that call others."""
 
@@ -72,7 +77,7 @@ class Functions(Construct):
             layers=[*self._layers, self._adapter()] if adapted else self._layers,
             memory_size=row.memory,
             timeout=Duration.seconds(row.timeout),
-            environment=_environment(row, settings) | (_ADAPTED if adapted else {}),
+            environment=_environment(row, settings) | (_adapted(row) if adapted else {}),
             role=self._role(row, words, log_group),
             log_group=log_group,
             tracing=lambda_.Tracing.ACTIVE,

@@ -106,7 +106,7 @@ class FrontDoor:
 def _asks_for_stream(body: bytes) -> bool:
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(asked, dict) and bool(asked.get("stream"))
 

@@ -30,10 +30,57 @@ class Grammars:
             # A second for a large vocabulary, once.
             text = self._tokenizer.backend_tokenizer.to_str()
             self._compiled = LLTokenizer(text, n_vocab=self._vocabulary, eos_token=self._ends)
-        matcher = LLMatcher(self._compiled, LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_COMPACT))
+        try:
+            if not can_end(schema):
+                raise _unsupported("no text that it allows has an end")
+            grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_COMPACT)
+        except (ValueError, RecursionError) as error:
+            raise _unsupported(f"{error or 'it is nested too deep'}") from None
+        matcher = LLMatcher(self._compiled, grammar)
         if matcher.is_error():
-            raise BadRequest(f"response_format: {matcher.get_error()[:300]}", "response_format", "unsupported_schema")
+            raise _unsupported(matcher.get_error())
         return matcher
+
+
+def _unsupported(why: str) -> BadRequest:
+    return BadRequest(f"response_format: {why[:300]}", "response_format", "unsupported_schema")
+
+
+def can_end(schema: dict[str, Any]) -> bool:
+    """Whether some text that a JSON schema allows is finite: one that must hold another of itself has no end.
+
+    Of references those inside the schema are followed (`#`, `#/$defs/name`); what is not understood counts as finite,
+    and is judged by llguidance.
+    """
+    return _can_end(schema, schema, ())
+
+
+def _can_end(part: Any, root: dict[str, Any], above: tuple[str, ...]) -> bool:
+    if not isinstance(part, dict):
+        return True
+    if isinstance(reference := part.get("$ref"), str):
+        if reference in above:
+            return False
+        if not _can_end(_referred(reference, root), root, (*above, reference)):
+            return False
+    properties = part.get("properties")
+    known = properties if isinstance(properties, dict) else {}
+    needed = [known[name] for name in part.get("required") or [] if isinstance(name, str) and name in known]
+    if isinstance(least := part.get("minItems"), int) and least > 0:
+        first = part.get("prefixItems")
+        needed += [part.get("items"), *(first[:least] if isinstance(first, list) else [])]
+    needed += part["allOf"] if isinstance(part.get("allOf"), list) else []
+    choices = [part[name] for name in ("anyOf", "oneOf") if isinstance(part.get(name), list) and part[name]]
+    return all(_can_end(inner, root, above) for inner in needed) and all(
+        any(_can_end(inner, root, above) for inner in choice) for choice in choices
+    )
+
+
+def _referred(reference: str, root: dict[str, Any]) -> Any:
+    found: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
+    return found
 
 
 class Ruling:

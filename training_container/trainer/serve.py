@@ -127,6 +127,8 @@ class Handler(BaseHTTPRequestHandler):
     """The routes; every error in OpenAI's envelope."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and body are two writes, of which the second would wait for the client's word about the first.
+    disable_nagle_algorithm = True
     questions: tuple[str, ...] = ("/invocations",)
     service: Service
 
@@ -286,16 +288,27 @@ def main() -> None:
     run(Service(given.root / "model", given.root / "adapters"), Handler, given.host, given.port)
 
 
-def run(service: Service, handler: type[Handler], host: str, port: int, listener: int | None = None) -> None:
+def run(
+    service: Service,
+    handler: type[Handler],
+    host: str,
+    port: int,
+    *,
+    listener: int | None = None,
+    patient: bool = False,
+) -> None:
     """Listen while the model loads, until SIGTERM or ctrl-C. Ends the process: 0, or 2 where it cannot serve.
 
-    listener: file descriptor of a socket that listens there already.
+    listener: file descriptor of a socket that listens there already; patient: whether requests wait for the model.
     """
     device.prepare_environment()
     log.capture_libraries()
     signal.signal(signal.SIGTERM, lambda *_: end(0))
-    threading.Thread(target=_load, args=[service], name="load", daemon=True).start()
+    loading = threading.Thread(target=_load, args=[service], name="load", daemon=True)
+    loading.start()
     try:
+        if patient:
+            loading.join()
         server = Server((host, port), type("BoundHandler", (handler,), {"service": service}), listener is None)
         if listener is not None:
             server.socket.close()

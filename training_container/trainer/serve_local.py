@@ -237,6 +237,7 @@ def main() -> None:
     parser.add_argument("--idle-timeout", type=int, default=300, help="seconds; 0 for none")
     parser.add_argument("--most-requests", type=int, default=0, help=f"then end with the status {WORN}; 0: never")
     parser.add_argument("--listener", type=int, help="file descriptor of a socket that listens already")
+    parser.add_argument("--patient", action="store_true", help="let requests wait until the model is loaded")
     given = parser.parse_args()
     wishes = Wishes(
         name=given.name,
@@ -251,7 +252,7 @@ def main() -> None:
     model, adapter = (given.base, given.model) if given.base else (given.model, None)
     service = LocalService(model, adapter, Path(tempfile.mkdtemp()), given.device, wishes)
     threading.Thread(target=service.end_in_time, name="end", daemon=True).start()
-    serve.run(service, LocalHandler, given.host, given.port, given.listener)
+    serve.run(service, LocalHandler, given.host, given.port, listener=given.listener, patient=given.patient)
 
 
 if __name__ == "__main__":

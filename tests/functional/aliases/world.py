@@ -19,10 +19,10 @@ class World:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.old, self.new = self.deployed("old"), self.deployed("new")
-        self._invoke = platform.runtime.invoke_endpoint
+        self._invoke = platform.runtime.invoke_endpoint_with_response_stream
         # component → what it is refused with
         self.broken: dict[str, Exception] = {}
-        platform.runtime.invoke_endpoint = self._invoked  # type: ignore[method-assign]
+        platform.runtime.invoke_endpoint_with_response_stream = self._invoked  # type: ignore[method-assign]
 
     def deployed(self, suffix: str, who: Principal = A) -> Deployment:
         return self.platform.deployed(who, self.platform.completed(who, suffix=suffix).result_model or "")

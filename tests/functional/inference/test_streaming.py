@@ -45,7 +45,7 @@ def test_an_answer_in_parts_is_the_answer_in_one_piece_and_metered_once(platform
     assert "".join(texts) == WORDS
     assert (stream.by.deployment_id, stream.by.version) == (made.id, made.model_version)
     assert used(platform) == [(1, 5, 5)]
-    whole = platform.inference.gather(A, asked(made.model_name)).content
+    whole = platform.inference.complete(A, asked(made.model_name)).content
     assert (whole["object"], whole["model"]) == ("chat.completion", made.model_name)
     assert whole["choices"] == [
         {

@@ -78,7 +78,7 @@ class Desk:
         principal = Principal(batch.organization_id, batch.user_id, batch.key_id, ("inference:write",))
         for pause in (*PAUSES, None):
             try:
-                return self._inference.gather(principal, question, seconds=ANSWER_SECONDS)
+                return self._inference.complete(principal, question, seconds=ANSWER_SECONDS)
             except LuthierError as error:
                 if error.code in _AWAITED:
                     raise Held(error.retry_after or PAUSES[-1]) from error

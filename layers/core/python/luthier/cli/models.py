@@ -113,7 +113,7 @@ def serve(
             "--most-requests": (100 if restart_after_requests is None else restart_after_requests) if managed else None,
         }
         given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-        command = [str(runtime.python), "-m", "trainer.serve_local", *given]
+        command = [str(runtime.python), "-m", "trainer.serve_local", *given, *(["--patient"] if managed else [])]
         if print_command:
             typer.echo(shlex.join(command))
             return

@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier import clock
 from luthier.accounts.entity import Principal
+from luthier.aliases.service import AliasService
 from luthier.deployments.endpoints import Endpoints
 from luthier.deployments.entity import ACTIVE, DEPLOYING, PAUSED, PAUSING, Deployment
 from luthier.deployments.probe import Probe
@@ -37,21 +38,30 @@ class Health:
 
 class HealthService:
     def __init__(
-        self, deployments: DeploymentService, endpoints: Endpoints, probe: Probe, now: clock.Clock = clock.now
+        self,
+        deployments: DeploymentService,
+        aliases: AliasService,
+        endpoints: Endpoints,
+        probe: Probe,
+        now: clock.Clock = clock.now,
     ) -> None:
         self._deployments = deployments
+        self._aliases = aliases
         self._endpoints = endpoints
         self._probe = probe
         self._now = now
 
     def check(self, principal: Principal, name: str, *, depth: str = BASIC, seconds: int = 10) -> Health:
-        """How the deployment behind an id or name is. A deep check asks it, which wakes it.
+        """How the deployment behind an id or name is; of an alias that of its heaviest route. A deep check asks it,
+        which wakes it.
 
         seconds: how long a deep check waits for the answer.
 
         Raises NotFound.
         """
-        deployment = self._deployments.find(principal.organization_id, name)
+        alias = self._aliases.find(principal.organization_id, name)
+        route = max(alias.routes, key=lambda one: one.weight) if alias else None
+        deployment = self._deployments.find(principal.organization_id, route.deployment_id if route else name)
         if deployment is None:
             raise NotFound(f"{name!r} has no deployment.", param="endpoint", remedy="Deploy the model first.")
         started, now = time.perf_counter(), self._now()

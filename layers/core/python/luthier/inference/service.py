@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from luthier import clock, ids
+from luthier import clock
 from luthier.accounts.entity import Principal
 from luthier.aliases.entity import Alias
 from luthier.aliases.service import AliasService
@@ -24,9 +24,10 @@ from luthier.usage.service import UsageService
 
 # Another route of an alias may answer what this one could not even begin with.
 _ELSEWHERE = (*UNREADY, SLEEPING, "model_unavailable")
+# Of an answer in one piece: API Gateway ends a connection that is silent for five minutes.
+WHOLE_SECONDS = 280
 # Called with how an answer ended: `failed`.
 Note = Callable[..., None]
-Made = TypeVar("Made")
 
 
 class InferenceService:
@@ -46,31 +47,29 @@ class InferenceService:
         self._usage = usage
         self._now = now
 
-    def complete(self, principal: Principal, body: dict[str, Any]) -> Completion:
+    def complete(self, principal: Principal, body: dict[str, Any], *, seconds: float = WHOLE_SECONDS) -> Completion:
         """An OpenAI chat completion from what `body["model"]` names: an alias, a deployment's id, any name of a model.
+        With `prompt` instead of `messages`, a text completion.
 
+        It is gathered from a stream, because SageMaker ends an answer that is not streamed after 60 s.
         `body["defaults"]`: parameters that the surface documents for requests which leave them out; those of the
-        deployment's configuration come before them.
+        deployment's configuration come before them. seconds: an answer that takes longer is given up.
 
         Raises NotFound for an unknown name; Conflict for a model that is not deployed or is paused; Unavailable while
-        it comes up, wakes or fails; InsufficientCredits where tokens cost something and no credits are left.
-        """
-        return self._routed(principal, body, self._answer)
-
-    def stream(self, principal: Principal, body: dict[str, Any]) -> Stream:
-        """The same in chunks; with `prompt` instead of `messages`, a text completion. Raises as `complete`, at once or
-        in between."""
-        return self._routed(principal, body, self._open)
-
-    def gather(self, principal: Principal, body: dict[str, Any], *, seconds: float | None = None) -> Completion:
-        """The same in one piece that may take minutes: SageMaker ends an answer that is not streamed after 60 s.
-
-        seconds: an answer that takes longer is given up. Raises Unavailable then.
+        it comes up, wakes or fails, or takes too long; InsufficientCredits where tokens cost something and no credits
+        are left.
         """
         stream = self.stream(principal, body)
         with closing(stream.chunks):
-            whole = chunks.gathered(stream.chunks if seconds is None else _in_time(stream.chunks, seconds))
+            whole = chunks.gathered(_in_time(stream.chunks, seconds))
         return Completion(whole, stream.by)
+
+    def stream(self, principal: Principal, body: dict[str, Any]) -> Stream:
+        """The same in chunks. Raises as `complete`, at once or in between."""
+        organization_id, name = principal.organization_id, body["model"]
+        if alias := self._aliases.find(organization_id, name):
+            return self._through(alias, lambda found, note: self._open(principal, found, body, note))
+        return self._open(principal, self._deployments.find(organization_id, name), body, lambda failed: None)
 
     def ask(self, principal: Principal, body: dict[str, Any]) -> Answered:
         """The same for surfaces that show a text, how long it took and what it cost. Raises as `complete`."""
@@ -82,15 +81,7 @@ class InferenceService:
             cost=self._usage.price_of(answer.content.get("usage") or {}),
         )
 
-    def _routed(
-        self, principal: Principal, body: dict[str, Any], answer: Callable[[Principal, Any, dict[str, Any], Note], Made]
-    ) -> Made:
-        organization_id, name = principal.organization_id, body["model"]
-        if alias := self._aliases.find(organization_id, name):
-            return self._through(alias, lambda found, note: answer(principal, found, body, note))
-        return answer(principal, self._deployments.find(organization_id, name), body, lambda failed: None)
-
-    def _through(self, alias: Alias, answer: Callable[[Deployment | None, Note], Made]) -> Made:
+    def _through(self, alias: Alias, answer: Callable[[Deployment | None, Note], Stream]) -> Stream:
         """From the route that is drawn; from another one where that one cannot answer now."""
         refusals: list[LuthierError] = []
         for route in self._aliases.order(alias):
@@ -112,16 +103,8 @@ class InferenceService:
         except NotFound:
             return None
 
-    def _answer(self, principal: Principal, found: Deployment | None, body: dict[str, Any], note: Note) -> Completion:
-        deployment, answer = self._asked(principal, found, body, self._invoker.chat)
-        self._meter(principal, deployment.model_name, answer.get("usage") or {})
-        defaults = {"id": ids.new_id("chatcmpl", "-"), "object": "chat.completion", "created": int(time.time())}
-        content = defaults | answer | {"model": body["model"]}
-        note(failed=False)
-        return Completion(content, _answerer(deployment))
-
     def _open(self, principal: Principal, found: Deployment | None, body: dict[str, Any], note: Note) -> Stream:
-        deployment, answer = self._asked(principal, found, body, self._invoker.stream)
+        deployment, answer = self._asked(principal, found, body)
         stream = Stream(answer, _answerer(deployment))
         stream.chunks = self._metered(stream, answer, principal, body["model"], note)
         return stream
@@ -148,12 +131,8 @@ class InferenceService:
                 self._meter(principal, stream.by.model, usage)
 
     def _asked(
-        self,
-        principal: Principal,
-        found: Deployment | None,
-        body: dict[str, Any],
-        call: Callable[[Deployment, dict[str, Any]], Made],
-    ) -> tuple[Deployment, Made]:
+        self, principal: Principal, found: Deployment | None, body: dict[str, Any]
+    ) -> tuple[Deployment, Generator[dict[str, Any]]]:
         name = body["model"]
         deployment = require_active(found, name, self._now())
         self._usage.admit_inference(principal)
@@ -161,12 +140,12 @@ class InferenceService:
         defaults = _defaults(body, deployment.configuration)
         try:
             try:
-                return deployment, call(deployment, defaults | sent)
+                return deployment, self._invoker.stream(deployment, defaults | sent)
             except InvalidRequest as error:
                 # A limit that nobody asked for is no reason to refuse: as much as there is room for.
                 if error.code != TOO_LONG or defaults.pop("max_tokens", None) is None:
                     raise
-                return deployment, call(deployment, defaults | sent)
+                return deployment, self._invoker.stream(deployment, defaults | sent)
         except Unavailable as error:
             if error.code != SLEEPING:
                 raise

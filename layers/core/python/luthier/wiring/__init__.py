@@ -70,7 +70,8 @@ def _client(service: str) -> Any:
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=settings().inference_seconds if inference else _READ_SECONDS,
-        retries={"mode": "standard", "max_attempts": 1 if inference else _ATTEMPTS},
+        # A model that is silent is not asked twice: that would take twice as long, and cost twice.
+        retries={"mode": "standard", "total_max_attempts": 1 if inference else _ATTEMPTS},
         # boto3 still presigns with version 2 in some regions, which binds neither size nor headers of an upload and
         # which KMS-encrypted buckets refuse.
         signature_version="s3v4" if service == "s3" else None,

@@ -92,4 +92,4 @@ def health() -> "HealthService":
     from luthier.deployments.health import HealthService
     from luthier.deployments.probe import Probe
 
-    return HealthService(serving.deployments(), serving._endpoints(), Probe(serving._invoker()))
+    return HealthService(serving.deployments(), serving.aliases(), serving._endpoints(), Probe(serving._invoker()))
