@@ -57,11 +57,13 @@ def _api() -> Iterator[str]:
     yield ""
     yield "/** A client of the API. Throws ConfigurationError where key or address are missing. */"
     yield "export class Luthier {"
-    yield from (f"  readonly {camel(child)}: {_class_name(child)};" for child in document._children(""))
+    yield from (f"  readonly {camel(child)}: {_class_name(child)};" for child in document.children_of(""))
     yield ""
     yield "  constructor(options: ClientOptions = {}) {"
     yield "    const core = new Core(options);"
-    yield from (f"    this.{camel(child)} = new {_class_name(child)}(core, this);" for child in document._children(""))
+    yield from (
+        f"    this.{camel(child)} = new {_class_name(child)}(core, this);" for child in document.children_of("")
+    )
     yield "  }"
     yield "}\n"
 
@@ -73,7 +75,7 @@ def _class(resource: str) -> Iterator[str]:
     yield f"/** `client.{_dotted(resource)}` */"
     yield f"export class {_class_name(resource)} extends {parent} {{"
     lines = []
-    for child in document._children(resource):
+    for child in document.children_of(resource):
         name = camel(child.rpartition(".")[2])
         lines.append(f"  readonly {name} = new {_class_name(child)}(this.core, this.root);")
     for name, operation in RESOURCES[resource].items():
@@ -93,7 +95,7 @@ def _class(resource: str) -> Iterator[str]:
 
 def _method(name: str, operation_id: str, *, override: bool) -> Iterator[str]:
     method, path, operation = document.OPERATIONS[operation_id]
-    answer, body = document._answer(operation_id), document._body(operation)
+    answer, body = document.answer_of(operation_id), document.body_of(operation)
     query = [row for row in operation.get("parameters", []) if row["in"] == "query"]
     route: dict[str, Any] = {"method": method, "path": path}
     snakes = [row["name"] for row in query if camel(row["name"]) != row["name"]] + _snakes(body)
@@ -120,8 +122,8 @@ def _method(name: str, operation_id: str, *, override: bool) -> Iterator[str]:
     else:
         given += [f"fields: {fields}{'' if needed else ' = {}'}"] if fields else []
         kind = {"bytes": "Uint8Array", "None": "void"}.get(answer.kind, f'Answer<"{answer.kind}">')
-        word = "override " if override else ""
-        yield f"  {word}{camel(name)}({', '.join([*given, options])}): {'Pages' if answer.rows else 'Promise'}<{kind}> {{"
+        word, whole = "override " if override else "", f"{'Pages' if answer.rows else 'Promise'}<{kind}>"
+        yield f"  {word}{camel(name)}({', '.join([*given, options])}): {whole} {{"
         yield f"    return this.{'listed' if answer.rows else 'call'}({passed});"
     yield "  }"
 
@@ -131,13 +133,13 @@ def _snakes(schema: dict[str, Any], place: str = "") -> list[str]:
     found = []
     for name, field in schema.get("properties", {}).items():
         found += [f"{place}{name}"] if camel(name) != name else []
-        for inner in document._references(field):
+        for inner in document.references_in(field):
             found += _snakes(document.SCHEMAS[inner], f"{place}{name}.")
     return list(dict.fromkeys(found))
 
 
 def _body_name(operation: dict[str, Any]) -> str:
-    return document._reference(operation["requestBody"]["content"]["application/json"]["schema"])
+    return document.reference_in(operation["requestBody"]["content"]["application/json"]["schema"])
 
 
 def _ids(path: str) -> list[str]:

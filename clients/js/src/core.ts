@@ -7,7 +7,7 @@ export interface ClientOptions {
   apiKey?: string;
   /** What comes before `/v1`. Else the environment's LUTHIER_BASE_URL. */
   baseUrl?: string;
-  /** Milliseconds of silence until a request has failed: 300,000, since the fetch of Node and Chrome waits no longer. */
+  /** Milliseconds of silence until a try has failed: 300,000, since the fetch of Node and Chrome waits no longer. */
   timeout?: number;
   /** Tries after the first one: 2. */
   maxRetries?: number;
@@ -30,16 +30,17 @@ export interface Request {
   method: string;
   url: string;
   headers: Record<string, string>;
-  body?: BodyInit | null;
+  body?: string | FormData | Blob | null;
   stream?: boolean;
 }
 
-/** A good answer; `content` is empty where it is streamed, and `heard` is then called with every part of it. */
+/** A good answer. Where it is streamed `content` is empty, and its reader says when it listens and when it ends. */
 export interface Received {
   response: Response;
   content: Uint8Array;
-  heard: () => void;
-  finished: () => void;
+  signal: AbortSignal | undefined;
+  listen: (on: boolean) => void;
+  finish: () => void;
 }
 
 /** Milliseconds; `longest`: what takes longer is for the caller to decide, and the error carries `retryAfter`. */
@@ -85,7 +86,7 @@ export class Core {
     for (let number = 0; ; number++) {
       let outcome: Received | ConnectionFailed;
       try {
-        outcome = await this.once({ ...request, headers }, options);
+        outcome = await this.once(request, headers, options);
       } catch (failure) {
         options.signal?.throwIfAborted();
         outcome = unanswered(request.url, failure);
@@ -98,32 +99,33 @@ export class Core {
     }
   }
 
-  private async once(request: Omit<Request, "headers"> & { headers: Headers }, options: CallOptions): Promise<Received> {
+  private async once(request: Request, headers: Headers, options: CallOptions): Promise<Received> {
     const silence = options.timeout ?? this.options.timeout ?? 300_000;
     const controller = new AbortController();
     const abort = (): void => controller.abort(options.signal?.reason);
     const end = (): void => controller.abort(new Error(`no word for ${silence} ms`));
-    let timer = setTimeout(end, silence);
-    const finished = (): void => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const listen = (on: boolean): void => {
       clearTimeout(timer);
-      options.signal?.removeEventListener("abort", abort);
+      if (on) timer = setTimeout(end, silence);
     };
-    const heard = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(end, silence);
+    const finish = (): void => {
+      listen(false);
+      options.signal?.removeEventListener("abort", abort);
     };
     options.signal?.throwIfAborted();
     options.signal?.addEventListener("abort", abort);
     let streamed = false;
     try {
-      const { method, headers, body } = request;
-      const response = await this.fetch(request.url, { method, headers, body: body ?? null, signal: controller.signal });
-      heard();
+      listen(true);
+      const { url, method, body = null } = request;
+      const response = await this.fetch(url, { method, headers, body, signal: controller.signal });
       streamed = (request.stream ?? false) && response.ok;
+      listen(!streamed);
       const content = streamed ? new Uint8Array() : new Uint8Array(await response.arrayBuffer());
-      return { response, content, heard, finished };
+      return { response, content, signal: options.signal, listen, finish };
     } finally {
-      if (!streamed) finished();
+      if (!streamed) finish();
     }
   }
 }

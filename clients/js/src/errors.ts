@@ -43,6 +43,8 @@ export class LuthierError extends Error {
   readonly details: unknown;
   /** Seconds. */
   readonly retryAfter: number | undefined;
+  /** What was waited for, as it was last seen. */
+  readonly resource: unknown;
 
   constructor(message: string, facts: Facts = {}) {
     // A server's message ends with a remedy of its own.
@@ -55,77 +57,38 @@ export class LuthierError extends Error {
     this.status = facts.status;
     this.details = facts.details;
     this.retryAfter = facts.retryAfter;
+    this.resource = facts.resource;
   }
 }
 
 /** Say which key and which address to use. */
-export class ConfigurationError extends LuthierError {
-  static override readonly code = "configuration";
-}
+export class ConfigurationError extends LuthierError { static override readonly code = "configuration"; }
 /** Check address and network: nothing or half an answer came. */
-export class ConnectionFailed extends LuthierError {
-  static override readonly code = "connection_failed";
-}
+export class ConnectionFailed extends LuthierError { static override readonly code = "connection_failed"; }
 /** 400, 422 and the rest of 4xx: change the request. */
-export class InvalidRequest extends LuthierError {
-  static override readonly code = "invalid_request";
-}
+export class InvalidRequest extends LuthierError { static override readonly code = "invalid_request"; }
 /** 401: send a valid key. */
-export class AuthenticationError extends LuthierError {
-  static override readonly code = "unauthorized";
-}
+export class AuthenticationError extends LuthierError { static override readonly code = "unauthorized"; }
 /** 402: add credits or raise the cap. */
-export class PaymentRequired extends LuthierError {
-  static override readonly code = "insufficient_credits";
-}
+export class PaymentRequired extends LuthierError { static override readonly code = "insufficient_credits"; }
 /** 403: use a key with the scope. */
-export class PermissionDenied extends LuthierError {
-  static override readonly code = "scope_required";
-}
+export class PermissionDenied extends LuthierError { static override readonly code = "scope_required"; }
 /** 404: check the id. */
-export class NotFound extends LuthierError {
-  static override readonly code = "not_found";
-}
+export class NotFound extends LuthierError { static override readonly code = "not_found"; }
 /** 409: wait, or bring the resource into the required state. */
-export class Conflict extends LuthierError {
-  static override readonly code = "state_conflict";
-}
+export class Conflict extends LuthierError { static override readonly code = "state_conflict"; }
 /** 429: wait `retryAfter` seconds. */
-export class RateLimited extends LuthierError {
-  static override readonly code = "rate_limited";
-}
+export class RateLimited extends LuthierError { static override readonly code = "rate_limited"; }
 /** 5xx: try again later, or report the request id. */
-export class ServiceUnavailable extends LuthierError {
-  static override readonly code = "unavailable";
-}
+export class ServiceUnavailable extends LuthierError { static override readonly code = "unavailable"; }
 /** The answer is not what this version knows: update the client. */
-export class UnexpectedAnswer extends LuthierError {
-  static override readonly code = "unexpected_answer";
-}
+export class UnexpectedAnswer extends LuthierError { static override readonly code = "unexpected_answer"; }
 /** A webhook was not signed with the secret, or is too old to be believed. */
-export class SignatureInvalid extends LuthierError {
-  static override readonly code = "signature_invalid";
-}
-/** What was waited for failed; `resource`: as it is now. */
-export class WorkFailed extends LuthierError {
-  static override readonly code = "failed";
-  readonly resource: unknown;
-
-  constructor(message: string, facts: Facts = {}) {
-    super(message, facts);
-    this.resource = facts.resource;
-  }
-}
-/** What was waited for is not done yet and goes on; `resource`: as it was when the time was up. */
-export class WaitTimedOut extends LuthierError {
-  static override readonly code = "wait_timed_out";
-  readonly resource: unknown;
-
-  constructor(message: string, facts: Facts = {}) {
-    super(message, facts);
-    this.resource = facts.resource;
-  }
-}
+export class SignatureInvalid extends LuthierError { static override readonly code = "signature_invalid"; }
+/** What was waited for failed; `resource` says why. */
+export class WorkFailed extends LuthierError { static override readonly code = "failed"; }
+/** What was waited for is not done yet and goes on. */
+export class WaitTimedOut extends LuthierError { static override readonly code = "wait_timed_out"; }
 
 const FAMILIES: Record<number, typeof LuthierError> = {
   401: AuthenticationError,

@@ -14,7 +14,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   return prototype === Object.prototype || prototype === null;
 }
 
-/** What is sent for `value`; `snakes`: the route's snake_case names, dotted where nested. Free names stay as they are. */
+/** What is sent for `value`; `snakes`: the route's snake_case names, dotted where nested. Others stay as they are. */
 export function onTheWire(value: unknown, snakes: readonly string[], place = ""): unknown {
   if (Array.isArray(value)) return value.map((inner) => onTheWire(inner, snakes, place));
   if (!isPlain(value)) return value;

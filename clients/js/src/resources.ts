@@ -3,7 +3,7 @@
 import type { Luthier } from "./api.js";
 import { bodyOf, type CallOptions, type Core } from "./core.js";
 import { InvalidRequest } from "./errors.js";
-import { onTheWire, readable } from "./names.js";
+import { camel, onTheWire, readable } from "./names.js";
 import { pages, type Pages } from "./paging.js";
 import { Stream } from "./streaming.js";
 import { AWAITED } from "./tables.js";
@@ -82,8 +82,8 @@ export class Resource {
 function segment(name: string, value: unknown): string {
   // Two dots would lead to another route.
   if (typeof value !== "string" || ["", ".", ".."].includes(value)) {
-    const told = `${name} is ${JSON.stringify(value)}; it must be an id or a name.`;
-    throw new InvalidRequest(told, { field: name, remedy: "Pass a text." });
+    const told = `${camel(name)} is ${JSON.stringify(value)}; it must be an id or a name.`;
+    throw new InvalidRequest(told, { field: camel(name), remedy: "Pass a text." });
   }
   return encodeURIComponent(value);
 }

@@ -31,7 +31,7 @@ export class Stream implements AsyncIterable<Open> {
   }
 
   async close(): Promise<void> {
-    this.received.finished();
+    this.received.finish();
     // What has broken off is closed already.
     await this.reader?.cancel().catch(() => undefined);
   }
@@ -50,12 +50,15 @@ export class Stream implements AsyncIterable<Open> {
   }
 
   private async next(): Promise<{ done: boolean; value?: Uint8Array | undefined }> {
+    // How long the caller takes over a part is no silence of the server's.
+    this.received.listen(true);
     try {
-      const part = await this.reader?.read();
-      this.received.heard();
-      return part ?? { done: true };
+      return (await this.reader?.read()) ?? { done: true };
     } catch (cause) {
+      this.received.signal?.throwIfAborted();
       throw broken(cause);
+    } finally {
+      this.received.listen(false);
     }
   }
 }

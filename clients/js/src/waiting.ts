@@ -39,9 +39,11 @@ export async function waitFor<T extends { status: string }>(
       const passes = fault instanceof ConnectionFailed || fault instanceof ServiceUnavailable;
       if (!passes || thing === undefined || ++faults > LOOKS.faults) throw fault;
     }
-    if (faults === 0 && shown !== (shown = JSON.stringify(thing))) onProgress?.(thing);
-    if (faults === 0 && failed.split(" ").includes(thing.status)) throw failure(thing);
-    if (faults === 0 && ended.split(" ").includes(thing.status)) return thing;
+    const seen = JSON.stringify(thing);
+    if (seen !== shown) onProgress?.(thing);
+    shown = seen;
+    if (failed.split(" ").includes(thing.status)) throw failure(thing);
+    if (ended.split(" ").includes(thing.status)) return thing;
     const left = until - Date.now();
     if (left <= 0) {
       const told = `It has not ended after ${timeout} ms; it goes on.`;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
-import { ConfigurationError, ConnectionFailed, InvalidRequest, SignatureInvalid, verify } from "@luthier/sdk";
+import { ConfigurationError, InvalidRequest, SignatureInvalid, verify } from "@luthier/sdk";
 import { PACE } from "../dist/core.js";
 import { LIMITS } from "../dist/uploading.js";
 import { lost, sent, serving } from "./server.js";
@@ -50,6 +50,23 @@ test("a stream that fails, breaks off or falls silent says so", async () => {
       await assert.rejects(read(stream), expected);
     });
   }
+});
+
+test("a signal ends a stream with its own reason, and a slow reader is no silence", async () => {
+  await serving([streaming([chunk("one "), chunk("two ")], () => {})], async (client) => {
+    const controller = new AbortController();
+    const stream = await client.chat.completions.create(ASKED, { timeout: 100, signal: controller.signal });
+    const texts = [];
+    const reading = (async () => {
+      for await (const one of stream) {
+        texts.push(one.choices[0].delta.content);
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        if (texts.length === 2) setTimeout(() => controller.abort(new Error("enough")), 20);
+      }
+    })();
+    await assert.rejects(reading, { message: "enough" });
+    assert.deepEqual(texts, ["one ", "two "]);
+  });
 });
 
 test("a stream may take longer than its silences, and leaving it hangs up", async () => {

@@ -1,8 +1,8 @@
 // What is sent, how often, and what an answer means.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AuthenticationError, Conflict, ConfigurationError, ConnectionFailed, InvalidRequest, Luthier, NotFound } from "@luthier/sdk";
-import { RateLimited, ServiceUnavailable, UnexpectedAnswer, WaitTimedOut, WorkFailed } from "@luthier/sdk";
+import { AuthenticationError, ConfigurationError, Conflict, ConnectionFailed, InvalidRequest, Luthier } from "@luthier/sdk";
+import { NotFound, RateLimited, ServiceUnavailable, UnexpectedAnswer, WaitTimedOut, WorkFailed } from "@luthier/sdk";
 import { PACE } from "../dist/core.js";
 import { LOOKS } from "../dist/waiting.js";
 import { lost, sent, serving } from "./server.js";
@@ -110,7 +110,7 @@ test("errors come in families with code, field, request and remedy", async () =>
 test("an id that would lead to another route is refused before it is sent", async () => {
   await serving([{}], async (client, requests) => {
     for (const id of ["", ".", "..", undefined]) {
-      await assert.rejects(client.training.models.delete(id), { code: "invalid_request", field: "model_id" });
+      await assert.rejects(client.training.models.delete(id), { code: "invalid_request", field: "modelId" });
     }
     assert.equal(requests.length, 0);
   });
