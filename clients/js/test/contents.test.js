@@ -69,7 +69,7 @@ test("a signal ends a stream with its own reason, and a slow reader is no silenc
   });
 });
 
-test("a stream may take longer than its silences, and leaving it hangs up", async () => {
+test("a stream may take longer than its silences, and leaving it hangs up", { timeout: 10_000 }, async () => {
   let closed;
   const over = new Promise((resolve) => (closed = resolve));
   const endless = (_, response) => {
