@@ -36,9 +36,8 @@ class Loopback(ThreadingHTTPServer):
             put = requests.request(method, f"https://{host}/{rest}", data=body, headers=signed, timeout=5)
             return put.status_code, {}, put.content
         answer = self.api.stranger().send(method, path, body or None, headers=headers)
-        text = (
-            _STORAGE.sub(rf"{self.url}/\1/", answer.text) if "json" in answer.headers["content-type"] else answer.text
-        )
+        told = answer.headers.get("content-type", "").startswith("application/json")
+        text = _STORAGE.sub(rf"{self.url}/\1/", answer.text) if told else answer.text
         return answer.status, answer.headers, text.encode()
 
 
