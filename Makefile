@@ -17,22 +17,24 @@ PLATFORM := .venv/.installed
 CLOUD := .venv-cloud/.installed
 TRAINER := .venv-trainer/.installed
 NODE_TOOLS := infra/node_modules/.installed
+JS := clients/js
+JS_TOOLS := $(JS)/node_modules/.installed
 IMAGES := .venv-images/.installed
 LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
-.PHONY: help demo local test check lint types unit infra container journey test-unit test-infra test-container \
+.PHONY: help demo local test check lint types unit infra container journey test-unit test-js test-infra test-container \
         test-journey test-images synth deploy openapi client errors events images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
 	@echo "make local      start the local cloud and keep it running (LUTHIER_PORT=8080)"
 	@echo "make test       every tier of tests"
-	@echo "make check      lint, types, unit, functional and contract tests"
+	@echo "make check      lint, types, unit, functional and contract tests, and those of the JavaScript client"
 	@echo "make synth      the CloudFormation template, in cdk.out"
 	@echo "make deploy     deploy to the AWS account of your credentials"
 	@echo "make openapi    generate functions/api/openapi.json from the routes"
-	@echo "make client     generate the Python client's methods and models from openapi.json"
+	@echo "make client     generate the methods of the Python and the JavaScript client from openapi.json"
 	@echo "make errors     generate ERRORS.md from the table of codes"
 	@echo "make events     generate EVENTS.md from the catalogue of events"
 	@echo "make images     renew the pinned table of AWS's serving images"
@@ -56,6 +58,15 @@ $(PLATFORM): requirements.lock pyproject.toml
 $(NODE_TOOLS): infra/package-lock.json $(PLATFORM)
 	@echo "Installing the CDK command line …"
 	@$(VENV)/python -m infra.node npm ci --silent --prefix infra
+	@touch $@
+
+$(JS_TOOLS): $(JS)/package-lock.json $(PLATFORM)
+	@echo "Installing the JavaScript client's compiler …"
+	@$(VENV)/python -m infra.node npm ci --silent --prefix $(JS)
+	@touch $@
+
+$(JS)/dist: $(filter-out %/schema.ts,$(wildcard $(JS)/src/*.ts)) $(JS)/tsconfig.json functions/api/openapi.json $(JS_TOOLS)
+	@$(VENV)/python -m infra.node npm run --silent build --prefix $(JS) >/dev/null
 	@touch $@
 
 $(CLOUD): infra/local/requirements.lock $(PLATFORM)
@@ -107,6 +118,7 @@ openapi: $(PLATFORM)
 
 client: $(PLATFORM)
 	@$(VENV)/python -m infra.build_client
+	@$(VENV)/python -m infra.build_client_js
 
 # 1 GB, for one table: in an environment of its own, and no part of `make test`.
 $(IMAGES): pyproject.toml $(PLATFORM)
@@ -125,7 +137,7 @@ test-images: $(IMAGES)
 
 test: check test-infra test-container test-journey
 
-check: lint types test-unit
+check: lint types test-unit test-js
 
 lint: $(PLATFORM)
 	@$(VENV)/ruff check . && $(VENV)/ruff format --check --quiet .
@@ -133,8 +145,11 @@ lint: $(PLATFORM)
 types: $(PLATFORM)
 	@$(VENV)/mypy
 
-test-unit: $(PLATFORM)
+test-unit: $(PLATFORM) $(JS)/dist
 	@$(VENV)/pytest tests/unit tests/functional tests/contract -n 2
+
+test-js: $(JS)/dist
+	@$(VENV)/python -m infra.node npm test --silent --ignore-scripts --prefix $(JS)
 
 test-infra: $(PLATFORM) $(NODE_TOOLS)
 	@$(VENV)/pytest tests/infra
@@ -149,4 +164,4 @@ benchmarks: install
 	@$(VENV)/python -m tests.benchmarks
 
 clean:
-	rm -rf .venv .venv-* build cdk.out infra/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* build cdk.out infra/node_modules $(JS)/node_modules $(JS)/dist .pytest_cache .mypy_cache .ruff_cache

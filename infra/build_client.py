@@ -61,7 +61,7 @@ class Client:
 
     def _module(self, resource: str) -> str:
         methods = [method for name, operation in RESOURCES[resource].items() for method in _method(name, operation)]
-        needed = [schema for operation in RESOURCES[resource].values() if (schema := _answer(operation).schema)]
+        needed = [schema for operation in RESOURCES[resource].values() if (schema := answer_of(operation).schema)]
         if base := BASES.get(resource):
             needed += [base.thing] if base.thing else []
         known = dict(self.homes)
@@ -74,7 +74,7 @@ class Client:
         if schema in self.homes:
             return
         self.homes[schema] = module
-        for inner in _references(SCHEMAS[schema]):
+        for inner in references_in(SCHEMAS[schema]):
             yield from self._models(inner, module)
         yield from _model(schema)
 
@@ -101,7 +101,7 @@ _NAMES = [
 
 def _whole(resource: str, elsewhere: list[tuple[str, str]], lines: list[str]) -> str:
     """A module: its lines under the imports of the names that they use."""
-    children = _children(resource)
+    children = children_of(resource)
     # Not what is only said: comments have none, and texts are quoted.
     text = "\n".join(lines)
     code = re.sub(r'""".*?"""|"[^"]*"|\'[^\']*\'', "", text, flags=re.DOTALL)
@@ -133,7 +133,7 @@ def _imports(used: Iterable[tuple[str, str]]) -> list[str]:
     return [f"from {module} import {', '.join(names)}" for module, names in modules.items()]
 
 
-def _children(resource: str) -> list[str]:
+def children_of(resource: str) -> list[str]:
     return [one for one in RESOURCES if one.rpartition(".")[0] == resource]
 
 
@@ -143,7 +143,7 @@ def _class(resource: str, methods: list[str]) -> Iterator[str]:
     ends = f', ended="{base.ended}", failed="{base.failed}"' if base and base.ended else ""
     yield f"class {_class_name(resource)}({of}{ends}):"
     yield f'    """`client.{resource}`"""' if resource else '    """What both clients hold."""'
-    for child in _children(resource):
+    for child in children_of(resource):
         name = _class_name(child)
         yield from ("", "    @cached_property", f"    def {child.split('.')[-1]}(self) -> {name}[Mode]:")
         yield f"        from {PACKAGE}.{_module(child)} import {name}"
@@ -158,29 +158,29 @@ class _Answer:
         self.schema, self.kind, self.rows, self.wrapper = schema, schema or kind, rows, wrapper
 
 
-def _answer(operation_id: str) -> _Answer:
+def answer_of(operation_id: str) -> _Answer:
     method, _, operation = OPERATIONS[operation_id]
     if operation_id == _RAW:
         return _Answer(kind="bytes")
-    if "stream" in _properties(_body(operation)):
+    if "stream" in _properties(body_of(operation)):
         return _Answer(kind="Any")
     good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
     schema = good.get("content", {}).get("application/json", {}).get("schema", {})
-    name = _reference(schema)
+    name = reference_in(schema)
     if not name:
         return _Answer(kind="None" if schema.get("type") == "null" or not schema else "Open")
     properties = SCHEMAS[name]["properties"]
-    rows = [key for key, row in properties.items() if row.get("type") == "array" and _reference(row["items"])]
+    rows = [key for key, row in properties.items() if row.get("type") == "array" and reference_in(row["items"])]
     if method == "GET" and len(rows) == 1 and set(properties) - set(rows) <= _BESIDE_ROWS:
-        return _Answer(_reference(properties[rows[0]]["items"]), rows=rows[0])
-    if len(properties) == 1 and (only := next(iter(properties))) in WRAPPERS and _reference(properties[only]):
-        return _Answer(_reference(properties[only]), wrapper=only)
+        return _Answer(reference_in(properties[rows[0]]["items"]), rows=rows[0])
+    if len(properties) == 1 and (only := next(iter(properties))) in WRAPPERS and reference_in(properties[only]):
+        return _Answer(reference_in(properties[only]), wrapper=only)
     return _Answer(name)
 
 
 def _method(name: str, operation_id: str) -> Iterator[str]:
     method, path, operation = OPERATIONS[operation_id]
-    answer, body = _answer(operation_id), _body(operation)
+    answer, body = answer_of(operation_id), body_of(operation)
     parameters = operation.get("parameters", [])
     camel = [p["name"] for p in parameters if p["in"] == "query" and snake(p["name"]) != p["name"]]
     camel += _camel(body)
@@ -213,10 +213,10 @@ def _python(name: str) -> str:
     return f"{snake(name)}_" if keyword.iskeyword(name) else snake(name)
 
 
-def _body(operation: dict[str, Any]) -> dict[str, Any]:
+def body_of(operation: dict[str, Any]) -> dict[str, Any]:
     """The schema of the JSON body, {} where there is none."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    return SCHEMAS[name] if (name := _reference(content.get("schema", {}))) else {}
+    return SCHEMAS[name] if (name := reference_in(content.get("schema", {}))) else {}
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:
@@ -229,9 +229,9 @@ def _camel(schema: dict[str, Any], place: str = "") -> list[str]:
     found = []
     for name, field in _properties(schema).items():
         found += [f"{place}{name}"] if snake(name) != name else []
-        if name == "hyperparameters" and not list(_references(field)):
+        if name == "hyperparameters" and not list(references_in(field)):
             found.append(f"{place}{name}.*")
-        for inner in _references(field):
+        for inner in references_in(field):
             found += _camel(SCHEMAS[inner], f"{place}{name}.")
     return list(dict.fromkeys(found))
 
@@ -278,13 +278,13 @@ def _type(schema: dict[str, Any], *, sent: bool) -> str:
     return _PLAIN.get(kind or "", "Any")
 
 
-def _reference(schema: dict[str, Any]) -> str:
+def reference_in(schema: dict[str, Any]) -> str:
     """The name of the one schema that is meant, also where null may stand for it."""
     options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
     return options[0]["$ref"].rpartition("/")[2] if len(options) == 1 and "$ref" in options[0] else ""
 
 
-def _references(schema: dict[str, Any]) -> Iterator[str]:
+def references_in(schema: dict[str, Any]) -> Iterator[str]:
     yield from dict.fromkeys(re.findall(r"#/components/schemas/(\w+)", json.dumps(schema)))
 
 

@@ -65,9 +65,8 @@ for model_result in comparison.models:
 IDS = ("model_1234567890abcdef", "model_2345678901bcdefg")
 
 
-@pytest.fixture
-def network(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """With the two models that the page names."""
+def make_the_pages_models(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two models that the page names."""
     evaluation = {"tuned": {"loss": 0.267, "exact_match": 0.892, "f1": 0.885}}
     for model_id in IDS:
         # A model's id is its job's.
@@ -81,6 +80,11 @@ def network(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Network:
             )
             job = api.platform.launched()
         assert api.platform.models.of_job(api.platform.complete(job, evaluation=evaluation)).id == model_id
+
+
+@pytest.fixture
+def network(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Network:
+    make_the_pages_models(api, monkeypatch)
     return Network(api)
 
 
