@@ -66,6 +66,7 @@ export class FineTunes extends Resource {
 /** `client.fineTuning` */
 export class FineTuning extends Resource {
   readonly jobs = new FineTuningJobs(this.core, this.root);
+  readonly checkpoints = new FineTuningCheckpoints(this.core, this.root);
 
   /** Count the organization's jobs. */
   stats(options?: CallOptions): Promise<Answer<"JobCounts">> {
@@ -158,6 +159,16 @@ export class FineTuningJobs extends Resource {
     return this.call({ method: "POST", path: "/v1/fine_tuning/jobs/{job_id}/start", query: true, answer: "JobObject" }, [jobId], {}, options);
   }
 
+  /** What determines a fine-tuning job's run, signed. */
+  manifest(jobId: string, options?: CallOptions): Promise<Answer<"SignedManifest">> {
+    return this.call({ method: "GET", path: "/v1/fine_tuning/jobs/{job_id}/manifest", answer: "SignedManifest" }, [jobId], {}, options);
+  }
+
+  /** Make a run again as its manifest determines it. */
+  rerun(jobId: string, fields: Given<Schemas["RerunJob"]>, options?: CallOptions): Promise<Answer<"JobObject">> {
+    return this.call({ method: "POST", path: "/v1/fine_tuning/jobs/{job_id}/rerun", answer: "JobObject" }, [jobId], fields, options);
+  }
+
   /** Wait until it has ended. Throws WorkFailed if it failed, and WaitTimedOut when the time is up. */
   wait(jobId: string, options?: WaitOptions<Answer<"FineTuningJob">>): Promise<Answer<"FineTuningJob">> {
     const get = (call: CallOptions) => this.get(jobId, call);
@@ -178,6 +189,29 @@ export class FineTuningJobsCheckpoints extends Resource {
   /** What a fine-tuning job has saved on its way, newest first. */
   list(jobId: string, fields: Query<"list_fine_tuning_checkpoints"> = {}, options?: CallOptions): Pages<Answer<"JobCheckpoint">> {
     return this.listed({ method: "GET", path: "/v1/fine_tuning/jobs/{job_id}/checkpoints", rows: "data", answer: "JobCheckpoint" }, [jobId], fields, options);
+  }
+}
+
+/** `client.fineTuning.checkpoints` */
+export class FineTuningCheckpoints extends Resource {
+  readonly permissions = new FineTuningCheckpointsPermissions(this.core, this.root);
+}
+
+/** `client.fineTuning.checkpoints.permissions` */
+export class FineTuningCheckpointsPermissions extends Resource {
+  /** Let other organizations make a model of a checkpoint. */
+  create(fineTunedModelCheckpoint: string, fields: Given<Schemas["GivePermissions"]>, options?: CallOptions): Promise<Answer<"PermissionList">> {
+    return this.call({ method: "POST", path: "/v1/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions", snakes: ["project_ids"], answer: "PermissionList" }, [fineTunedModelCheckpoint], fields, options);
+  }
+
+  /** List who may make a model of a checkpoint. */
+  list(fineTunedModelCheckpoint: string, fields: Query<"list_checkpoint_permissions"> = {}, options?: CallOptions): Pages<Answer<"PermissionObject">> {
+    return this.listed({ method: "GET", path: "/v1/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions", snakes: ["project_id"], rows: "data", answer: "PermissionObject" }, [fineTunedModelCheckpoint], fields, options);
+  }
+
+  /** Take a permission back. */
+  delete(fineTunedModelCheckpoint: string, permissionId: string, options?: CallOptions): Promise<Answer<"PermissionDeleted">> {
+    return this.call({ method: "DELETE", path: "/v1/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id}", answer: "PermissionDeleted" }, [fineTunedModelCheckpoint, permissionId], {}, options);
   }
 }
 
