@@ -156,7 +156,7 @@ def test_text_parts_are_joined(fine_tuned: Endpoint) -> None:
         ({"presence_penalty": 1}, "presence_penalty"),
         ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"response_format": {"type": "xml"}}, "response_format"),
-        ({"messages": None, "prompt": "Hello"}, "messages"),
+        ({"messages": None, "prompt": "Hello"}, "prompt"),
     ],
 )
 def test_a_wrong_field_is_a_400_that_names_it(base: Endpoint, fields: dict[str, Any], param: str) -> None:
@@ -205,6 +205,22 @@ def test_other_requests_get_an_error_in_the_same_shape(
     status, content = base.request(method, path, body)
     assert status == expected
     assert set(content["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"min_p": 0.1}, "min_p"),
+        ({"foo": None}, "foo"),
+        ({"seed": 2**70}, "seed"),
+        ({"max_tokens": 2**70}, "max_tokens"),
+    ],
+)
+def test_what_is_not_known_or_beyond_every_number_is_refused_by_name(
+    base: Endpoint, fields: dict[str, Any], param: str
+) -> None:
+    status, content = base.ask(**fields)
+    assert (status, content["error"]["param"]) == (400, param)
 
 
 def test_sigterm_ends_the_server_at_once(tmp_path: Path, tiny: Path) -> None:

@@ -281,13 +281,45 @@ def test_an_answer_follows_the_schema_that_it_was_given(endpoint: Endpoint, temp
     assert set(json.loads(text_of(events))) == {"urgency", "days"}
 
 
+def test_a_schema_may_hold_itself_where_it_may_also_end(endpoint: Endpoint) -> None:
+    tree = {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+        "required": ["next"],
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "tree", "schema": tree}}
+    status, _ = endpoint.ask(response_format=wanted, max_tokens=4)
+    assert status == 200
+
+
 def test_a_json_object_is_an_object(endpoint: Endpoint) -> None:
     text = endpoint.text(response_format={"type": "json_object"}, max_tokens=200)
     assert text.startswith("{")
 
 
-def test_a_schema_that_cannot_be_kept_to_is_refused(endpoint: Endpoint) -> None:
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "robot"}}}
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "robot"},
+        nested(100),
+        {"$ref": "#"},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {
+            "$defs": {"list": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/list"}}},
+            "$ref": "#/$defs/list",
+        },
+    ],
+    ids=["unknown type", "nested too deep", "itself", "holds itself", "lists without end"],
+)
+def test_a_schema_that_cannot_be_kept_to_is_refused(endpoint: Endpoint, schema: dict[str, Any]) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     status, content = endpoint.ask(response_format=wanted)
     assert (status, content["error"]["code"]) == (400, "unsupported_schema")
     assert content["error"]["param"] == "response_format"

@@ -69,9 +69,9 @@ def test_a_managed_server_answers_on_after_its_process_was_killed_has_rested_or_
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as local:
 
-            def process_that_answered() -> int | None:
-                if local.post("/v1/chat/completions", json=body).status_code != 200:
-                    return None
+            def process_that_answered() -> int:
+                answer = local.post("/v1/chat/completions", json=body)
+                assert answer.status_code == 200, answer.text
                 [process] = _children(served.pid)
                 return process
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer import conversations, sampling, tool_calls
-from trainer.sampling import Answer, BadRequest, Piece, Sampling, TokenChoice
+from trainer.sampling import Answer, BadRequest, Piece, Sampling, Token, TokenChoice
 
 MOST_TOP_LOGPROBS = 20
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -22,6 +22,12 @@ _NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {
     "verbosity": (None,),
     "web_search_options": (None,),
 }
+
+
+_OWN = {
+    *_NEUTRAL_ONLY, "logprobs", "messages", "parallel_tool_calls", "prediction", "response_format", "tool_choice",
+    "tools", "top_logprobs",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +45,9 @@ class ChatRequest(Sampling):
 def parse(body: dict[str, Any], adapter: str | None = None) -> ChatRequest:
     """Check a request body; `adapter` comes from its header.
 
-    Unknown fields are ignored, as OpenAI's. Raises BadRequest for the first field at fault.
+    Raises BadRequest for the first field at fault.
     """
+    sampling.refuse_unknown(body, _OWN)
     sampling.refuse_unless_neutral(body, _NEUTRAL_ONLY)
     tools, schema = _tools(body), _schema(body.get("response_format"))
     if tools and schema is not None:
@@ -207,5 +214,5 @@ def _logprobs(choices: Sequence[TokenChoice]) -> list[dict[str, Any]]:
     ]
 
 
-def _token(text: str, logprob: float) -> dict[str, Any]:
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+def _token(token: Token, logprob: float) -> dict[str, Any]:
+    return {"token": token.text, "logprob": logprob, "bytes": list(token.bytes)}

@@ -4,6 +4,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/create and …/compl
 """
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,14 @@ _NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (None, 0),
     "logit_bias": (None, {}),
 }
+# What both requests know, of which some is said to OpenAI's platform and means nothing here.
+_COMMON = {
+    *_NEUTRAL_ONLY, "continuous_usage_stats", "max_completion_tokens", "max_tokens", "metadata", "model", "moderation",
+    "n", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "repetition_penalty",
+    "safety_identifier", "seed", "service_tier", "stop", "store", "stream", "stream_options", "temperature", "top_k",
+    "top_p", "user",
+}  # fmt: skip
+_MOST = 2**63 - 1
 _USAGE_OPTIONS = ("include_usage", "continuous_usage_stats")
 
 
@@ -62,12 +71,20 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class TokenChoice:
-    """A token of an answer: its text, its natural log-probability before any sampling, and the likeliest beside it."""
+class Token:
+    """A token as a client sees it. bytes: those it stands for; of a part of a character the text has none."""
 
-    token: str
+    text: str
+    bytes: bytes
+
+
+@dataclass(frozen=True)
+class TokenChoice:
+    """A token of an answer, its natural log-probability before any sampling, and the likeliest beside it."""
+
+    token: Token
     logprob: float
-    top: list[tuple[str, float]]
+    top: list[tuple[Token, float]]
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,13 @@ def parse(body: dict[str, Any], adapter: str | None) -> dict[str, Any]:
     }
 
 
+def refuse_unknown(body: dict[str, Any], own: Collection[str]) -> None:
+    """Raises BadRequest(unknown_field) for a parameter that is neither common nor the request's own."""
+    for name in body:
+        if name not in _COMMON and name not in own:
+            raise BadRequest(f"Unknown field {name[:80]!r}.", name[:80], "unknown_field")
+
+
 def refuse_unless_neutral(body: dict[str, Any], neutral_only: dict[str, tuple[Any, ...]]) -> None:
     """Raises BadRequest(unsupported_parameter) for a parameter that has any but its neutral values."""
     for name, neutral in neutral_only.items():
@@ -139,8 +163,8 @@ def number(body: dict[str, Any], name: str, minimum: float, maximum: float) -> f
 
 def integer(body: dict[str, Any], name: str, minimum: int) -> int | None:
     value = body.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-        raise BadRequest(f"{name} must be a whole number of at least {minimum}.", name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= _MOST):
+        raise BadRequest(f"{name} must be a whole number of at least {minimum} and at most 2^63-1.", name)
     return value
 
 

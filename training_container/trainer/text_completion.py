@@ -14,6 +14,7 @@ from trainer.sampling import Answer, BadRequest, Piece, Sampling, TokenChoice
 DEFAULT_MAX_TOKENS = 16
 MOST_LOGPROBS = 5
 _NEUTRAL_ONLY: dict[str, tuple[Any, ...]] = {"echo": (None, False), "suffix": (None, "")}
+_OWN = {*_NEUTRAL_ONLY, "best_of", "logprobs", "prompt"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class TextRequest(Sampling):
 
 def parse(body: dict[str, Any], adapter: str | None = None) -> TextRequest:
     """As chat.parse."""
+    sampling.refuse_unknown(body, _OWN)
     sampling.refuse_unless_neutral(body, _NEUTRAL_ONLY)
     fields = sampling.parse({"max_tokens": DEFAULT_MAX_TOKENS} | _sent(body), adapter)
     if body.get("best_of") not in (None, fields["n"]):
@@ -114,10 +116,10 @@ class _Offsets:
         starts = []
         for choice in choices:
             starts.append(self._end)
-            self._end += len(choice.token)
+            self._end += len(choice.token.text)
         return {
-            "tokens": [choice.token for choice in choices],
+            "tokens": [choice.token.text for choice in choices],
             "token_logprobs": [choice.logprob for choice in choices],
-            "top_logprobs": [dict(choice.top) for choice in choices],
+            "top_logprobs": [{token.text: logprob for token, logprob in choice.top} for choice in choices],
             "text_offset": starts,
         }

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
+from trainer import vocabulary
 from trainer.logprobs import Choice
-from trainer.sampling import Answer, Piece, Sampling, TokenChoice
+from trainer.sampling import Answer, Piece, Sampling, Token, TokenChoice
 from trainer.tool_calls import overlap
 
 # What bytes are decoded to that are no whole character yet.
@@ -89,11 +90,14 @@ class Transcript:
             self._hear(Piece(text, choices, len(self.ids), self.finish_reason))
 
     def _told_choice(self, choice: Choice) -> TokenChoice:
-        top = [(self._decode_one(token), logprob) for token, logprob in choice.top[: self._request.top_logprobs or 0]]
-        return TokenChoice(self._decode_one(choice.token), choice.logprob, top)
+        top = [(self._named(token), logprob) for token, logprob in choice.top[: self._request.top_logprobs or 0]]
+        return TokenChoice(self._named(choice.token), choice.logprob, top)
 
-    def _decode_one(self, token: int) -> str:
-        return str(self._tokenizer.decode([token]))
+    def _named(self, token: int) -> Token:
+        text = str(self._tokenizer.decode([token]))
+        if _BROKEN not in text:
+            return Token(text, text.encode())
+        return Token(text, vocabulary.bytes_of(self._tokenizer.convert_ids_to_tokens(token)) or text.encode())
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
