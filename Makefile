@@ -20,6 +20,7 @@ NODE_TOOLS := infra/node_modules/.installed
 JS := clients/js
 JS_TOOLS := $(JS)/node_modules/.installed
 IMAGES := .venv-images/.installed
+OPENAI2 := .venv-openai2/.installed
 LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
@@ -127,10 +128,22 @@ $(IMAGES): pyproject.toml $(PLATFORM)
 	@$(VENV)/uv pip install --quiet --python .venv-images/bin/python --group images pytest
 	@touch $@
 
+# For the journeys: OpenAI's client of the version that most programs still have.
+$(OPENAI2): pyproject.toml $(PLATFORM)
+	@$(VENV)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-openai2
+	@$(VENV)/uv pip install --quiet --python .venv-openai2/bin/python --group openai2
+	@touch $@
+
 images: $(IMAGES)
 	@.venv-images/bin/python -m infra.build_images
 
-test-images: $(IMAGES)
+test-# For the journeys: OpenAI's client of the version that most programs still have.
+$(OPENAI2): pyproject.toml $(PLATFORM)
+	@$(VENV)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-openai2
+	@$(VENV)/uv pip install --quiet --python .venv-openai2/bin/python --group openai2
+	@touch $@
+
+images: $(IMAGES)
 	@.venv-images/bin/python -m pytest --noconftest tests/images
 
 # --- tests --------------------------------------------------------------------------------------------------------
@@ -157,7 +170,7 @@ test-infra: $(PLATFORM) $(NODE_TOOLS)
 test-container: $(TRAINER)
 	@OMP_NUM_THREADS=1 .venv-trainer/bin/python -m pytest tests/container -n 2 --dist loadfile
 
-test-journey: install
+test-journey: install $(OPENAI2)
 	@$(VENV)/pytest tests/journey
 
 benchmarks: install
