@@ -137,13 +137,7 @@ $(OPENAI2): pyproject.toml $(PLATFORM)
 images: $(IMAGES)
 	@.venv-images/bin/python -m infra.build_images
 
-test-# For the journeys: OpenAI's client of the version that most programs still have.
-$(OPENAI2): pyproject.toml $(PLATFORM)
-	@$(VENV)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-openai2
-	@$(VENV)/uv pip install --quiet --python .venv-openai2/bin/python --group openai2
-	@touch $@
-
-images: $(IMAGES)
+test-images: $(IMAGES)
 	@.venv-images/bin/python -m pytest --noconftest tests/images
 
 # --- tests --------------------------------------------------------------------------------------------------------
