@@ -59,9 +59,9 @@ class Customer:
         )
         await self.until(made.id, "running")
         await self.done(jobs.pause(made.id))
-        # The client's own types do not know the status `paused`, so strict ones do not look while it rests.
-        await asyncio.sleep(1)
-        await self._resumed(made.id)
+        # What rests is queued.
+        await self.until(made.id, "queued")
+        await self.done(jobs.resume(made.id))
         job = await self.until(made.id, "succeeded")
         events = await self.all(jobs.list_events(made.id, limit=7))
         checkpoints = await self.all(jobs.checkpoints.list(made.id, limit=1))
@@ -87,17 +87,6 @@ class Customer:
             "cancelled": cancelled.status,
             "fine_tuned_model": job.fine_tuned_model,
         }
-
-    async def _resumed(self, job_id: str) -> None:
-        """It can be resumed once its checkpoint is saved; until then the platform says to come again."""
-        ends = time.monotonic() + _SECONDS
-        while True:
-            try:
-                await self.done(self.client.fine_tuning.jobs.resume(job_id))
-                return
-            except openai.ConflictError:
-                assert time.monotonic() < ends
-                await asyncio.sleep(0.5)
 
 
 def deploy(model: str) -> None:

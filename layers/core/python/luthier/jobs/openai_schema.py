@@ -16,7 +16,6 @@ from luthier.jobs import entity
 from luthier.jobs.checkpoints import Checkpoint
 from luthier.jobs.entity import Job, JobRequest
 from luthier.jobs.hyperparameters import AUTO
-from luthier.jobs.outcome import AWAITING_START
 from luthier.jobs.schema import CAP, LEAST_COST, MOST_COST
 from luthier.jobs.timeline import Moment, numbers
 from luthier.models.entity import public_names
@@ -26,8 +25,9 @@ _STATUSES = {
     entity.QUEUED: "queued",
     entity.PREPARING: "validating_files",
     entity.RUNNING: "running",
-    entity.PAUSING: "paused",
-    entity.PAUSED: "paused",
+    # Clients that are strict know no status for a rest; `status_reason` says why it does not go on.
+    entity.PAUSING: "running",
+    entity.PAUSED: "queued",
     entity.COMPLETED: "succeeded",
     entity.FAILED: "failed",
     entity.STOPPING: "cancelled",
@@ -236,7 +236,9 @@ class NotEstimated(Answer):
 
 
 class JobObject(Answer):
-    """OpenAI's fine_tuning.job; its status is `paused` only after a pause, which OpenAI's own types do not know."""
+    """OpenAI's fine_tuning.job. What rests is `queued`, and `status_reason.code` says why: paused_by_user,
+    budget_reached, awaiting_start.
+    """
 
     id: str
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -281,7 +283,7 @@ class JobObject(Answer):
             hyperparameters={name: value for name, value in hyperparameters.items() if name != "beta"},
             model=job.start_from["model"] if job.start_from else job.base_model,
             result_files=[job.result_file] if job.result_file else [],
-            status="queued" if reason == AWAITING_START else _STATUSES[job.status],
+            status=_STATUSES[job.status],
             training_file=job.training_dataset,
             training_files=[{name: part[name] for name in ("file_id", "weight")} for part in job.mixture] or None,
             invalid_sample_skip_percentage=job.invalid_share,

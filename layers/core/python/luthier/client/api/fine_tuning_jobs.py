@@ -166,7 +166,8 @@ class NotEstimated(Answer):
 
 
 class JobObject(Awaited, Answer):
-    """OpenAI's fine_tuning.job; its status is `paused` only after a pause, which OpenAI's own types do not know."""
+    """OpenAI's fine_tuning.job. What rests is `queued`, and `status_reason.code` says why: paused_by_user,
+    budget_reached, awaiting_start."""
 
     _home: ClassVar[str] = "fine_tuning.jobs"
     _key: ClassVar[str] = "id"
