@@ -1,5 +1,6 @@
 """Deployments: models that answer requests."""
 
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,9 @@ app = typer.Typer(no_args_is_help=True, help="Models that answer requests, and c
 DeploymentId = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Id of the deployment, as `luthier deployments list` shows it.")
 ]
+
+
+_PAUSE_SECONDS = 5.0
 
 
 def done(client: "Luthier", deployment: Any, wait: bool) -> Shown:
@@ -98,7 +102,12 @@ def update(
     scaling = given(min_workers=min_workers, max_workers=max_workers, target_utilization=target_utilization)
     configuration = given(max_tokens=max_tokens, temperature=temperature, top_p=top_p)
     asked = given(workers=workers, scaling=scaling or None, configuration=configuration or None)
-    return done(client, client.training.deployments.update(deployment_id, **asked), wait)
+    changed: Any = client.training.deployments.update(deployment_id, **asked)
+    # It goes on answering as it was while new workers come up.
+    while wait and changed.updating:
+        time.sleep(_PAUSE_SECONDS)
+        changed = client.training.deployments.get(deployment_id)
+    return done(client, changed, wait)
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """What there is to see of a job: while it runs, its log, its losses; and what one would cost."""
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `luthier jobs list` shows it.")]
-_ENDED = ("completed", "stopped", "failed", "paused")
+_ENDED = ("completed", "stopped", "failed")
 _PAUSE_SECONDS = 5.0
 _MOST_LINES = 1_000
 
@@ -51,33 +53,35 @@ def logs(
 
     Example: luthier jobs logs ftjob_01k9j3v6x2m8q4r7t5w0y1z3ab --follow
     """
-    answer = client.fine_tuning.jobs.logs(job_id, lines=lines, **given(since=since))
+    from luthier.cli.showing import line, plain
+
     if not follow:
+        answer = client.fine_tuning.jobs.logs(job_id, lines=lines, **given(since=since))
         return Shown(answer, "\n".join(map(_said, answer.logs)) or "There is nothing yet.")
     try:
-        _follow(client, job_id, answer, as_json)
+        for row in _followed(client, job_id, lines, **given(since=since)):
+            typer.echo(line(row) if as_json else plain(_said(row)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     return None
 
 
-def _follow(client: "Luthier", job_id: str, answer: Any, as_json: bool) -> None:
-    from luthier.cli.showing import line, plain
-
-    # Lines of the last moment come again with the next answer.
-    at, seen = "", set[tuple[str, str]]()
+def _followed(client: "Luthier", job_id: str, lines: int, **asked: Any) -> Iterator[Any]:
+    """The last lines, then each that comes: what an answer has beyond the one before it."""
+    before: Counter[str] | None = None
     while True:
         is_over = client.fine_tuning.jobs.get(job_id).status in _ENDED
-        for row in answer.logs:
-            if (row.timestamp, row.message) not in seen:
-                typer.echo(line(row) if as_json else plain(_said(row)))
-            if row.timestamp > at:
-                at, seen = row.timestamp, set()
-            seen.add((row.timestamp, row.message))
+        rows = client.fine_tuning.jobs.logs(job_id, lines=_MOST_LINES, **asked).logs
+        known = Counter(map(_said, rows[: max(len(rows) - lines, 0)])) if before is None else before
+        before = Counter(map(_said, rows))
+        for row in rows:
+            if known[_said(row)]:
+                known[_said(row)] -= 1
+            else:
+                yield row
         if is_over:
             return
         time.sleep(_PAUSE_SECONDS)
-        answer = client.fine_tuning.jobs.logs(job_id, lines=_MOST_LINES, **given(since=at or None))
 
 
 def _said(row: Any) -> str:

@@ -82,7 +82,9 @@ def _begun(client: "Luthier", job: Any, watch: bool) -> Shown:
 @asking
 def list_jobs(
     client: "Luthier",
-    status: Annotated[str | None, typer.Option(help="As queued, running, paused, completed, failed, stopped.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="queued, running, completed, failed, or stopped (paused ones too).")
+    ] = None,
     base_model: Annotated[str | None, typer.Option()] = None,
     search: Annotated[str | None, typer.Option(help="A part of the name or the description.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,

@@ -18,18 +18,23 @@ if TYPE_CHECKING:
     from luthier.client import Luthier
     from luthier.client.api.fine_tuning_jobs import FineTuningJob
 
-_PAUSED = "paused"
-
 
 def watch_job(client: "Luthier", job_id: str) -> "FineTuningJob":
     """The job when it has ended well. Raises WorkFailed where it failed, Stop where it rests or was stopped."""
     with _view() as view, _left_running(job_id):
         ended: FineTuningJob = client.fine_tuning.jobs.wait(job_id, on_progress=lambda job: _look(client, job, view))
     if ended.status != "completed":
-        raise Stop(
-            f"{job_id} was stopped.", f"To go on from its last checkpoint: luthier jobs restart {job_id}", FAILED
-        )
+        raise _rests(client, ended)
     return ended
+
+
+def _rests(client: "Luthier", job: "FineTuningJob") -> Stop:
+    """This surface calls stopped what the other one can tell from paused."""
+    why = sentence(job.status_reason) or ""
+    if client.fine_tunes.get(job.id).status == "paused":
+        remedy = f"To go on: luthier jobs resume {job.id}, with a higher --max-cost where that is why."
+        return Stop(f"{job.id} rests. {why}".rstrip(), remedy, FAILED)
+    return Stop(f"{job.id} was stopped. {why}".rstrip(), f"To go on: luthier jobs restart {job.id}", FAILED)
 
 
 def job_facts(job: "FineTuningJob") -> Any:
@@ -87,9 +92,6 @@ def _look(client: "Luthier", job: "FineTuningJob", view: "_Live | _Lines") -> No
         # A curve that is a few steps behind is no reason to end.
         with suppress(ConnectionFailed, ServiceUnavailable):
             view.losses = losses(client.fine_tuning.jobs.metrics(job.id))
-    if job.status == _PAUSED:
-        remedy = f"To go on: luthier jobs resume {job.id}, with a higher --max-cost where that is why."
-        raise Stop(f"{job.id} rests. {sentence(job.status_reason) or ''}".rstrip(), remedy, FAILED)
 
 
 def losses(answer: Any) -> list[float]:
