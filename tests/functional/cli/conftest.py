@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 from typer.testing import CliRunner, Result
 
 # Its log goes to where standard output leads when it is imported: not into what a command prints.
@@ -57,7 +58,14 @@ class Terminal:
 @pytest.fixture
 def terminal(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     network = Network(api)
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: network(request))
+
+    def send(_: Any, request: httpx.Request) -> httpx.Response:
+        try:
+            return network(request)
+        except requests.ConnectionError as failure:
+            raise httpx.ConnectError(str(failure)) from failure
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", send)
     monkeypatch.setenv("LUTHIER_API_KEY", str(api.key))
     monkeypatch.setenv("LUTHIER_BASE_URL", BASE_URL)
     return Terminal(network)

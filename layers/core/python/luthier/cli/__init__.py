@@ -2,9 +2,19 @@
 
 import typer
 
-from luthier.cli import credits, datasets, deployments, events, jobs, keys, models, organizations, webhooks
-from luthier.cli.chat import chat
-from luthier.cli.doctor import doctor
+from luthier.cli import (
+    chat,
+    credits,
+    datasets,
+    deployments,
+    doctor,
+    events,
+    jobs,
+    keys,
+    models,
+    organizations,
+    webhooks,
+)
 from luthier.cli.stop import STATUSES
 
 _ABOUT = "Fine-tune language models on a platform that you own."
@@ -14,13 +24,13 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
-app.command()(chat)
+app.command()(chat.chat)
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(credits.app, name="credits")
 app.add_typer(organizations.app, name="organizations")
-app.command()(doctor)
+app.command()(doctor.doctor)
 
 
 @app.callback()
