@@ -66,6 +66,7 @@ def terminal(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> Terminal:
             raise httpx.ConnectError(str(failure)) from failure
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", send)
+    monkeypatch.setenv("HOME", "/none")
     monkeypatch.setenv("LUTHIER_API_KEY", str(api.key))
     monkeypatch.setenv("LUTHIER_BASE_URL", BASE_URL)
     return Terminal(network)

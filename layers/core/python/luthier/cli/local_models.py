@@ -141,7 +141,7 @@ def _fetched(model_id: str) -> Path:
     from luthier.cli.fetching import fetch
     from luthier.cli.model_files import granted
 
-    with _platform() as client:
+    with _platform(model_id) as client:
         model = client.training.models.get(model_id)
         rows = [
             row
@@ -165,7 +165,7 @@ def _fetched(model_id: str) -> Path:
 
 
 @contextmanager
-def _platform() -> Iterator["Luthier"]:
+def _platform(model_id: str) -> Iterator["Luthier"]:
     """Raises Away where it is not known or does not answer."""
     from luthier.client import ConfigurationError, ConnectionFailed, Luthier
 
@@ -173,8 +173,9 @@ def _platform() -> Iterator["Luthier"]:
         with Luthier() as client:
             yield client
     except ConfigurationError as error:
-        message = f"To fetch a model, its platform has to be known. {error.message}"
-        raise Away(message, error.remedy or "", status_of(error)) from None
+        message = f"There is no folder {model_id}; to fetch the model of that name, its platform has to be known."
+        remedy = "Set LUTHIER_BASE_URL and LUTHIER_API_KEY, or write them into ~/.luthier/config.toml."
+        raise Away(message, remedy, status_of(error)) from None
     except ConnectionFailed as error:
         remedy = "Check LUTHIER_BASE_URL, and try again: what is fetched already stays."
         raise Away(f"The platform could not be reached: {error.message}", remedy, UNREACHABLE) from None
