@@ -159,3 +159,25 @@ def test_a_deployment_that_fails_ends_the_command_with_7(
 
     no_pauses(monkeypatch, run)
     assert "It answers nonsense." in terminal.refused(7, "models", "deploy", model.name, "--wait")
+
+
+def test_a_model_is_fetched_to_be_served_as_the_platform_makes_it(
+    terminal: Terminal, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUTHIER_HOME", str(tmp_path))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "training_container"))
+    spec = {"metadata": {"behavior_spec": '{"system_prompt": "You sort tickets."}'}}
+    assert terminal.api.send("PATCH", f"{MODELS}/{model.id}", spec).status == 200
+
+    def make(_: float) -> None:
+        for form in ("huggingface", "pytorch"):
+            for made in terminal.platform.processings.of_subject("org_a", "package", model.id):
+                if made.status not in ("completed", "failed") and made.spec["format"] == form:
+                    world.finish(terminal.platform, made, report(form, "none", *FILES[form]))
+
+    no_pauses(monkeypatch, make)
+    said = terminal.shown("models", "serve", model.name, "--print-command")
+    (folder,) = (tmp_path / "models").iterdir()
+    assert f"--model {folder}" in said
+    assert f"--spec {folder / 'tunedtensor.json'}" in said
+    assert (folder / "model.safetensors").read_text() == "model.safetensors".ljust(100)

@@ -29,8 +29,8 @@ def order(file: Path | None, options: dict[str, Any], hyperparameters: list[str]
 
 
 def _read(file: Path) -> dict[str, Any]:
-    text = file.read_text(encoding="utf-8")
     try:
+        text = file.read_text(encoding="utf-8")
         content = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise Stop(f"{file} cannot be read: {error}.", "Write TOML, or JSON into a file that ends in .json.") from None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def watch_job(client: "Luthier", job_id: str) -> "FineTuningJob":
     """The job when it has ended well. Raises WorkFailed where it failed, Stop where it rests or was stopped."""
-    with _view() as view, _left_running(job_id):
+    with _left_running(job_id), _view() as view:
         ended: FineTuningJob = client.fine_tuning.jobs.wait(job_id, on_progress=lambda job: _look(client, job, view))
     if ended.status != "completed":
         raise _rests(client, ended)
@@ -126,9 +126,10 @@ class _Live:
 
     def take(self, job: "FineTuningJob") -> None:
         progress = job.progress
-        self._bar.update(self._task, description=_phase(job), completed=(progress.percent or 0) if progress else 0)
+        share = 100 if job.status == "completed" else progress.percent if progress else 0
+        self._bar.update(self._task, description=_phase(job), completed=share or 0)
         left = progress.seconds_remaining if progress else None
-        words = (_steps(job), _loss(job), _cost(job), f"{left:.0f} s left" if left else None)
+        words = (_steps(job), _loss(job), _cost(job), f"{left:.0f} s left" if left and left > 0 else None)
         reason = sentence(job.error or job.status_reason)
         self._said = "\n".join(plain(part) for part in (", ".join(filter(None, words)), reason) if part)
 
