@@ -10,7 +10,7 @@ import pytest
 
 from luthier.cli import chat
 from tests.factories import principal
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 
 
 @pytest.fixture

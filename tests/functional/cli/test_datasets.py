@@ -9,7 +9,7 @@ from luthier.client.api.files import FileReport
 from tests.clients import no_pauses
 from tests.factories import BASE_MODEL, principal, rows
 from tests.functional.api.test_file_repairs import ALIEN, NONSENSE
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 from tests.functional.processing import world
 from tests.previewed import PREVIEW
 

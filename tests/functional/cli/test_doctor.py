@@ -14,7 +14,7 @@ from luthier.cli import aws_checks
 from luthier.cli.doctor import Check
 from tests.clients import no_pauses
 from tests.factories import SETTINGS, Platform
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 
 
 @pytest.fixture

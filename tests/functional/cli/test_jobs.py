@@ -8,7 +8,7 @@ import pytest
 from luthier.jobs.logs import JobLogs, LogLine
 from tests.clients import no_pauses
 from tests.factories import BASE_MODEL, metrics_line, rows
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 
 JOBS = "/api/v1/fine-tuning/jobs"
 

@@ -9,7 +9,7 @@ import pytest
 from luthier.errors import Unprocessable
 from tests.clients import no_pauses
 from tests.factories import BASE_MODEL, principal
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 from tests.functional.downloads.test_downloads import FILES, report
 from tests.functional.imports import world as imports
 from tests.functional.processing import world

@@ -9,7 +9,7 @@ from luthier.cli import showing, watching
 from luthier.jobs.entity import Job
 from tests.clients import no_pauses
 from tests.factories import BASE_MODEL, metrics_line
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 
 
 def played(terminal: Terminal, job: Job, monkeypatch: pytest.MonkeyPatch, end: Callable[[Job], Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from luthier import wiring
 from luthier.cli import following
 from luthier.client import webhooks
-from tests.functional.cli.conftest import Terminal
+from tests.functional.cli.terminal import Terminal
 from tests.functional.webhooks.test_api import api, work
 from tests.functional.webhooks.world import fact
 from tests.receivers import Receiver, answering
