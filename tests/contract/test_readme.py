@@ -2,9 +2,14 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from luthier.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -25,6 +30,27 @@ def test_every_linked_file_exists(path: str) -> None:
 def test_every_route_exists(path: str) -> None:
     known = {re.sub(r"{[^}]*}", "{}", route) for route in ROUTES}
     assert re.sub(r"{[^}]*}", "{}", path) in known | {"/openapi.json"}
+
+
+@pytest.mark.parametrize("line", re.findall(r"^luthier .*", README.replace("\\\n", ""), re.MULTILINE))
+def test_every_command_is_understood(line: str) -> None:
+    command: Any = typer.main.get_command(app)
+    _, *words = shlex.split(line, comments=True)
+    path = []
+    while hasattr(command, "commands"):
+        path.append(words.pop(0))
+        command = command.commands[path[-1]]
+    # Raises where an option is unknown, or something that is needed is missing.
+    command.make_context(" ".join(path), words).close()
+
+
+@pytest.mark.parametrize(("group", "rest"), re.findall(r"^\| `luthier (\w+)` \| (.*) \|$", README, re.MULTILINE))
+def test_every_command_that_is_listed_exists(group: str, rest: str) -> None:
+    command: Any = typer.main.get_command(app)
+    found = command.commands[group]
+    inner = getattr(found, "commands", {})
+    listed = set(re.findall(r"`([a-z][a-z-]+)`", rest))
+    assert listed == set(inner)
 
 
 def test_the_sample_file_of_the_first_call_is_there() -> None:

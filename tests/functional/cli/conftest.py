@@ -1,4 +1,5 @@
 from tests.functional.cli.move_in_world import world
+from tests.functional.cli.terminal import terminal
 from tests.gateway import api
 
-__all__ = ["api", "world"]
+__all__ = ["api", "terminal", "world"]

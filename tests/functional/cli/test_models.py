@@ -18,8 +18,22 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from luthier.cli import app, runtime
+from luthier.client.api.training_models import DownloadAnswer, ModelDetails
+from luthier.client.names import camel
+from tests.clients import no_pauses
 
 WEIGHTS = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer_config.json": b"{}"}
+# What the client expects of a model and of a download.
+MODEL: dict[str, Any] = dict.fromkeys(map(camel, ModelDetails.model_fields)) | {
+    **dict.fromkeys(("name", "type", "status", "baseModel", "createdAt", "updatedAt", "framework", "modelType"), "x"),
+    **{name: [] for name in ("files", "deployments", "tags", "names", "changelog")},
+    **{"id": "model_1", "modelId": "model_1", "architecture": {}, "training": {"parameters": {}}},
+    **{"size": dict.fromkeys(("parameters", "trainable_parameters", "bytes", "compressed"))},
+    **{"metrics": {"training": {}, "validation": {}, "custom": {}}, "lineage": {"jobId": None, "baseModel": "x"}},
+}
+DOWNLOAD: dict[str, Any] = dict.fromkeys(map(camel, DownloadAnswer.model_fields)) | {
+    **{"files": [], "format": "huggingface", "compression": "none"}
+}
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("LUTHIER_BASE_URL", "LUTHIER_API_KEY", "LUTHIER_RUNTIME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LUTHIER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "training_container"))
     (tmp_path / "here").mkdir()
@@ -149,9 +164,9 @@ def test_an_archive_that_is_broken_or_reaches_outside_leaves_nothing(tmp_path: P
     assert not list((tmp_path / "home" / "models").iterdir())
 
 
-@pytest.mark.parametrize("target", ["./nothing", "nothing.tar.gz", "nothing"])
-def test_a_model_that_is_nowhere_is_refused_with_what_to_do(target: str) -> None:
-    said = refused(target)
+@pytest.mark.parametrize(("target", "status"), [("./nothing", 2), ("nothing.tar.gz", 2), ("nothing", 4)])
+def test_a_model_that_is_nowhere_is_refused_with_what_to_do(target: str, status: int) -> None:
+    said = refused(target, status=status)
     assert "There is no" in said
     assert "Name a folder" in said or "LUTHIER_BASE_URL" in said
 
@@ -179,7 +194,7 @@ def test_without_a_runtime_of_this_version_nothing_is_served(model: Path, home: 
 def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert "--port" in refused(model, "--port", port, status=4)
+        assert "--port" in refused(model, "--port", port, status=8)
 
 
 def test_a_runtime_that_is_there_is_not_made_again(home: Path) -> None:
@@ -233,18 +248,18 @@ class _Answers(BaseHTTPRequestHandler):
         name = self.path.rpartition("/")[2]
         if self.path.startswith("/s3/"):
             return self._send(200, b"damaged" if name in self.server.damaged else self.server.files[name])
-        if self.headers["X-API-Key"] != "lt_key":
+        if self.headers["Authorization"] != "Bearer lt_key":
             return self._send(401, json.dumps({"error": "UNAUTHORIZED", "message": "No such key."}).encode())
-        self._send(200, json.dumps({"id": "model_1", "metadata": self.server.metadata}).encode())
+        self._send(200, json.dumps(MODEL | {"metadata": self.server.metadata}).encode())
 
     def do_POST(self) -> None:
         wish = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(f"{self.path} {wish['format']}")
         if self.server.preparing:
             self.server.preparing -= 1
-            return self._send(202, json.dumps({"status": "preparing", "files": []}).encode())
+            return self._send(202, json.dumps(DOWNLOAD | {"status": "preparing"}).encode())
         files = [self._row(name) for name in wish["files"]]
-        self._send(200, json.dumps({"status": "ready", "files": files}).encode())
+        self._send(200, json.dumps(DOWNLOAD | {"status": "ready", "files": files}).encode())
 
     def _row(self, name: str) -> dict[str, Any]:
         content = self.server.files[name]
@@ -264,6 +279,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def remote(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
+    no_pauses(monkeypatch)
     server = FakePlatform()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("LUTHIER_BASE_URL", server.url)
@@ -327,6 +343,6 @@ def test_what_the_platform_refuses_and_a_platform_that_is_not_there_are_told(
     remote: FakePlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LUTHIER_API_KEY", "lt_wrong")
-    assert "401: No such key." in refused("tickets")
+    assert "No such key. [unauthorized]" in refused("tickets", status=4)
     monkeypatch.setenv("LUTHIER_BASE_URL", "http://127.0.0.1:9")
     assert "could not be reached" in refused("tickets", status=1)

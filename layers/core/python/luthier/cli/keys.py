@@ -55,12 +55,14 @@ def list_keys(org: Organization, table: Table = TABLE, as_json: AsJson = False) 
     with operating(table) as operator:
         operator.accounts.require_organization(org)
         keys, _ = operator.accounts.list_keys(org, limit=100)
+    if as_json:
+        typer.echo(
+            json.dumps([{name: value for name, value in asdict(key).items() if name != "digest"} for key in keys])
+        )
+        return
     for key in keys:
-        if as_json:
-            typer.echo(json.dumps({name: value for name, value in asdict(key).items() if name != "digest"}))
-        else:
-            state = "revoked" if key.revoked_at else f"expires {key.expires_at}" if key.expires_at else "active"
-            typer.echo(f"{key.id}  {key.prefix}…  {state}  last used {key.last_used_at or 'never'}  {key.name}")
+        state = "revoked" if key.revoked_at else f"expires {key.expires_at}" if key.expires_at else "active"
+        typer.echo(f"{key.id}  {key.prefix}…  {state}  last used {key.last_used_at or 'never'}  {key.name}")
 
 
 @app.command()

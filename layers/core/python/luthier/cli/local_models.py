@@ -6,21 +6,19 @@ import os
 import re
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import typer
 
 from luthier.cli.runtime import home
-from luthier.cli.stop import REFUSED, UNREACHABLE, Stop
+from luthier.cli.stop import UNREACHABLE, Stop, status_of
 
 if TYPE_CHECKING:
-    import httpx
+    from luthier.client import Luthier
 
 SPEC = "tunedtensor.json"
 ARCHIVE = ".tar.gz"
@@ -29,10 +27,8 @@ _WANTED = (
     ("huggingface", ("model.safetensors", "config.json", "tokenizer_config.json")),
     ("pytorch", ("tokenizer.json",)),
 )
-_TIMEOUT_SECONDS = 60.0
 # In the folder of a model that was fetched whole: what it is called.
 _MARK = ".luthier-model.json"
-_CHUNK_BYTES = 1 << 20
 
 
 class Away(Stop):
@@ -142,98 +138,44 @@ def _fetched_before(model_id: str) -> Path | None:
 
 def _fetched(model_id: str) -> Path:
     """A model of the platform, whole, with its behaviour spec; files that are here already are not fetched again."""
-    import httpx
+    from luthier.cli.fetching import fetch
+    from luthier.cli.model_files import granted
 
-    url, key = (os.environ.get(name) for name in ("LUTHIER_BASE_URL", "LUTHIER_API_KEY"))
-    if not url or not key:
-        raise Away(
-            f"There is no folder {model_id}; to fetch the model of that name, its platform has to be known.",
-            "Set LUTHIER_BASE_URL and LUTHIER_API_KEY.",
-        )
-    place = f"/v2/training/models/{quote(model_id, safe='')}"
-    with _reached(url), httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=_TIMEOUT_SECONDS) as client:
-        model = _answer(client.get(place))
-        rows = [row for form, names in _WANTED for row in _granted(client, place, form, names)]
-        content = hashlib.sha256("".join(row["checksum"] for row in rows).encode()).hexdigest()
-        folder = _kept(f"{model['id']}-{content[:12]}")
+    with _platform(model_id) as client:
+        model = client.training.models.get(model_id)
+        rows = [
+            row
+            for form, names in _WANTED
+            for row in granted(client, model_id, format=form, files=list(names)).files
+            if row.name in names
+        ]
+        content = hashlib.sha256("".join(row.checksum for row in rows).encode()).hexdigest()
+        folder = _kept(f"{model.id}-{content[:12]}")
         folder.mkdir(exist_ok=True)
         for row in rows:
-            if not (folder / row["name"]).exists():
-                _fetch(row, folder)
-    spec = model["metadata"].get("behavior_spec")
+            if not (folder / row.name).exists():
+                fetch(row, folder)
+    spec = model.metadata.get("behavior_spec")
     if spec:
         (folder / SPEC).write_text(spec, encoding="utf-8")
     else:
         (folder / SPEC).unlink(missing_ok=True)
-    (folder / _MARK).write_text(json.dumps({"names": [model_id, model["id"], model.get("name")]}), encoding="utf-8")
+    (folder / _MARK).write_text(json.dumps({"names": [model_id, model.id, model.name]}), encoding="utf-8")
     return folder
 
 
-def _granted(client: "httpx.Client", place: str, form: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of the files, each with a link. The platform may have to convert the model before."""
-    told = False
-    while True:
-        response = client.post(f"{place}/download", json={"format": form, "files": list(names)})
-        answer = _answer(response)
-        if answer["status"] == "ready":
-            return [row for row in answer["files"] if row["name"] in names]
-        if not told:
-            typer.echo(f"The platform makes the format {form} of this model …", err=True)
-        told = True
-        time.sleep(float(response.headers.get("Retry-After", 5)))
-
-
-def _fetch(row: dict[str, Any], folder: Path) -> None:
-    """Raises Stop where the content is not what the checksum says; a file has its name only when it is whole."""
-    import httpx
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn(row["name"]), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    digest = hashlib.sha256()
-    with (
-        tempfile.NamedTemporaryFile(dir=folder, prefix=".fetching-") as draft,
-        httpx.stream("GET", row["url"], timeout=_TIMEOUT_SECONDS) as response,
-        Progress(*columns, console=Console(stderr=True)) as progress,
-    ):
-        response.raise_for_status()
-        task = progress.add_task(row["name"], total=row["size"])
-        for chunk in response.iter_bytes(_CHUNK_BYTES):
-            digest.update(chunk)
-            draft.write(chunk)
-            progress.advance(task, len(chunk))
-        draft.flush()
-        if row["checksum"] != f"sha256:{digest.hexdigest()}":
-            raise Stop(f"{row['name']} arrived damaged: its checksum is another.", "Try again.", UNREACHABLE)
-        with suppress(FileExistsError):  # another command was faster
-            os.link(draft.name, folder / row["name"])
-
-
-def _answer(response: "httpx.Response") -> dict[str, Any]:
-    if response.is_success:
-        return dict(response.json())
-    try:
-        content = response.json()
-        message = content.get("message") or content["error"]["message"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message = response.text[:200]
-    status = UNREACHABLE if response.is_server_error else REFUSED
-    raise Stop(
-        f"The platform answered {response.status_code}: {message}",
-        "Check the model's id and LUTHIER_API_KEY, whose scopes must include models:write for a download.",
-        status,
-    )
-
-
 @contextmanager
-def _reached(url: str) -> Iterator[None]:
-    import httpx
+def _platform(model_id: str) -> Iterator["Luthier"]:
+    """Raises Away where it is not known or does not answer."""
+    from luthier.client import ConfigurationError, ConnectionFailed, Luthier
 
     try:
-        yield
-    except httpx.HTTPError as error:
-        raise Away(
-            f"The platform at {url} could not be reached: {error or type(error).__name__}",
-            "Check LUTHIER_BASE_URL, and try again: what is fetched already stays.",
-            UNREACHABLE,
-        ) from None
+        with Luthier() as client:
+            yield client
+    except ConfigurationError as error:
+        message = f"There is no folder {model_id}; to fetch the model of that name, its platform has to be known."
+        remedy = "Set LUTHIER_BASE_URL and LUTHIER_API_KEY, or write them into ~/.luthier/config.toml."
+        raise Away(message, remedy, status_of(error)) from None
+    except ConnectionFailed as error:
+        remedy = "Check LUTHIER_BASE_URL, and try again: what is fetched already stays."
+        raise Away(f"The platform could not be reached: {error.message}", remedy, UNREACHABLE) from None

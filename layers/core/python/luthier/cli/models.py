@@ -1,150 +1,176 @@
-"""Models on this machine: served with the container's own server, without the platform."""
+"""Models: those that jobs have yielded, and one served on this machine."""
 
-import json
-import shlex
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from luthier.cli import local_models, server, stop
-from luthier.cli.runtime import Runtime
-from luthier.cli.stop import Stop
+from luthier.cli import model_files, serving
+from luthier.cli.asking import Shown, Wait, asking, given
 
-app = typer.Typer(no_args_is_help=True, help="Models on this machine.")
+if TYPE_CHECKING:
+    from luthier.client import Luthier
+
+app = typer.Typer(no_args_is_help=True, help="Models, here and on the platform.")
+app.add_typer(model_files.app)
+app.add_typer(serving.app)
+
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Id of the model, or any of its names.")]
 
 
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
+@app.command("list")
+@asking
+def list_models(
+    client: "Luthier",
+    base: Annotated[bool, typer.Option("--base", help="The base models that can be trained, instead.")] = False,
+    status: Annotated[str | None, typer.Option(help="As ready, deployed, archived.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Only what was trained from it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+) -> Shown:
+    """List models, newest first.
 
-
-@app.command("setup-runtime")
-def setup_runtime() -> None:
-    """Install what serving needs: PyTorch, transformers and the rest, pinned, in ~/.luthier/runtime.
-
-    $LUTHIER_RUNTIME names another folder, which may be a virtual environment already. Run again, it finishes what was
-    cut off, and renews what an older version has left.
-
-    Example: luthier models setup-runtime
+    Example: luthier models list --status ready
     """
-    runtime = Runtime()
-    with stop.told():
-        if runtime.ready:
-            typer.echo(f"The runtime is there already, for this version: {runtime.folder}")
-            return
-        runtime.set_up()
-    typer.echo("Ready: luthier models serve MODEL")
+    from luthier.cli.showing import table
+
+    if base:
+        known = list(client.fine_tuning.base_models())
+        columns = {"id": "id", "parameters": "parameter_count", "context": "max_sequence_length", "license": "license"}
+        return Shown(known, table(known, **columns, gated="gated", methods="methods"))
+    asked = given(status=status, base_model=base_model, limit=min(limit, 100))
+    rows = list(islice(client.training.models.list(**asked), limit))
+    columns = {"id": "id", "name": "name", "version": "version", "status": "status", "base_model": "base_model"}
+    return Shown(rows, table(rows, **columns, loss=lambda row: row.metrics.final_loss, created="created_at"))
 
 
-@app.command(epilog=stop.STATUSES)
-def serve(
-    target: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Id or name of a model of the platform, a folder, or a .tar.gz.")
-    ],
-    spec: Annotated[
-        Path | None,
-        typer.Option(help="Behaviour spec; by default ./tunedtensor.json, or the one in the model's folder."),
-    ] = None,
-    no_spec_prompt: Annotated[bool, typer.Option("--no-spec-prompt", help="Use no behaviour spec.")] = False,
-    base: Annotated[Path | None, typer.Option(help="Folder of the base model, where MODEL is an adapter.")] = None,
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines ask.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8000,
-    device: Annotated[Device, typer.Option(help="auto: a GPU where PyTorch sees one.")] = Device.auto,
-    max_tokens: Annotated[int, typer.Option(min=1, help="For chats that set no limit.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="For requests that set none.")] = 0.7,
-    json_schema: Annotated[
-        Path | None, typer.Option(help="File with the JSON schema of every answer that asks for no other format.")
-    ] = None,
-    json_repair_attempts: Annotated[
-        int, typer.Option(min=0, max=10, help="How often JSON that was cut off is asked for again, before a 422.")
-    ] = 1,
-    idle_timeout: Annotated[int, typer.Option(min=0, help="Seconds without a request; 0: for ever.")] = 300,
-    managed: Annotated[
-        bool,
-        typer.Option(
-            "--managed",
-            help="Start the model again when it has died, and after a rest when somebody asks; requests wait.",
-        ),
-    ] = False,
-    restart_after_requests: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="With --managed: load the model anew after so many requests; 0: never. [default: 100]"
-        ),
-    ] = None,
-    log_file: Annotated[Path | None, typer.Option(help="Where the server's log goes instead of here.")] = None,
-    print_command: Annotated[bool, typer.Option("--print-command", help="Print what would run, and end.")] = False,
-) -> None:
-    """Answer OpenAI's requests with one model on this machine: http://127.0.0.1:8000/v1, GET /health.
+@app.command()
+@asking
+def get(client: "Luthier", model_id: ModelId) -> Shown:
+    """Show a model: where it comes from, its measures, its files and its deployments.
 
-    A model of the platform is fetched once, with LUTHIER_BASE_URL and LUTHIER_API_KEY, and kept in ~/.luthier/models
-    ($LUTHIER_HOME).
-
-    Example: luthier models serve smollm2-135m-instruct-tickets --spec tunedtensor.json
+    Example: luthier models get llama-3.1-8b-tickets
     """
-    runtime = Runtime()
-    with stop.told():
-        if not (runtime.ready or print_command):
-            message = f"There is no runtime of this version in {runtime.folder}."
-            raise Stop(message, "Make it with: luthier models setup-runtime", stop.NO_RUNTIME)
-        if json_schema:
-            _require_object(json_schema)
-        if restart_after_requests is not None and not managed:
-            raise Stop("--restart-after-requests is for a managed server.", "Add --managed.")
-        model = local_models.find(target, base)
-        used = None if no_spec_prompt else _spec(spec, model.folder)
-        options = {
-            "--model": model.folder.absolute(),
-            "--base": model.base and model.base.absolute(),
-            "--name": model.name,
-            "--spec": used and used.absolute(),
-            "--host": host,
-            "--port": port,
-            "--device": device.value,
-            "--max-tokens": max_tokens,
-            "--temperature": temperature,
-            "--json-schema": json_schema and json_schema.absolute(),
-            "--json-repair-attempts": json_repair_attempts,
-            "--idle-timeout": idle_timeout,
-            "--most-requests": (100 if restart_after_requests is None else restart_after_requests) if managed else None,
-        }
-        given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-        command = [str(runtime.python), "-m", "trainer.serve_local", *given, *(["--patient"] if managed else [])]
-        if print_command:
-            typer.echo(shlex.join(command))
-            return
-        if log_file:
-            server.log_to(log_file)
-        listener = server.listen(host, port)
-    typer.echo(f"{model.name} answers at http://{host}:{port}/v1 once it is loaded; ctrl-C ends it.", err=True)
-    with stop.told():
-        if managed:
-            server.manage(command, listener)
-        server.become(command, listener)
+    model = client.training.models.get(model_id)
+    return Shown(model, _facts(model))
 
 
-def _spec(given: Path | None, folder: Path) -> Path | None:
-    """The file whose prompt stands before every conversation; None where there is none, or it says nothing."""
-    from luthier.models import behavior
+def _facts(model: Any) -> Any:
+    from rich.console import Group
 
-    if given and not given.is_file():
-        raise Stop(f"There is no behaviour spec {given}.", "Name another with --spec, or leave it out.")
-    usual = (Path(local_models.SPEC), folder / local_models.SPEC)
-    found = given or next((path for path in usual if path.is_file()), None)
-    try:
-        return found if found and behavior.compiled(found.read_text(encoding="utf-8")) else None
-    except ValueError as error:
-        raise Stop(f"{found} is no behaviour spec. {error}", "Mend it, or use none: --no-spec-prompt.") from None
+    from luthier.cli.showing import each, facts, table
+
+    names = ("id", "name", "names", "status", "description", "base_model", "version", "training_job_id", "tags")
+    shown = facts(
+        model,
+        **{name: name for name in names},
+        training=lambda row: each(vars(row.metrics.training)),
+        validation=lambda row: each(vars(row.metrics.validation)),
+        archived=lambda row: row.archived and f"until {row.archived.expires_at}: {row.archived.reason or 'no reason'}",
+        created="created_at",
+    )
+    parts = [shown]
+    if model.files:
+        parts.append(table(model.files, file="name", bytes="size", checksum="checksum"))
+    if model.deployments:
+        parts.append(table(model.deployments, deployment="id", name="name", status="status", url="url"))
+    return Group(*parts)
 
 
-def _require_object(path: Path) -> None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Stop(f"{path} cannot be read as a JSON schema: {error}", "Name a file that holds one.") from None
-    if not isinstance(content, dict):
-        raise Stop(f"{path} holds no JSON schema: it must be an object.", "Name a file that holds one.")
+@app.command()
+@asking
+def versions(client: "Luthier", model_id: ModelId) -> Shown:
+    """List the versions of a model.
+
+    Example: luthier models versions llama-3.1-8b-tickets
+    """
+    from luthier.cli.showing import table
+
+    rows = list(client.training.versions.list(model_id))
+    return Shown(rows, table(rows, version="version", id="id", name="name", status="status", created="created_at"))
+
+
+@app.command()
+@asking
+def deploy(
+    client: "Luthier",
+    model_id: ModelId,
+    name: Annotated[str | None, typer.Option(help="The deployment's name.")] = None,
+    environment: Annotated[str | None, typer.Option(help="As production or staging.")] = None,
+    kind: Annotated[str | None, typer.Option(help="shared or dedicated; chosen by itself otherwise.")] = None,
+    gpu_type: Annotated[str | None, typer.Option(help="As a hardware's id.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1)] = None,
+    min_workers: Annotated[int | None, typer.Option(min=0, help="0: it sleeps when nobody asks.")] = None,
+    max_workers: Annotated[int | None, typer.Option(min=1)] = None,
+    wait: Wait = False,
+) -> Shown:
+    """Deploy a model: it costs by the hour until it is paused or deleted.
+
+    Example: luthier models deploy llama-3.1-8b-tickets --wait
+    """
+    from luthier.cli.deployments import done
+
+    scaling = given(min_workers=min_workers, max_workers=max_workers)
+    asked = given(
+        name=name, environment=environment, kind=kind, gpu_type=gpu_type, workers=workers, scaling=scaling or None
+    )
+    return done(client, client.training.models.deploy(model_id, **asked), wait)
+
+
+@app.command()
+@asking
+def compare(
+    client: "Luthier",
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Two or more; base models too.")],
+    metric: Annotated[list[str] | None, typer.Option(help="Only this; repeat it.")] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="An lm-eval task, or the id of a file of the purpose evals; repeat it.")
+    ] = None,
+) -> Shown:
+    """Compare models. What has to be measured first is pending: ask again for it.
+
+    Example: luthier models compare llama-3.1-8b-tickets llama-3.1-8b-tickets-2
+    """
+    from rich.console import Group
+
+    from luthier.cli.showing import each, table
+
+    asked = given(metrics=metric, benchmarks=benchmark)
+    answer = client.training.models.compare(models=models, **asked)
+    rows = table(
+        answer.models,
+        id="id",
+        name="name",
+        metrics=lambda row: each(row.metrics),
+        benchmarks=lambda row: each(row.benchmarks),
+    )
+    best = f"best: {each(answer.best_performing) or 'nothing to tell'}"
+    pending = [f"pending: {row.benchmark} of {row.model}, {row.status}" for row in answer.pending]
+    return Shown(answer, Group(rows, "\n".join([best, *answer.recommendations, *pending])))
+
+
+@app.command()
+@asking
+def archive(
+    client: "Luthier",
+    model_id: ModelId,
+    reason: Annotated[str | None, typer.Option()] = None,
+    retention_period: Annotated[str | None, typer.Option(help="As 1_year or 90_days; then it is deleted.")] = None,
+) -> Shown:
+    """Put a model away; until its retention ends it can be restored.
+
+    Example: luthier models archive llama-3.1-8b-tickets --reason "replaced by version 2"
+    """
+    asked = given(reason=reason, retention_period=retention_period)
+    model = client.training.models.archive(model_id, **asked)
+    return Shown(model, f"{model.name} is {model.status} until {model.archived and model.archived.expires_at}.")
+
+
+@app.command()
+@asking
+def restore(client: "Luthier", model_id: ModelId) -> Shown:
+    """Bring an archived model back.
+
+    Example: luthier models restore llama-3.1-8b-tickets
+    """
+    model = client.training.models.restore(model_id)
+    return Shown(model, f"{model.name} is {model.status}.")

@@ -81,7 +81,7 @@ def _missing(what: str, name: str, variable: str) -> ConfigurationError:
     return ConfigurationError(
         f"No {what} of Luthier is known.",
         field=name,
-        remedy=f"Pass {name}=…, set {variable}, or write {name} into {_path()}.",
+        remedy=f"Set {variable}, write {name} into {_path()}, or pass {name}=… to the client.",
     )
 
 

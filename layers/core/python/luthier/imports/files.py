@@ -18,6 +18,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
+def fits(name: str) -> bool:
+    """Whether a file of this name may be part of a model."""
+    return name.endswith(".safetensors") or name in _KNOWN
+
+
 def check_upload(files: Sequence[File], param: str) -> None:
     """Raises InvalidRequest for the first file that is not taken, and for files that make no model."""
     names = [file.name for file in files]
@@ -27,7 +32,7 @@ def check_upload(files: Sequence[File], param: str) -> None:
             raise refusals.no_plain_name(name, place)
         if name.endswith(_PICKLES):
             raise refusals.pickled(name, place)
-        if not name.endswith(".safetensors") and name not in _KNOWN:
+        if not fits(name):
             raise refusals.unknown_file(name, _KNOWN, place)
         if name in names[:number]:
             raise refusals.twice(name, place)
