@@ -18,7 +18,7 @@ from luthier import wiring
 from luthier.datasets import schema as files
 from luthier.datasets.content import CONTENT_TYPE
 from luthier.deployments.entity import ACTIVE
-from luthier.errors import InvalidRequest
+from luthier.errors import Conflict, InvalidRequest
 from luthier.events.entity import catalogue
 from luthier.idempotency import Repetition
 from luthier.models import schema as models
@@ -124,6 +124,12 @@ def get_model(model_id: str) -> models.ModelObject:
 
 @app.delete("/v1/models/<model_id>", security=WRITE_MODELS, summary="Delete a fine-tuned model for good")
 def delete_model(model_id: str) -> models.ModelObjectDeleted:
+    organization_id = app.principal.organization_id
+    if wiring.aliases().find(organization_id, model_id):
+        raise Conflict(f"{model_id!r} is an alias.", remedy=f"DELETE /v2/training/aliases/{model_id}.")
+    deployed = wiring.deployments().find(organization_id, model_id)
+    if deployed and deployed.is_of_base:
+        raise Conflict(f"{model_id!r} is a base model.", remedy=f"DELETE /v2/training/deployments/{deployed.id}.")
     wiring.retention().delete(app.principal, model_id)
     return models.ModelObjectDeleted(id=model_id)
 

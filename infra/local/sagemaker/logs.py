@@ -1,5 +1,6 @@
 """Output lines of children, as CloudWatch Logs keeps them."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -67,15 +68,18 @@ class LogStream:
         return batch, False
 
     def _create(self) -> None:
-        exists = self._client.exceptions.ResourceAlreadyExistsException
-        for create, arguments in (
-            (self._client.create_log_group, {"logGroupName": self._group}),
-            (self._client.create_log_stream, {"logGroupName": self._group, "logStreamName": self._stream}),
-        ):
-            try:
-                create(**arguments)
-            except exists:
-                continue
+        """A function's group is the template's, and its role may not make one."""
+        exceptions = self._client.exceptions
+        try:
+            self._create_stream()
+        except exceptions.ResourceNotFoundException:
+            with contextlib.suppress(exceptions.ResourceAlreadyExistsException):
+                self._client.create_log_group(logGroupName=self._group)
+            self._create_stream()
+
+    def _create_stream(self) -> None:
+        with contextlib.suppress(self._client.exceptions.ResourceAlreadyExistsException):
+            self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
 
     def _put(self, batch: list[tuple[int, str]]) -> None:
         events = [{"timestamp": at, "message": line} for at, line in batch]

@@ -40,6 +40,8 @@ def test_a_base_model_is_listed_and_found_once_it_is_deployed(api: Gateway) -> N
     [listed] = api.get("/v1/models").json()["data"]
     assert (listed["id"], listed["object"], listed["owned_by"]) == (BASE_MODEL, "model", "luthier")
     assert api.get(f"/v1/models/{BASE_MODEL}").json() == listed
+    refused = api.delete(f"/v1/models/{BASE_MODEL}")
+    assert (refused.status, "/v2/training/deployments/ep_" in refused.text) == (409, True)
 
 
 def test_an_unknown_model_with_slashes_is_a_404_that_shows_its_name(api: Gateway) -> None:

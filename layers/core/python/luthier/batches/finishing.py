@@ -38,7 +38,7 @@ _FACTS = {
 }
 
 _UNASKED = {
-    CANCELLED: {"code": "batch_cancelled", "message": "The batch was cancelled before this request began."},
+    CANCELLED: {"code": "batch_cancelled", "message": "It was cancelled before this request was answered."},
     EXPIRED: {
         "code": "batch_expired",
         "message": "This request could not be executed before the completion window expired.",
