@@ -82,6 +82,7 @@ $(TRAINER): $(filter-out %-gpu.txt,$(wildcard training_container/requirements*.t
 	@$(PYTHON) -m venv .venv-trainer
 	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check \
 	  -r training_container/requirements.txt -r training_container/requirements-eval.txt \
+	  -r training_container/requirements-wandb.txt \
 	  -r training_container/requirements-test.txt
 	@.venv-trainer/bin/pip install --quiet --disable-pip-version-check --no-deps \
 	  -r training_container/requirements-demo.txt

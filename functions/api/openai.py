@@ -87,7 +87,7 @@ def delete_file(file_id: str) -> files.FileDeleted:
 @app.get(f"{FILE}/content", security=READ_FILES, summary="Download a file")
 def get_content(file_id: str) -> Response[str]:
     content = wiring.datasets().content(app.principal, file_id)
-    if content.body is None:
+    if content.body is None or content.is_binary:
         return Response(302, headers={"Location": content.url})
     return Response(200, CONTENT_TYPE, content.body.decode(errors="replace"))
 

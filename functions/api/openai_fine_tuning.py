@@ -12,6 +12,7 @@ from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
 from luthier import wiring
 from luthier.idempotency import Repetition
 from luthier.jobs import openai_schema as schema
+from luthier.jobs import openai_timeline as told
 
 JOBS = "/v1/fine_tuning/jobs"
 JOB = f"{JOBS}/<job_id>"
@@ -99,11 +100,11 @@ def start_fine_tuning_job(job_id: str) -> schema.JobObject:
 
 
 @app.get(f"{JOB}/events", security=READ, summary="What has happened to a fine-tuning job, newest first")
-def list_fine_tuning_events(job_id: str, limit: Limit = 20, after: After = None) -> schema.JobEvents:
-    told = wiring.jobs().timeline(app.principal, job_id, limit=limit, after=after)
-    return schema.JobEvents.of(*told)
+def list_fine_tuning_events(job_id: str, limit: Limit = 20, after: After = None) -> told.JobEvents:
+    page = wiring.jobs().timeline(app.principal, job_id, limit=limit, after=after)
+    return told.JobEvents.of(*page)
 
 
 @app.get(f"{JOB}/checkpoints", security=READ, summary="What a fine-tuning job has saved on its way, newest first")
-def list_fine_tuning_checkpoints(job_id: str, limit: Limit = 10, after: After = None) -> schema.JobCheckpoints:
-    return schema.JobCheckpoints.of(*wiring.jobs().checkpoints(app.principal, job_id, limit=limit, after=after))
+def list_fine_tuning_checkpoints(job_id: str, limit: Limit = 10, after: After = None) -> told.JobCheckpoints:
+    return told.JobCheckpoints.of(*wiring.jobs().checkpoints(app.principal, job_id, limit=limit, after=after))

@@ -48,6 +48,7 @@ _CONTEXT = [
     "!/training_container/requirements.txt",
     "!/training_container/requirements-eval.txt",
     "!/training_container/requirements-gpu.txt",
+    "!/training_container/requirements-wandb.txt",
     "!/training_container/trainer/",
     "!/layers/",
     "/layers/**",

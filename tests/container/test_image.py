@@ -63,7 +63,7 @@ def test_packages_are_installed_lean_and_their_lists_removed(instructions: list[
 
 
 def test_the_pins_are_complete_and_are_what_these_tests_ran_with() -> None:
-    pinned = pins("requirements.txt") | pins("requirements-eval.txt")
+    pinned = pins("requirements.txt") | pins("requirements-eval.txt") | pins("requirements-wandb.txt")
     installed = {name: version(name).partition("+")[0] for name in pinned}
     assert installed == pinned
     assert not {"vllm", "triton"} & set(pinned)

@@ -82,6 +82,15 @@ class Data(_Section):
     invalid_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
+class WandbRun(_Section):
+    """The run of Weights & Biases that this one becomes."""
+
+    project: Annotated[Text, Field(min_length=1, max_length=128)]
+    name: Annotated[Text, Field(max_length=128)] | None = None
+    entity: Annotated[Text, Field(max_length=128)] | None = None
+    tags: list[Text] = []
+
+
 class Names(_Section):
     model: Text = ""
 
@@ -132,6 +141,7 @@ class JobConfig(_Section):
     exports: list[ExportKind] = []
     limits: Limits = Limits()
     data: Data = Data()
+    wandb: WandbRun | None = None
     names: Names = Names()
 
     @property

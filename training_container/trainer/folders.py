@@ -51,6 +51,11 @@ class Folders:
         return self.checkpoints / "metrics.jsonl"
 
     @property
+    def wandb(self) -> Path:
+        """The offline run of Weights & Biases, where the job names one."""
+        return self.checkpoints / "wandb.tar.gz"
+
+    @property
     def result(self) -> Path:
         """How the last run ended."""
         return self.checkpoints / "result.json"

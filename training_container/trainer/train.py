@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from trainer import config, device, distribution, failures, imports, log
+from trainer import config, device, distribution, failures, imports, log, wandb_run
 from trainer.budget import Budget
 from trainer.failures import Failure
 from trainer.folders import Folders
@@ -78,6 +78,8 @@ def run(job: Job) -> None:
         with imports.without(*imports.UNUSED):
             recipe = importlib.import_module(RECIPES[asked.method])
         ended = recipe.run(job)
+    if asked.wandb and distribution.is_first():
+        wandb_run.leave(asked, job.folders.metrics, job.folders.wandb)
     log.info("done", ended=ended, seconds=round(job.budget.seconds, 1))
 
 

@@ -40,6 +40,12 @@ def complete(api: Gateway, job_id: str) -> None:
     api.platform.complete(job)
 
 
+def of_attempt(api: Gateway, job: Job, path: str) -> bytes:
+    """An object that the container of the job's first attempt reads."""
+    key = f"org_a/jobs/{job.id}/1/{path}"
+    return bytes(api.platform.s3.get_object(Bucket="luthier-data", Key=key)["Body"].read())
+
+
 def test_a_job_is_created_with_the_documented_defaults(client: openai.OpenAI, file: str) -> None:
     job = create(client, file)
     assert (job.object, job.status, job.model, job.training_file) == ("fine_tuning.job", "queued", BASE_MODEL, file)
@@ -67,90 +73,6 @@ def test_every_wish_arrives(api: Gateway, client: openai.OpenAI, file: str) -> N
     assert stored.hyperparameters["learning_rate"] == pytest.approx(1.5e-4)
     assert stored.cost["cap"] == 50
     assert job.to_dict()["cost"]["cap"] == 50  # type: ignore[index]
-
-
-def upload(client: openai.OpenAI, content: bytes, name: str = "train.jsonl") -> str:
-    return client.files.create(file=(name, content), purpose="fine-tune").id
-
-
-def of_attempt(api: Gateway, job: Job, path: str) -> bytes:
-    """An object that the container of the job's first attempt reads."""
-    key = f"org_a/jobs/{job.id}/1/{path}"
-    return bytes(api.platform.s3.get_object(Bucket="luthier-data", Key=key)["Body"].read())
-
-
-def job_body(**fields: Any) -> dict[str, Any]:
-    return {"model": BASE_MODEL, **fields}
-
-
-def test_several_files_are_trained_on_each_as_often_as_it_weighs(api: Gateway, client: openai.OpenAI) -> None:
-    first, second = upload(client, rows(60)), upload(client, rows(20), "more.jsonl")
-    files = [{"file_id": first}, {"file_id": second, "weight": 1.5}]
-    made = api.post(JOBS, job_body(training_files=files)).json()
-    assert made["training_file"] == first
-    assert made["training_files"] == [{"file_id": first, "weight": 1.0}, {"file_id": second, "weight": 1.5}]
-    stored = api.platform.job_store.get("org_a", made["id"])
-    assert stored
-    api.platform.launch(stored)
-    settings = json.loads(of_attempt(api, stored, "config/job.json"))
-    assert settings["data"] == {"weights": {"train-02.jsonl": 1.5}, "invalid_share": 0.0}
-    assert of_attempt(api, stored, "train/train-02.jsonl") == rows(20)
-    alone = api.post(JOBS, job_body(training_file=first)).json()
-    assert made["estimate"]["tokens"] == pytest.approx(alone["estimate"]["tokens"] * 90 / 60, rel=0.1)
-    assert alone["training_files"] is None
-    api.platform.complete(stored)
-    model = api.platform.models.of_job(stored)
-    assert model
-    assert [read["file_id"] for read in model.datasets if read["role"] == "train"] == [first, second]
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({}, "training_file"),
-        ({"training_file": "first", "training_files": [{"file_id": "first"}]}, "training_file"),
-        ({"training_files": []}, "training_files"),
-        ({"training_files": [{"file_id": "first"}, {"file_id": "first"}]}, "training_files[1].file_id"),
-        ({"training_files": [{"file_id": "first"}, {"file_id": "file-unknown"}]}, "training_files[1].file_id"),
-        ({"training_files": [{"file_id": "file-unknown", "weight": 2}]}, "training_files[0].file_id"),
-        ({"training_files": [{"file_id": "first", "weight": 0}]}, "training_files[0].weight"),
-        ({"training_files": [{"file_id": "first"}, {"file_id": "text"}]}, "training_files[1].file_id"),
-        ({"training_file": "first", "invalid_sample_skip_percentage": 0.6}, "invalid_sample_skip_percentage"),
-    ],
-)
-def test_a_bad_mixture_is_refused_by_the_name_of_its_field(
-    api: Gateway, client: openai.OpenAI, fields: dict[str, Any], param: str
-) -> None:
-    known = {"first": upload(client, rows(60)), "text": upload(client, b'{"text": "Once upon a time."}\n' * 60)}
-    named = json.loads(json.dumps(fields))
-    for place in (named, *named.get("training_files", [])):
-        for name in ("training_file", "file_id"):
-            if name in place:
-                place[name] = known.get(place[name], place[name])
-    refused = api.post(JOBS, job_body(**named))
-    assert refused.status == 400, refused.text
-    assert refused.json()["error"]["param"] == param
-
-
-def test_a_share_of_bad_lines_may_be_tolerated(api: Gateway, client: openai.OpenAI) -> None:
-    bad = upload(client, rows(57) + b"not json\n" * 3)
-    assert client.files.retrieve(bad).status == "error"
-    body = job_body(training_file=bad)
-    for share in (0, 0.04):
-        refused = api.post(JOBS, body | {"invalid_sample_skip_percentage": share})
-        assert (refused.status, refused.json()["error"]["param"]) == (400, "training_file")
-    made = api.post(JOBS, body | {"invalid_sample_skip_percentage": 0.05}).json()
-    assert made["invalid_sample_skip_percentage"] == 0.05
-    stored = api.platform.job_store.get("org_a", made["id"])
-    assert stored
-    api.platform.launch(stored)
-    assert json.loads(of_attempt(api, stored, "config/job.json"))["data"]["invalid_share"] == 0.05
-
-
-def test_no_share_makes_up_for_a_file_without_a_good_row(api: Gateway, client: openai.OpenAI) -> None:
-    nothing = upload(client, b"not json\n" * 3)
-    refused = api.post(JOBS, job_body(training_file=nothing, invalid_sample_skip_percentage=0.5))
-    assert (refused.status, refused.json()["error"]["param"]) == (400, "training_file")
 
 
 def test_the_older_place_of_hyperparameters_means_the_same(client: openai.OpenAI, file: str) -> None:
@@ -184,7 +106,6 @@ def test_preferences_are_trained_on_with_their_beta(client: openai.OpenAI) -> No
         ({"suffix": "x" * 65}, "suffix"),
         ({"metadata": {"k" * 65: "v"}}, None),
         ({"metadata": {"k": "v" * 513}}, "metadata.k"),
-        ({"integrations": [{"type": "wandb", "wandb": {"project": "x"}}]}, "integrations"),
         ({"seed": -1}, "seed"),
     ],
 )

@@ -66,6 +66,11 @@ class Content:
     url: str
     body: bytes | None
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether it is no text, which is all that an answer carries as it is."""
+        return self.dataset.filename.endswith(".gz") and self.dataset.purpose == JOB_RESULTS
+
 
 class DatasetService:
     def __init__(

@@ -101,6 +101,7 @@ class JobDrafts:
             status_reason=None if request.auto_start else AWAITING_START,
             expected={"tokens": price.tokens, "seconds": price.seconds},
             cost={"estimate": price.cost, "accrued": 0.0, "cap": request.max_cost, "currency": price.currency},
+            wandb=request.wandb,
             webhook_url=request.webhook_url,
             created_at=now,
             updated_at=now,

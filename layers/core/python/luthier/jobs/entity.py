@@ -101,6 +101,8 @@ class JobRequest:
     # In the currency of the estimate; None = no cap.
     max_cost: float | None = None
     webhook_url: str | None = None
+    # The run of Weights & Biases that it becomes: {project, name, entity, tags}.
+    wandb: dict[str, Any] | None = None
     # Of the learning rate that "auto" stands for.
     learning_rate_multiplier: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -116,7 +118,9 @@ class Job:
     base_model: of the catalogue, also where the job goes on from another model; start_from: that model as
     {model, model_id, artifact_uri}; auto: hyperparameters that "auto" stood for; result_file: id of the file that the
     metrics of its steps are in once it has completed; mixture: where it trains on several files, each of them as
-    {file_id, weight, sha256, rows}, `training_dataset` being the first; digests: id of each file that it reads → sha256
+    {file_id, weight, sha256, rows}, `training_dataset` being the first; wandb: the run of
+    Weights & Biases that it becomes, {project, name, entity, tags}; wandb_file: id of the file that holds it;
+    digests: id of each file that it reads → sha256
     (hex); ended: how the last finished run says that it ended: completed, early_stopped, max_seconds, max_cost or
     stopped.
     """
@@ -156,6 +160,8 @@ class Job:
     status_reason: dict[str, Any] | None = None
     result_model: str | None = None
     result_file: str | None = None
+    wandb: dict[str, Any] | None = None
+    wandb_file: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     learning_rate_multiplier: float | None = None
     ended: str | None = None

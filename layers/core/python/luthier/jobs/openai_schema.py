@@ -13,11 +13,9 @@ from pydantic_core import PydanticCustomError, ValidationError
 from luthier import clock
 from luthier.errors import InvalidRequest
 from luthier.jobs import entity
-from luthier.jobs.checkpoints import Checkpoint
 from luthier.jobs.entity import Job, JobRequest
 from luthier.jobs.hyperparameters import AUTO
 from luthier.jobs.schema import CAP, LEAST_COST, MOST_COST
-from luthier.jobs.timeline import Moment, numbers
 from luthier.models.entity import public_names
 from luthier.wire import LONGEST_NAME, Answer, Request
 
@@ -34,9 +32,6 @@ _STATUSES = {
     entity.STOPPED: "cancelled",
 }
 _METHODS = {"supervised": "sft", "dpo": "dpo"}
-# Of a checkpoint.
-_METRICS = ("step", "train_loss", "train_mean_token_accuracy", "full_valid_loss", "full_valid_mean_token_accuracy",
-            "valid_loss", "valid_mean_token_accuracy")  # fmt: skip
 _NAMES = {method: name for name, method in _METHODS.items()}
 
 
@@ -97,6 +92,22 @@ class TrainingFile(Request):
     )
 
 
+class WandbRun(Request):
+    project: str = Field(min_length=1, max_length=128)
+    name: str | None = Field(default=None, max_length=128)
+    entity: str | None = Field(default=None, max_length=128)
+    tags: list[Annotated[str, StringConstraints(min_length=1, max_length=64)]] | None = Field(
+        default=None, max_length=50
+    )
+
+
+class Integration(Request):
+    """Training has no network, so the run leaves an offline run among `result_files`, for `wandb sync`."""
+
+    type: Literal["wandb"]
+    wandb: WandbRun
+
+
 class Cap(Request):
     cap: float | None = Field(default=None, ge=LEAST_COST, le=MOST_COST, description=CAP)
 
@@ -121,7 +132,7 @@ class CreateFineTuningJob(Request):
     suffix: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
     metadata: Metadata | None = None
-    integrations: list[Any] | None = Field(default=None, max_length=0, description="None are supported.")
+    integrations: list[Integration] | None = Field(default=None, max_length=1)
     cost: Cap | None = Field(default=None, description="Beyond OpenAI's contract: what the job may cost.")
     auto_start: bool = Field(
         default=True, description="Beyond OpenAI's contract. false: check and price it, and wait for POST …/start."
@@ -161,6 +172,7 @@ class CreateFineTuningJob(Request):
             max_cost=self.cost.cap if self.cost else None,
             learning_rate_multiplier=None if isinstance(multiplier, str) else multiplier,
             metadata=self.metadata or {},
+            wandb=_wandb(self.integrations[0].wandb) if self.integrations else None,
             auto_start=self.auto_start,
         )
 
@@ -282,7 +294,7 @@ class JobObject(Answer):
             fine_tuned_model=fine_tuned_model(job),
             hyperparameters={name: value for name, value in hyperparameters.items() if name != "beta"},
             model=job.start_from["model"] if job.start_from else job.base_model,
-            result_files=[job.result_file] if job.result_file else [],
+            result_files=[file for file in (job.result_file, job.wandb_file) if file],
             status=_STATUSES[job.status],
             training_file=job.training_dataset,
             training_files=[{name: part[name] for name in ("file_id", "weight")} for part in job.mixture] or None,
@@ -290,12 +302,16 @@ class JobObject(Answer):
             validation_file=job.validation_dataset,
             seed=job.hyperparameters["seed"],
             estimated_finish=_estimated_finish(job),
-            integrations=[],
+            integrations=[{"type": "wandb", "wandb": job.wandb}] if job.wandb else [],
             method={"type": kind, kind: {"hyperparameters": hyperparameters}},
             metadata=job.metadata or None,
             cost=job.cost_so_far,
             estimate=_estimate(job),
         )
+
+
+def _wandb(run: WandbRun) -> dict[str, Any]:
+    return run.model_dump() | {"tags": run.tags or []}
 
 
 def _estimate(job: Job) -> Estimated | NotEstimated:
@@ -339,62 +355,3 @@ class JobObjects(Answer):
     @classmethod
     def of(cls, jobs: Sequence[Job], has_more: bool) -> Self:
         return cls(data=[JobObject.of(job) for job in jobs], has_more=has_more)
-
-
-class JobEvent(Answer):
-    id: str
-    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
-    created_at: int
-    level: Literal["info", "warn", "error"]
-    message: str
-    type: Literal["message", "metrics"]
-    data: dict[str, Any]
-
-
-class JobEvents(Answer):
-    object: Literal["list"] = "list"
-    data: list[JobEvent]
-    has_more: bool
-
-    @classmethod
-    def of(cls, moments: Sequence[Moment], has_more: bool) -> Self:
-        data = [JobEvent(**vars(one) | {"created_at": clock.epoch(one.created_at)}) for one in moments]
-        return cls(data=data, has_more=has_more)
-
-
-class JobCheckpoint(Answer):
-    """`fine_tuned_model_checkpoint` is a model's name once the checkpoint was imported as one."""
-
-    id: str
-    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
-    created_at: int
-    fine_tuned_model_checkpoint: str
-    fine_tuning_job_id: str
-    step_number: int
-    metrics: dict[str, float | None]
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, line: dict[str, Any]) -> Self:
-        known = numbers(line) | {"step": checkpoint.step}
-        return cls(
-            id=checkpoint.id,
-            created_at=clock.epoch(checkpoint.created_at),
-            fine_tuned_model_checkpoint=checkpoint.name,
-            fine_tuning_job_id=checkpoint.job.id,
-            step_number=checkpoint.step,
-            metrics={name: known.get(name) for name in _METRICS},
-        )
-
-
-class JobCheckpoints(Answer):
-    object: Literal["list"] = "list"
-    data: list[JobCheckpoint]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-    @classmethod
-    def of(cls, found: Sequence[tuple[Checkpoint, dict[str, Any]]], has_more: bool) -> Self:
-        data = [JobCheckpoint.of(*one) for one in found]
-        first_id, last_id = (data[0].id, data[-1].id) if data else (None, None)
-        return cls(data=data, has_more=has_more, first_id=first_id, last_id=last_id)

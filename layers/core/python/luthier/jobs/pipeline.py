@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from luthier import clock, table
+from luthier import clock, ids, table
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration, workload
 from luthier.credits.service import CreditService
@@ -122,9 +122,10 @@ class TrainingPipeline:
             described = self._runs.training_job(job.training_job_name)
             new, fact = self._settled(job, described, error)
             writes = self._payment(job, described)
-            if new.status == entity.COMPLETED and (results := self._results(job)):
-                new = replace(new, result_file=results.id)
-                writes += self._datasets.output_writes(results)
+            if new.status == entity.COMPLETED:
+                results, wandb = self._results(job), self._wandb(job)
+                new = replace(new, result_file=results.id if results else None, wandb_file=wandb.id if wandb else None)
+                writes += [write for file in (results, wandb) if file for write in self._datasets.output_writes(file)]
             self._store.save(job, new, fact, joined=writes)
             return new
 
@@ -135,11 +136,22 @@ class TrainingPipeline:
         lines = self._storage.metrics(job)
         if not lines:
             return None
-        unique = job.id.rpartition("_")[2]
-        file = self._datasets.output(job.organization_id, f"file-{unique}", f"{job.id}_results.csv", JOB_RESULTS)
         content = timeline.as_csv(lines).encode()
-        self._storage.write_results(file.s3_key, content)
-        return replace(file, rows=content.count(b"\n") - 1, bytes=len(content))
+        file = self._left(job, job.id, f"{job.id}_results.csv", content, "text/csv")
+        return replace(file, rows=content.count(b"\n") - 1)
+
+    def _wandb(self, job: Job) -> Dataset | None:
+        """The file with the run for Weights & Biases; None where none was wished for or written."""
+        content = self._storage.wandb_run(job) if job.wandb else None
+        if content is None:
+            return None
+        return self._left(job, ids.beside(job.id, "wandb"), f"{job.id}_wandb.tar.gz", content, "application/gzip")
+
+    def _left(self, job: Job, unique: str, name: str, content: bytes, content_type: str) -> Dataset:
+        file_id = f"file-{unique.rpartition('_')[2]}"
+        file = self._datasets.output(job.organization_id, file_id, name, JOB_RESULTS)
+        self._storage.write_results(file.s3_key, content, content_type)
+        return replace(file, bytes=len(content))
 
     def _payment(self, job: Job, described: dict[str, Any] | None) -> list[table.Write]:
         """What the end of the attempt does to the organization's credits and usage."""

@@ -33,9 +33,18 @@ class JobStorage:
             Body=json.dumps(_config(job, base_model_id, revision, price_per_second), indent=2).encode(),
         )
 
-    def write_results(self, key: str, content: bytes) -> None:
-        """Store the content of the file that a completed job leaves."""
-        self._s3.put_object(Bucket=self._settings.data_bucket, Key=key, Body=content, ContentType="text/csv")
+    def write_results(self, key: str, content: bytes, content_type: str) -> None:
+        """Store the content of a file that a completed job leaves."""
+        self._s3.put_object(Bucket=self._settings.data_bucket, Key=key, Body=content, ContentType=content_type)
+
+    def wandb_run(self, job: Job) -> bytes | None:
+        """The offline run of Weights & Biases that the run has left, a .tar.gz of some kilobytes."""
+        try:
+            key = f"{_series(job)}/wandb.tar.gz"
+            answer = self._s3.get_object(Bucket=self._settings.artifacts_bucket, Key=key)
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return answer["Body"].read()
 
     def launch(self, job: Job, model_uri: str) -> dict[str, Any]:
         """The places that CreateTrainingJob names for this attempt."""
@@ -171,6 +180,7 @@ def _config(job: Job, base_model_id: str, revision: str, price_per_second: float
             "weights": {file.name: file.weight for file in job.training_files if file.weight != 1},
             "invalid_share": job.invalid_share,
         },
+        "wandb": job.wandb,
         "names": {"model": f"{job.base_model}-{job.suffix}" if job.suffix else job.id},
     }
 
