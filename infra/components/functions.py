@@ -1,6 +1,7 @@
 """The functions of the catalogue: one asset, two layers, one role each."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy
@@ -74,7 +75,7 @@ class Functions(Construct):
             architecture=self._flavour.architecture,
             handler="functions/api/serve.sh" if adapted else row.handler,
             code=self._code,
-            layers=[*self._layers, self._adapter()] if adapted else self._layers,
+            layers=[*self._layers, self._adapter] if adapted else self._layers,
             memory_size=row.memory,
             timeout=Duration.seconds(row.timeout),
             environment=_environment(row, settings) | (_adapted(row) if adapted else {}),
@@ -85,6 +86,7 @@ class Functions(Construct):
         self.by_name[row.name] = function
         return function
 
+    @cached_property
     def _adapter(self) -> lambda_.ILayerVersion:
         return lambda_.LayerVersion.from_layer_version_arn(self, "WebAdapter", _ADAPTER)
 

@@ -28,9 +28,11 @@ def test_every_path_of_a_surface_reaches_its_own_function(row: catalog.Function)
 
 
 def test_answers_that_stream_are_passed_on_in_parts_for_up_to_15_minutes(template: Template) -> None:
+    streaming = {path for _, path, row in catalog.routes() if row.streams}
+    assert {"/v1/chat/completions", "/v1/completions", "/v1/playground/inference"} <= streaming
     for method in template.of_type("AWS::ApiGateway::Method").values():
         integration, path = method["Integration"], _path(template, method)
-        streams = path in ("/v1/chat/completions", "/v1/completions")
+        streams = _target(method) in {f"Functions{row.pascal_name}" for row in catalog.API if row.streams}
         assert integration.get("ResponseTransferMode") == ("STREAM" if streams else None), path
         assert integration.get("TimeoutInMillis") == (900_000 if streams else None), path
         assert ("response-streaming-invocations" in text(integration["Uri"])) == streams

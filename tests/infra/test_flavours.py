@@ -23,6 +23,7 @@ MAY_DIFFER = {
     "Resources.*.Properties.Environment.Variables.AWS_LAMBDA_EXEC_WRAPPER": "web adapter",
     "Resources.*.Properties.Environment.Variables.AWS_LWA_INVOKE_MODE": "web adapter",
     "Resources.*.Properties.Environment.Variables.AWS_LWA_READINESS_CHECK_PROTOCOL": "web adapter",
+    "Resources.*.Properties.Environment.Variables.LUTHIER_SURFACE": "web adapter",
     "Resources.*.Properties.Integration.Uri.Fn::Join": "streaming integration",
     "Resources.*.Properties.Integration.ResponseTransferMode": "streaming integration",
     "Resources.*.Properties.Integration.TimeoutInMillis": "streaming integration",

@@ -28,7 +28,7 @@ HELPERS = {
             "training_registry",
         ),
         # Routes of the openai, tuning and endpoints surfaces.
-        *("batches", "previews", "tuning_batches", "endpoint_runs", "uploads"),
+        *("batches", "checkpoint_permissions", "previews", "tuning_batches", "endpoint_runs", "uploads"),
     },
     "pipeline": {"step"},
     "events": set(),
@@ -82,7 +82,8 @@ def test_a_function_sees_the_settings_of_its_row_and_no_others(template: Templat
     for row in catalog.FUNCTIONS:
         given = template.function(f"{row.folder}.{row.name}")["Environment"]["Variables"]
         luthier = {name for name in given if name.startswith("LUTHIER_")}
-        assert luthier == {Settings.environment_name(name) for name in row.env}
+        surface = {"LUTHIER_SURFACE"} if row.streams else set()
+        assert luthier == {Settings.environment_name(name) for name in row.env} | surface
 
 
 @pytest.mark.parametrize("row", catalog.API, ids=lambda row: row.name)
@@ -91,16 +92,19 @@ def test_no_api_function_outlives_the_gateways_patience(row: Function) -> None:
 
 
 def test_a_function_that_streams_is_served_through_the_web_adapter(template: Template) -> None:
-    [function] = [row for row in template.of_type("AWS::Lambda::Function").values() if row["Handler"] == ADAPTED]
-    assert "LambdaAdapterLayerArm64" in text(function["Layers"][-1])
-    variables = function["Environment"]["Variables"]
-    assert (variables["AWS_LAMBDA_EXEC_WRAPPER"], variables["AWS_LWA_INVOKE_MODE"]) == (
-        "/opt/bootstrap",
-        "response_stream",
-    )
+    made = [row for row in template.of_type("AWS::Lambda::Function").values() if row["Handler"] == ADAPTED]
+    for function in made:
+        assert "LambdaAdapterLayerArm64" in text(function["Layers"][-1])
+        variables = function["Environment"]["Variables"]
+        assert (variables["AWS_LAMBDA_EXEC_WRAPPER"], variables["AWS_LWA_INVOKE_MODE"]) == (
+            "/opt/bootstrap",
+            "response_stream",
+        )
+    named = {function["Environment"]["Variables"]["LUTHIER_SURFACE"] for function in made}
+    assert named == {row.name for row in catalog.API if row.streams}
     script = ROOT / ADAPTED
     assert os.access(script, os.X_OK)
-    assert "functions.api.server completions" in script.read_text()
+    assert 'functions.api.server "$LUTHIER_SURFACE"' in script.read_text()
 
 
 def test_the_functions_asset_keeps_its_package_name_and_hides_no_layer(template: Template, assets: Path) -> None:

@@ -26,7 +26,7 @@ def test_the_build_context_holds_the_dockerfile_the_pins_the_trainer_and_the_mod
     files = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
     trainer = {str(path.relative_to(ROOT)) for path in TRAINER.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     shared = {f"layers/core/python/luthier/{module}" for module in LUTHIER}
-    pins = {f"training_container/requirements{part}.txt" for part in ("", "-eval", "-gpu")}
+    pins = {f"training_container/requirements{part}.txt" for part in ("", "-eval", "-gpu", "-wandb")}
     assert files - trainer - shared == {"training_container/Dockerfile", *pins}
     assert trainer | shared <= files
 

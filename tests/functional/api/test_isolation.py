@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Route
 
 from functions.api.build_openapi import DOCUMENT, SURFACES
 from luthier import table, wiring
+from luthier.jobs.entity import Job
 from tests.factories import BASE_MODEL, Platform, metrics_line, principal, rows
 from tests.functional.imports import world as imports
 from tests.functional.processing import world
@@ -77,6 +78,11 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     world.launch(platform, evaluation.processing)
     download = f"/v2/training/models/{done.result_model}/download"
     assert [mine.post(download, {"compression": packed}).status for packed in ("none", "zip")] == [200, 202]
+    for name in ("adapter_config.json", "adapter_model.safetensors", "complete.json"):
+        platform.put_artifact(f"{organization}/jobs/{done.id}/checkpoints/1/checkpoint-1/{name}", "x")
+    checkpoint = next(name for name in done_names(platform, done) if name.startswith("ft:"))
+    shared = f"/v1/fine_tuning/checkpoints/{checkpoint}:ckpt-step-1/permissions"
+    assert mine.post(shared, {"project_ids": [f"friends-of-{word}"]}).status == 200
     running = platform.launched(who, name=f"{word} runs", webhook_url=f"https://{word}.example.com/hook")
     platform.watcher.metrics_written(platform.write_metrics(running, metrics_line(1)))
     began = mine.post(imports.IMPORTS, imports.body(name=f"{word}-import", description=f"imports {word}"))
@@ -94,6 +100,11 @@ def furnished(api: Gateway, organization: str) -> Gateway:
     assert mine.post(f"/v1/webhooks/{hook.json()['id']}/test", {}).status < 500
     assert mine.post("/v1/organization/api_keys", {"name": f"{word} key", "scopes": ["models:read"]}).status == 201
     return mine
+
+
+def done_names(platform: Platform, job: Job) -> list[str]:
+    model = platform.models.of_job(job)
+    return model.names if model else []
 
 
 def items(platform: Platform, organization: str) -> list[table.Item]:
@@ -280,7 +291,8 @@ def test_a_body_that_names_what_is_another_organizations_is_answered_as_if_it_di
 ) -> None:
     right, before = own(us.platform), state(us.platform)
     for route, reference in itertools.product(routes(surface), references(us.platform)):
-        nobodys_ids = dict.fromkeys(("delivery_id", "file_id", "evaluation_id", "import_id", "token"), "x")
+        missing = ("delivery_id", "file_id", "evaluation_id", "import_id", "permission_id", "token")
+        nobodys_ids = dict.fromkeys((*missing, "fine_tuned_model_checkpoint"), "x")
         named = {"name": "okapi-alias", "version": "v1.0.0"}
         path = route.openapi_path.format_map(right | nobodys_ids | named)
         for theirs, nobodys in zip(
