@@ -25,7 +25,7 @@ LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
 .PHONY: help demo local test check lint types unit infra container journey test-unit test-js test-infra test-container \
-        test-journey test-images synth deploy openapi client errors events images install clean benchmarks
+        test-journey test-images synth deploy openapi examples client errors events images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
@@ -35,6 +35,7 @@ help:
 	@echo "make synth      the CloudFormation template, in cdk.out"
 	@echo "make deploy     deploy to the AWS account of your credentials"
 	@echo "make openapi    generate functions/api/openapi.json from the routes"
+	@echo "make examples   record its examples anew, by asking the functions"
 	@echo "make client     generate the methods of the Python and the JavaScript client from openapi.json"
 	@echo "make errors     generate ERRORS.md from the table of codes"
 	@echo "make events     generate EVENTS.md from the catalogue of events"
@@ -116,6 +117,10 @@ events: $(PLATFORM)
 	@$(VENV)/python -m infra.build_events
 
 openapi: $(PLATFORM)
+	@$(VENV)/python -m functions.api.build_openapi
+
+examples: $(PLATFORM)
+	@$(VENV)/python -m tests.examples >/dev/null
 	@$(VENV)/python -m functions.api.build_openapi
 
 client: $(PLATFORM)

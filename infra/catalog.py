@@ -207,7 +207,7 @@ API = (
     Function(
         "api",
         "account",
-        routes=("/", "/{proxy+}", "/openapi.json", "/v1/organization/{proxy+}"),
+        routes=("/", "/{proxy+}", "/openapi.json", "/docs", "/v1/organization/{proxy+}"),
         grants=WHOLE_TABLE,
         env=("table", *ACCOUNTS),
         memory=_API_MEMORY,

@@ -145,6 +145,7 @@ _OPENAI = "OpenAI's own client speaks it, and `client.{}` does the same."
 # operation → why the client has no method for it
 UNNAMED: dict[str, str] = {
     "get_openapi": "The document that the client is generated from.",
+    "get_reference": "A page for browsers.",
     "fetch_download": "The address of a download, which opens without a key.",
     "upload_file": "A form: `client.files.upload`.",
     "create_upload": "A step of `client.files.upload`.",

@@ -33,6 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_aws(monkeypatch)
+
+
+def leave_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test can reach a real account, whatever the machine it runs on has in its environment."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "LUTHIER_"))]:
         monkeypatch.delenv(name)

@@ -5,6 +5,7 @@ import importlib
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -76,6 +77,12 @@ class Gateway:
 
 @pytest.fixture
 def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with opened(platform, monkeypatch) as gateway:
+        yield gateway
+
+
+@contextmanager
+def opened(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """The API as an administrator of org_a sees it, through the services as `luthier.wiring` puts them together."""
     clients: dict[str, Any] = {"dynamodb": platform.dynamodb, "s3": platform.s3, "logs": platform.logs}
     clients |= {"stepfunctions": platform.states, "sagemaker": platform.sagemaker}

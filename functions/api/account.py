@@ -1,12 +1,11 @@
 """The account surface: /v1/organization/*, the API's own description, and the JSON 404 of every unknown path."""
 
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.api import reference
 from functions.api.app import ANYONE, Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.parameters import After, IdempotencyKey, Limit
@@ -79,9 +78,12 @@ def list_audit_logs(limit: Limit = 20, after: After = None) -> AuditPage:
 
 @app.get("/openapi.json", security=ANYONE, summary="Describe this API", responses={200: {"description": "OpenAPI 3.1"}})
 def get_openapi() -> Response[str]:
-    return Response(200, "application/json", _document())
+    return Response(200, "application/json", reference.document())
 
 
-@cache
-def _document() -> str:
-    return (Path(__file__).parent / "openapi.json").read_text()
+PAGE: dict[int, Any] = {200: {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}}
+
+
+@app.get("/docs", security=ANYONE, summary="Show this API's reference in a browser", responses=PAGE)
+def get_reference() -> Response[str]:
+    return Response(200, "text/html; charset=utf-8", reference.page(), headers=reference.headers())

@@ -8,6 +8,8 @@ from typing import Any
 from functions.api.app import Surface
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
+# Scenario → operation → what was asked and answered: recorded by `make examples`, and executed by a contract test.
+EXAMPLES = Path(__file__).with_name("examples.json")
 SURFACES = (
     *("fine_tuning", "openai", "openai_fine_tuning", "completions", "training_models", "endpoints", "tuning"),
     *("playground", "webhooks", "account"),
@@ -59,14 +61,15 @@ def build() -> dict[str, Any]:
         "paths": {},
         "components": {"schemas": {}, "securitySchemes": SECURITY_SCHEMES},
     }
+    examples = {name: example for group in json.loads(EXAMPLES.read_text()).values() for name, example in group.items()}
     for name in SURFACES:
-        described = _describe(importlib.import_module(f"functions.api.{name}").app)
+        described = _describe(importlib.import_module(f"functions.api.{name}").app, examples)
         document["paths"] |= described["paths"]
         _merge(document["components"]["schemas"], described["components"]["schemas"])
     return document
 
 
-def _describe(surface: Surface) -> dict[str, Any]:
+def _describe(surface: Surface, examples: dict[str, Any]) -> dict[str, Any]:
     text = surface.get_openapi_json_schema(security_schemes=SECURITY_SCHEMES)  # type: ignore[arg-type]
     described = json.loads(text)
     schemas = described["components"].setdefault("schemas", {})
@@ -78,8 +81,23 @@ def _describe(surface: Surface) -> dict[str, Any]:
     for route in surface.routes:
         operation = described["paths"][route.openapi_path][route.method.lower()]
         operation |= {"operationId": route.func.__name__, "tags": [surface.name]}
+        operation["responses"].get("204", {}).pop("content", None)
+        if example := examples.get(operation["operationId"]):
+            _exemplify(operation, example)
         operation["responses"]["default"] = {"description": "Error", "content": content}
     return described
+
+
+def _exemplify(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] in example["parameters"]:
+            parameter["example"] = example["parameters"][parameter["name"]]
+    places = [(operation.get("requestBody", {}), example["request"])]
+    places += [(answer, example["responses"].get(status, {})) for status, answer in operation["responses"].items()]
+    for place, bodies in places:
+        for media, content in place.get("content", {}).items():
+            if media in bodies:
+                content["example"] = bodies[media]
 
 
 def _merge(schemas: dict[str, Any], more: dict[str, Any]) -> None:

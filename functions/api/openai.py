@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -84,7 +84,13 @@ def delete_file(file_id: str) -> files.FileDeleted:
     return files.FileDeleted(id=wiring.datasets().delete(app.principal, file_id).id)
 
 
-@app.get(f"{FILE}/content", security=READ_FILES, summary="Download a file")
+CONTENT: dict[int, Any] = {
+    200: {"description": "The file.", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}},
+    302: {"description": "Where a large file lies.", "content": {}},
+}
+
+
+@app.get(f"{FILE}/content", security=READ_FILES, summary="Download a file", responses=CONTENT)
 def get_content(file_id: str) -> Response[str]:
     content = wiring.datasets().content(app.principal, file_id)
     if content.body is None or content.is_binary:

@@ -16,8 +16,8 @@ OPERATIONS = [
     (method, path, operation) for path, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
 ]
 
-# The document itself, and a link whose token is the key.
-KEYLESS = ("/openapi.json", "/v2/training/downloads/{token}")
+# The document itself, its page, and a link whose token is the key.
+KEYLESS = ("/openapi.json", "/docs", "/v2/training/downloads/{token}")
 
 
 def test_the_document_is_what_the_routes_say() -> None:

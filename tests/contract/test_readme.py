@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands, paths and routes exist."""
+"""The README and the guides keep their word: their commands, paths and routes exist."""
 
 import json
 import re
@@ -12,21 +12,35 @@ import typer
 from luthier.cli import app
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README, GUIDES = ((ROOT / name).read_text() for name in ("README.md", "GUIDES.md"))
+TEXT = README + GUIDES
 ROUTES = json.loads((ROOT / "functions" / "api" / "openapi.json").read_text())["paths"]
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^)make ([a-z-]+)", TEXT, re.MULTILINE))))
 def test_every_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXT))))
 def test_every_linked_file_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:\$LUTHIER_BASE_URL|POST |GET )(/[\w/{}.-]+)", README))))
+def links(name: str) -> set[tuple[str, str]]:
+    """(file, heading) of every link to a heading; of the same file where it names none."""
+    return {
+        (file or name, anchor) for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", (ROOT / name).read_text())
+    }
+
+
+@pytest.mark.parametrize(("file", "anchor"), sorted(links("README.md") | links("GUIDES.md")))
+def test_every_linked_heading_exists(file: str, anchor: str) -> None:
+    headings = re.findall(r"^#+ (.+)", (ROOT / file).read_text(), re.MULTILINE)
+    assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:\$LUTHIER_BASE_URL|POST |GET )(/[\w/{}.-]+)", TEXT))))
 def test_every_route_exists(path: str) -> None:
     known = {re.sub(r"{[^}]*}", "{}", route) for route in ROUTES}
     assert re.sub(r"{[^}]*}", "{}", path) in known | {"/openapi.json"}

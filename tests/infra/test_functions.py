@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HELPERS = {
     "api": {
         *("app", "build_openapi", "encoding", "error_shapes", "event_stream", "multipart", "parameters"),
-        *("server", "validation"),
+        *("reference", "server", "validation"),
         # Routes of the training_models surface.
         *(
             "training_aliases",

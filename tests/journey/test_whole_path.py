@@ -75,6 +75,7 @@ def test_what_the_server_refuses_is_a_model_error_with_its_own_words(
 
 def test_every_path_reaches_the_api_unchanged(api: httpx.Client) -> None:
     assert api.get("/openapi.json").json()["info"]["title"] == "Luthier"
+    assert api.get("/docs").text.startswith("<!DOCTYPE html>")
     unknown = api.get("/no/such%2Fpath")
     assert unknown.status_code == 404
     assert unknown.json()["error"]["code"] == "unknown_path"
