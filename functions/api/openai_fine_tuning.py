@@ -10,6 +10,7 @@ from functions.api.app import Surface, needs
 from functions.api.error_shapes import openai as error_shape
 from functions.api.parameters import After, IdempotencyKey, Limit, RetryCount
 from luthier import wiring
+from luthier.errors import InvalidRequest
 from luthier.idempotency import Repetition
 from luthier.jobs import openai_schema as schema
 from luthier.jobs import openai_timeline as told
@@ -19,9 +20,13 @@ JOB = f"{JOBS}/<job_id>"
 READ, WRITE = needs("fine-tuning:read"), needs("fine-tuning:write")
 # OpenAI's words for fields that the domain calls otherwise.
 FIELDS = {"trainingDataset": "training_file", "validationFile": "validation_file", "baseModel": "model"}
+FIELDS |= {"maxCost": "cost.cap"}
 _KEY = re.compile(r"metadata\[(.{1,64})\]")
 
-ByMetadata = Annotated[str | None, Query(alias="metadata", description="metadata[key]=value: jobs that have it.")]
+ByMetadata = Annotated[
+    str | None,
+    Query(alias="metadata", description="metadata[key]=value: jobs that have it; null: those without metadata."),
+]
 
 # A checkpoint's name may hold slashes, as its base model's does.
 _NAMES = re.compile(r"(?<=^/v1/fine_tuning/checkpoints/).+?(?=/permissions(?:/[^/]+)?/*$)")
@@ -45,7 +50,10 @@ def create_fine_tuning_job(
 def list_fine_tuning_jobs(limit: Limit = 20, after: After = None, metadata: ByMetadata = None) -> schema.JobObjects:
     sent = app.current_event.query_string_parameters or {}
     wanted = {found[1]: value for name, value in sent.items() if (found := _KEY.fullmatch(name))}
-    jobs = wiring.jobs().newest(app.principal, limit=limit, after=after, metadata=wanted)
+    if metadata not in (None, "null"):
+        message = f"metadata is {metadata!r}."
+        raise InvalidRequest(message, param="metadata", remedy="Send metadata[key]=value, or metadata=null.")
+    jobs = wiring.jobs().newest(app.principal, limit=limit, after=after, metadata=wanted, bare=metadata is not None)
     return schema.JobObjects.of(*jobs)
 
 
@@ -65,8 +73,9 @@ def pause_fine_tuning_job(job_id: str) -> schema.JobObject:
 
 
 @app.post(f"{JOB}/resume", security=WRITE, summary="Let a paused fine-tuning job go on")
-def resume_fine_tuning_job(job_id: str) -> schema.JobObject:
-    return schema.JobObject.of(wiring.jobs().resume(app.principal, job_id))
+def resume_fine_tuning_job(job_id: str, body: schema.ResumeJob | None = None) -> schema.JobObject:
+    cap = body.cost.cap if body and body.cost else None
+    return schema.JobObject.of(wiring.jobs().resume(app.principal, job_id, max_cost=cap))
 
 
 @app.post(
@@ -96,7 +105,7 @@ def rerun_fine_tuning_job(
 
 @app.post(f"{JOB}/start", security=WRITE, summary="Start a job that was created with auto_start false")
 def start_fine_tuning_job(job_id: str) -> schema.JobObject:
-    return schema.JobObject.of(wiring.jobs().resume(app.principal, job_id))
+    return schema.JobObject.of(wiring.jobs().start(app.principal, job_id))
 
 
 @app.get(f"{JOB}/events", security=READ, summary="What has happened to a fine-tuning job, newest first")

@@ -106,8 +106,8 @@ def openai_fine_tuning(api: Recorder) -> None:
         "cost": {"cap": 20},
     }
     made = f"{OPENAI}/{api.made(OPENAI, wish)['id']}"
-    for verb in ("pause", "resume"):
-        api.post(f"{made}/{verb}")
+    api.post(f"{made}/pause")
+    api.post(f"{made}/resume", {"cost": {"cap": 40}})
     job = platform.launch(platform.fresh_by_id(made.rpartition("/")[2]))
     platform.watcher.metrics_written(platform.write_metrics(job, *METRICS))
     for name in WHOLE:

@@ -165,6 +165,35 @@ METRICS = [
 ]
 
 
+def test_a_retry_finds_what_its_first_try_made_but_no_job_that_has_ended_since(
+    api: Gateway, client: openai.OpenAI, file: str
+) -> None:
+    again = {"extra_headers": {"x-stainless-retry-count": "1"}}
+    first = create(client, file)
+    assert create(client, file, **again).id == first.id
+    client.fine_tuning.jobs.cancel(first.id)
+    second = create(client, file, **again)
+    assert (second.status, second.id == first.id) == ("queued", False)
+    assert create(client, file, **again).id == second.id
+
+
+def test_a_job_at_its_cap_goes_on_with_a_higher_one(api: Gateway, client: openai.OpenAI, file: str) -> None:
+    job = create(client, file, extra_body={"cost": {"cap": 5}})
+    client.fine_tuning.jobs.pause(job.id)
+    refused = api.post(f"{JOBS}/{job.id}/resume", {"cost": {"cap": 0.01}})
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "cost.cap")
+    raised = api.post(f"{JOBS}/{job.id}/resume", {"cost": {"cap": 9}}).json()
+    assert (raised["status"], raised["cost"]["cap"]) == ("queued", 9)
+
+
+def test_jobs_without_metadata_are_listed_by_null(api: Gateway, client: openai.OpenAI, file: str) -> None:
+    plain = create(client, file)
+    create(client, file, metadata={"team": "a"}, seed=2)
+    assert [job["id"] for job in api.get(f"{JOBS}?metadata=null").json()["data"]] == [plain.id]
+    refused = api.get(f"{JOBS}?metadata=team")
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "metadata")
+
+
 def test_a_job_is_paused_resumed_and_cancelled(api: Gateway, client: openai.OpenAI, file: str) -> None:
     job = create(client, file)
     # OpenAI's own types do not know a status for a pause.
@@ -189,6 +218,7 @@ def test_a_job_that_does_not_start_by_itself_is_priced_and_waits(
     assert list(api.platform.job_store.live()) == []
     started = api.post(f"{JOBS}/{job.id}/start").json()
     assert (started["status"], started["status_reason"]) == ("queued", None)
+    assert api.post(f"{JOBS}/{job.id}/start").json()["id"] == job.id
     assert len(api.platform.states.started) == 1
     complete(api, job.id)
     assert client.fine_tuning.jobs.retrieve(job.id).status == "succeeded"

@@ -130,14 +130,26 @@ class Claims:
         """The write that takes the claim, to be part of the create's transaction."""
         return claim.write(self._table, resource_id, self._now())
 
-    def once(self, claim: Claim, make: Callable[[], Made], find: Callable[[str], Made]) -> Made:
+    def once(
+        self,
+        claim: Claim,
+        make: Callable[[], Made],
+        find: Callable[[str], Made],
+        *,
+        over: Callable[[Made], bool] = lambda found: False,
+    ) -> Made:
         """What `make` makes, or what an equal create has made before it or meanwhile, by its id.
 
-        make: carries out the claim's write together with its own, and lets table.ConditionFailed through.
+        make: carries out the claim's write together with its own, and lets table.ConditionFailed through; over: what
+        has come to its end is not what a client without a key repeats its request for.
         """
         with self.turn(claim) as earlier:
             if earlier:
-                return find(_repeated(earlier))
+                found = find(earlier)
+                if claim.key or not over(found):
+                    _repeated(earlier)
+                    return found
+                self._forget(claim, earlier)
             try:
                 return make()
             except table.ConditionFailed:
@@ -190,6 +202,16 @@ class Claims:
         if held["body"] != claim.body:
             raise _reused()
         return held.get("resource_id")
+
+    def _forget(self, claim: Claim, resource_id: str) -> None:
+        """Let the next create of a body make something, unless one has meanwhile."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.delete_item(
+                TableName=self._table,
+                Key=table.encode(claim.item_key),
+                ConditionExpression="resource_id = :id",
+                ExpressionAttributeValues={":id": {"S": resource_id}},
+            )
 
     def _release(self, claim: Claim) -> None:
         # Only while it is ours: a create that took too long may have been overtaken. If this fails, it expires.

@@ -196,6 +196,12 @@ class CreateFineTuningJob(Request):
         return given
 
 
+class ResumeJob(Request):
+    """A cap may only be raised; it covers what the job has cost so far."""
+
+    cost: Cap | None = Field(default=None, description="Beyond OpenAI's contract.")
+
+
 class RetryJob(Request):
     apply_suggestion: bool = Field(
         default=False, description="Whether to change what the failure suggests; the job then begins anew."

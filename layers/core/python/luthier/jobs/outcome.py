@@ -25,7 +25,7 @@ _PAUSED_BY_USER = {
 _BUDGET_REACHED = {
     "code": "budget_reached",
     "message": "The next step would have cost more than the job's cap. The run has saved a checkpoint and rests.",
-    "hint": "Resume it with a higher maxCost to go on from the checkpoint.",
+    "hint": "Resume it with a higher cap (maxCost, or cost.cap for OpenAI's clients) to go on from the checkpoint.",
 }
 
 # Refusals that pass with time. Step Functions names the first two as errors; SageMaker writes the third into the

@@ -72,7 +72,10 @@ class JobService:
         repetition = idempotency.Repetition(idempotency_key, retry_count)
         claim = repetition.claim(principal, f"{route}.create", asdict(request))
         job = self._claims.once(
-            claim, lambda: self._make(principal, request, claim, accept), lambda made: self.get(principal, made)
+            claim,
+            lambda: self._make(principal, request, claim, accept),
+            lambda made: self.get(principal, made),
+            over=lambda job: job.status in entity.TERMINAL,
         )
         self._start(job)
         return job
@@ -88,12 +91,21 @@ class JobService:
         return listing.page(self._store, principal.organization_id, **query)
 
     def newest(
-        self, principal: Principal, *, limit: int, after: str | None = None, metadata: Mapping[str, str] | None = None
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        after: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        bare: bool = False,
     ) -> tuple[Sequence[Job], bool]:
-        """Jobs with this metadata, newest first, and whether older ones follow. Raises InvalidRequest."""
+        """Jobs with this metadata, or `bare` of any, newest first, and whether older ones follow.
+
+        Raises InvalidRequest.
+        """
         if after and not after.startswith("ftjob_"):
             raise InvalidRequest(f"after: {after!r} is not the id of a job.", param="after", remedy="Send the last id.")
-        return self._store.page(principal.organization_id, limit=limit, after=after, metadata=metadata or {})
+        return self._store.page(principal.organization_id, limit=limit, after=after, metadata=metadata or {}, bare=bare)
 
     def timeline(
         self, principal: Principal, job_id: str, *, limit: int, after: str | None = None
@@ -195,6 +207,12 @@ class JobService:
         self._runs.stop(job)
         return job
 
+    def start(self, principal: Principal, job_id: str) -> Job:
+        """Let a job go on that waits for its start. Starting what goes on already changes nothing."""
+        job = self.get(principal, job_id)
+        goes_on = job.is_live and job.status not in entity.ENDING
+        return job if goes_on else self.resume(principal, job_id)
+
     def resume(self, principal: Principal, job_id: str, *, max_cost: float | None = None) -> Job:
         """Let a paused job go on from its checkpoint; `max_cost` raises its cap, which covers all attempts."""
         return self._requeue(principal, job_id, "resumed", (entity.PAUSED,), max_cost=max_cost)
@@ -253,7 +271,8 @@ class JobService:
                 raise _conflict(job, wanted, required, "Create a new job instead.")
             new = job.next_attempt(now, from_scratch=from_scratch, max_cost=max_cost)
             if changed:
-                new = replace(new, hyperparameters=changed(job))
+                # A rate that was suggested is no multiple of the automatic one any more.
+                new = replace(new, hyperparameters=changed(job), learning_rate_multiplier=None)
             budget.require_room(new, job)
             return new, event("training.queued", job.organization_id, now, _facts(new))
 

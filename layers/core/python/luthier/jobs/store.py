@@ -136,21 +136,23 @@ class JobStore:
         )
 
     def page(
-        self, organization_id: str, *, limit: int, after: str | None, metadata: Mapping[str, str]
+        self, organization_id: str, *, limit: int, after: str | None, metadata: Mapping[str, str], bare: bool = False
     ) -> tuple[list[Job], bool]:
         """Jobs with this metadata, newest first, and whether older ones follow: one query at any depth without
-        metadata, else one for every hundred jobs that are looked at. after: the id of the last one seen.
+        metadata, else one for every hundred jobs that are looked at. after: the id of the last one seen; bare: only
+        those that have no metadata.
         """
         found: list[Job] = []
-        size, more = limit if not metadata else _LOOKED, True
+        selects = bare or bool(metadata)
+        size, more = _LOOKED if selects else limit, True
         while more and len(found) <= limit:
             rows, more = table.newest(
                 self._client, self._table, organization_id, table.job(""), limit=size, after=after
             )
             jobs = list(map(_job, rows))
-            found += [job for job in jobs if metadata.items() <= job.metadata.items()]
+            found += [job for job in jobs if metadata.items() <= job.metadata.items() and not (bare and job.metadata)]
             after = jobs[-1].id if jobs else after
-            if not metadata:
+            if not selects:
                 break
         return found[:limit], more or len(found) > limit
 

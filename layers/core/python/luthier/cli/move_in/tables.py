@@ -25,7 +25,7 @@ def show_plans(plans: Sequence[Plan], platform: Platform | None, base: str | Non
         rewritten = "rows are rewritten" if plan.training.rewritten else ""
         price = prices.get(rows, "?")
         table.add_row(plan.id, plan.old_name or "", plan.method, str(rows), onto, price, rewritten)
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def show_prices(moves: Sequence[Move]) -> None:
@@ -35,18 +35,18 @@ def show_prices(moves: Sequence[Move]) -> None:
         here = move.fault or (str(move.job["id"]) if move.job else onwards)
         started = bool(move.job) and not move.awaits_start
         table.add_row(move.plan.id, move.plan.old_name or "", here, "begun before" if started else move.price)
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def show_moves(moves: Sequence[Move]) -> None:
     table = _table("Job", "Name at OpenAI", "Model here", "")
     for move in moves:
         table.add_row(move.plan.id, move.plan.old_name or "", move.model or "", move.fault or move.state)
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def tell(move: Move) -> None:
-    Console(stderr=True).print(f"{move.plan.id}: {move.state}", markup=False, highlight=False)
+    Console(stderr=True, emoji=False).print(f"{move.plan.id}: {move.state}", markup=False, highlight=False)
 
 
 def _table(*columns: str) -> Table:
