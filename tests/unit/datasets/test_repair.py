@@ -32,10 +32,10 @@ def chat(message: Any) -> dict[str, Any]:
         (chat({"role": "human", "content": "a"}), chat({"role": "user", "content": "a"}), "role"),
         (chat({"role": "User", "content": "a"}), chat({"role": "user", "content": "a"}), "role"),
         (chat({"role": "Human ", "content": "a"}), chat({"role": "user", "content": "a"}), "role"),
-        (chat({"role": "developer", "content": "a"}), chat({"role": "system", "content": "a"}), "role"),
+        (chat({"role": "Developer", "content": "a"}), chat({"role": "system", "content": "a"}), "role"),
         (chat({"role": "user", "content": 4.5}), chat({"role": "user", "content": "4.5"}), "number"),
         (
-            chat({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
+            chat({"role": "user", "content": ["a", {"type": "text", "text": "b"}]}),
             chat({"role": "user", "content": "ab"}),
             "parts",
         ),

@@ -218,3 +218,32 @@ def test_a_method_picks_its_format_where_a_row_has_several() -> None:
 def test_a_label_that_is_no_verdict_is_a_column_of_ones_own() -> None:
     row = parse_row(json.dumps(GOOD["prompt_completion"] | {"label": "spam"}))
     assert (row.format, row.ignored_keys) == ("prompt_completion", ["label"])
+
+
+def test_what_openai_spells_in_two_ways_is_one_row() -> None:
+    parts = [{"type": "text", "text": "My parcel"}, {"type": "text", "text": " is late."}]
+    theirs = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": "Sorry!"},
+    ]
+    ours = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "My parcel is late."}, theirs[2]]
+    assert parse_row(json.dumps({"messages": theirs})) == parse_row(json.dumps({"messages": ours}))
+    preferred = {
+        "input": {"messages": theirs[:2]},
+        "preferred_output": [theirs[2]],
+        "non_preferred_output": [theirs[2] | {"content": "No."}],
+    }
+    spelled = preferred | {"input": {"messages": ours[:2]}}
+    assert parse_row(json.dumps(preferred)) == parse_row(json.dumps(spelled))
+
+
+def test_a_picture_is_no_text_and_a_developer_comes_first() -> None:
+    picture = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "https://a/b.png"}}]
+    reply = {"role": "assistant", "content": "A cat."}
+    for messages in (
+        [{"role": "user", "content": picture}, reply],
+        [reply, {"role": "developer", "content": "a"}, reply],
+    ):
+        with pytest.raises(BadRow):
+            parse_row(json.dumps({"messages": messages}))

@@ -21,6 +21,27 @@ _PLAIN = {"role", "content"}
 MOST_MESSAGES = 1_000
 
 
+def spell_as_here(messages: Any) -> None:
+    """Change what OpenAI spells in two ways to the one that is known here: a developer's message, text in parts."""
+    for message in messages if isinstance(messages, list) else ():
+        if not isinstance(message, dict):
+            continue
+        if message.get("role") == "developer":
+            message["role"] = "system"
+        parts = message.get("content")
+        if isinstance(parts, list) and parts and all(map(_is_text_part, parts)):
+            message["content"] = "".join(part["text"] for part in parts)
+
+
+def _is_text_part(part: Any) -> bool:
+    return (
+        isinstance(part, dict)
+        and part.keys() == {"type", "text"}
+        and part["type"] == "text"
+        and isinstance(part["text"], str)
+    )
+
+
 def check_messages(fields: dict[str, Any]) -> Iterator[Fault]:
     """The faults of a conversation to learn from, and of its tools."""
     messages = fields["messages"]

@@ -12,7 +12,7 @@ from typing import Any
 from luthier.datasets.findings import BadRow, Fault, Finding
 from luthier.datasets.formats import FORMATS, FORMATS_OF_METHOD, OPTIONAL_KEYS, format_of, wrong_columns
 from luthier.datasets.json_objects import SAMPLE_ROW, parse_object
-from luthier.datasets.messages import check_messages
+from luthier.datasets.messages import check_messages, spell_as_here
 from luthier.datasets.preferences import check_preference, check_unpaired, normal_form
 from luthier.datasets.texts import check_text
 from luthier.datasets.tool_calls import check_tools, texts_of_calls, texts_of_tools
@@ -20,6 +20,8 @@ from luthier.datasets.tool_calls import check_tools, texts_of_calls, texts_of_to
 __all__ = ["FORMATS", "FORMATS_OF_METHOD", "SAMPLE_ROW", "BadRow", "Finding", "Row", "parse_row", "read_rows",
            "wrong_columns"]  # fmt: skip
 MAX_FINDINGS_PER_ROW = 100
+# Keys that may hold messages.
+_CONVERSATIONS = ("messages", "prompt", "completion", "chosen", "rejected", "preferred_output", "non_preferred_output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ def parse_row(line: bytes | str, number: int = 1, method: str | None = None) -> 
     """
     try:
         fields = parse_object(line)
+        for key in _CONVERSATIONS:
+            spell_as_here(fields.get(key))
+        if isinstance(given := fields.get("input"), dict):
+            spell_as_here(given.get("messages"))
         form = format_of(fields, method)
         faults = list(islice(_CHECKS[form](fields), MAX_FINDINGS_PER_ROW))
     except Fault as fault:
