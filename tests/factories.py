@@ -203,8 +203,8 @@ class Platform:
             self.clock,
         )
         gate = HubGate(self.s3, lambda: boto3.client("secretsmanager"), settings)
-        destinations = Destinations(settings.webhook_private_networks)
-        drafts = JobDrafts(self.datasets, self.models, self.calibration, gate, destinations, self.clock)
+        networks, stores = Destinations(settings.webhook_private_networks), (self.models, self.alias_store)
+        drafts = JobDrafts(self.datasets, *stores, self.calibration, gate, networks, self.clock)
         self.jobs = JobService(
             self.job_store,
             drafts,

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.factories import BASE_MODEL, rows
+from tests.factories import BASE_MODEL, principal, rows
 from tests.functional.api.test_openai_client import client_of
 from tests.functional.api.test_openai_fine_tuning import JOBS, METRICS, complete, create, of_attempt
 from tests.gateway import Gateway
@@ -144,3 +144,14 @@ def test_a_bad_integration_is_refused_by_the_name_of_its_field(
     refused = api.post(JOBS, job_body(training_file=file, integrations=integrations))
     assert refused.status == 400
     assert refused.json()["error"]["param"] == param
+
+
+def test_a_job_goes_on_from_the_model_that_an_alias_leads_to(api: Gateway, client: openai.OpenAI, file: str) -> None:
+    old = "ft:gpt-4o-mini-2024-07-18:acme:support:abc123"
+    model = api.platform.completed(suffix="v1").result_model or ""
+    deployed = api.platform.deployed(principal(), model)
+    assert api.send("PUT", f"/v2/training/aliases/{old}", {"routes": [{"deploymentId": deployed.id}]}).status == 200
+    job = client.fine_tuning.jobs.create(model=old, training_file=file)
+    stored = api.platform.fresh_by_id(job.id)
+    assert stored.start_from
+    assert stored.start_from["model"] == model

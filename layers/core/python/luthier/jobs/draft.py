@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier import clock, ids, table
 from luthier.accounts.entity import Principal
+from luthier.aliases.store import AliasStore
 from luthier.catalog import service as catalog
 from luthier.catalog.calibration import Calibration, workload
 from luthier.catalog.entity import BaseModel, Estimate, Hardware
@@ -35,6 +36,7 @@ class JobDrafts:
         self,
         datasets: DatasetService,
         models: ModelService,
+        aliases: AliasStore,
         calibration: Calibration,
         gate: HubGate,
         destinations: Destinations,
@@ -42,6 +44,7 @@ class JobDrafts:
     ) -> None:
         self._datasets = datasets
         self._models = models
+        self._aliases = aliases
         self._calibration = calibration
         self._gate = gate
         self._destinations = destinations
@@ -117,10 +120,13 @@ class JobDrafts:
         return self._price(model, row, "sft", resolved, dataset_size)
 
     def _origin(self, principal: Principal, name: str) -> tuple[BaseModel, Model | None]:
-        """The base model behind a name, and the organization's own model where the name is one of that."""
+        """The base model behind a name, and the organization's own model where the name is one of that, or of an
+        alias that leads to it."""
         try:
             return catalog.find_base_model(name), None
         except InvalidRequest:
+            if alias := self._aliases.get(principal.organization_id, name):
+                return self._origin(principal, max(alias.routes, key=lambda route: route.weight).target)
             earlier = self._models.find(principal.organization_id, name)
             if earlier is None:
                 raise

@@ -196,7 +196,7 @@ def jobs() -> "JobService":
     claims = Claims(client("dynamodb"), settings().table)
     logs = JobLogs(client("logs"))
     gate = HubGate(client("s3"), lambda: client("secretsmanager"), settings())
-    drafts = JobDrafts(datasets(), models(), _calibration(), gate, destinations())
+    drafts = JobDrafts(datasets(), models(), serving._alias_store(), _calibration(), gate, destinations())
     return JobService(_job_store(), drafts, _runs(), training_pipeline(), _job_storage(), logs, claims, credits())
 
 
