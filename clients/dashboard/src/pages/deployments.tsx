@@ -1,0 +1,117 @@
+/** What is deployed, how it is, and what it costs while it is there. */
+
+import type { Answer } from "../client.js";
+import { money } from "../format.js";
+import { useAct, useLive } from "../live.js";
+import { Do, Empty, Heading, Shown, Status, Table, Told, When } from "../parts.js";
+import { href } from "../route.js";
+import { useClient } from "../session.js";
+
+const SETTLED = ["active", "paused", "failed"];
+
+export function Deployments() {
+  const client = useClient();
+  const live = useLive(
+    (options) => client.training.deployments.list({ limit: 100 }, options),
+    (rows) => (rows.every((row) => SETTLED.includes(row.status)) ? 10_000 : 2_000),
+    [client],
+  );
+  const total = live.data?.filter((row) => row.status !== "paused").reduce((sum, row) => sum + row.costPerHour, 0);
+  return (
+    <>
+      <Heading title="Deployments">{total ? <span>{money(total)} an hour in all</span> : null}</Heading>
+      <Shown live={live}>
+        {(rows) =>
+          rows.length === 0 ? (
+            <Empty title="Nothing is deployed, and nothing costs.">
+              <p>Deploy a model from its page, and it answers under its name.</p>
+              <a class="button main" href={href("models")}>
+                To the models
+              </a>
+            </Empty>
+          ) : (
+            <Table
+              name="Deployments"
+              heads={["Name", "Model", "Status", "Adapter", "Where", "Cost an hour", "Since", "Do"]}
+            >
+              {rows.map((row) => (
+                <Row key={row.id} row={row} again={live.again} />
+              ))}
+            </Table>
+          )
+        }
+      </Shown>
+    </>
+  );
+}
+
+function Row({ row, again }: { row: Answer<"DeploymentObject">; again: () => void }) {
+  const { training } = useClient();
+  const act = useAct(again);
+  const adapter =
+    row.kind === "shared"
+      ? row.status === "active"
+        ? "loaded and proven"
+        : row.status === "deploying"
+          ? "being loaded"
+          : "not loaded"
+      : "endpoint of its own";
+  return (
+    <tr data-deployment={row.id}>
+      <td>{row.name}</td>
+      <td>
+        <a href={href("models", row.modelId)}>{row.modelId}</a>
+      </td>
+      <td>
+        <Status status={row.status} />
+        {row.error && (
+          <>
+            <br />
+            <small>{row.error.message}</small>
+          </>
+        )}
+      </td>
+      <td>
+        {adapter}
+        {row.updating && <small> (being changed)</small>}
+      </td>
+      <td>
+        {row.configuration.gpuType}, {row.kind}
+      </td>
+      <td>{money(row.costPerHour)}</td>
+      <td>
+        <When time={row.createdAt} />
+      </td>
+      <td>
+        <div class="row">
+          {row.status === "active" && (
+            <a class="button" href={href("playground", null, { a: row.id })}>
+              Try it
+            </a>
+          )}
+          {row.status === "active" && (
+            <Do act={act} work={(options) => training.deployments.pause(row.id, options)}>
+              Pause
+            </Do>
+          )}
+          {row.status === "paused" && (
+            <Do act={act} work={(options) => training.deployments.resume(row.id, options)}>
+              Resume
+            </Do>
+          )}
+          {row.status !== "deleting" && (
+            <Do
+              act={act}
+              kind="danger"
+              confirm={`Delete the deployment ${row.name}? Its model stays.`}
+              work={(options) => training.deployments.delete(row.id, options)}
+            >
+              Delete
+            </Do>
+          )}
+        </div>
+        <Told trouble={act.trouble} />
+      </td>
+    </tr>
+  );
+}
