@@ -220,3 +220,33 @@ export function Once({ title, value, close }: { title: string; value: string; cl
 export function Json({ value }: { value: unknown }) {
   return <pre tabIndex={0}>{JSON.stringify(value, null, 2)}</pre>;
 }
+
+/** A name with suggestions: an installation may know more names than it lists. */
+export function Named({
+  id,
+  name,
+  value,
+  change,
+  children,
+}: {
+  id: string;
+  name: string;
+  value?: string;
+  change?: (value: string) => void;
+  children: ComponentChildren;
+}) {
+  return (
+    <>
+      <input
+        id={id}
+        name={name}
+        list={`${id}-known`}
+        required
+        autocomplete="off"
+        value={value}
+        onInput={(event) => change?.(event.currentTarget.value)}
+      />
+      <datalist id={`${id}-known`}>{children}</datalist>
+    </>
+  );
+}

@@ -3,7 +3,7 @@
 import type { Answer } from "../client.js";
 import { money } from "../format.js";
 import { useAct, useLive } from "../live.js";
-import { Do, Empty, Heading, Shown, Status, Table, Told, When } from "../parts.js";
+import { Do, Empty, Field, Form, Heading, Named, Shown, Status, Table, Told, When } from "../parts.js";
 import { href } from "../route.js";
 import { useClient } from "../session.js";
 
@@ -41,7 +41,44 @@ export function Deployments() {
           )
         }
       </Shown>
+      <DeployBase again={live.again} />
     </>
+  );
+}
+
+/** The playground compares a tuned model with the one that it came from. */
+function DeployBase({ again }: { again: () => void }) {
+  const client = useClient();
+  const live = useLive((options) => client.fineTuning.baseModels(options), null, [client]);
+  const act = useAct(again);
+  const send = (values: FormData): void => {
+    void act.run((options) => client.training.models.deploy(String(values.get("base")), {}, options));
+  };
+  return (
+    <section>
+      <h2>Deploy a base model</h2>
+      <Shown live={live}>
+        {(bases) => (
+          <Form send={send} class="inline">
+            <Field label="Base model">
+              {(id) => (
+                <Named id={id} name="base">
+                  {bases.map((one) => (
+                    <option key={one.id} value={one.id}>
+                      {one.name}
+                    </option>
+                  ))}
+                </Named>
+              )}
+            </Field>
+            <Told trouble={act.trouble} />
+            <button disabled={act.busy} aria-busy={act.busy}>
+              Deploy it
+            </button>
+          </Form>
+        )}
+      </Shown>
+    </section>
   );
 }
 

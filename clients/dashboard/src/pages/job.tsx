@@ -254,8 +254,16 @@ function Log({ job }: { job: FullJob }) {
 }
 
 function Report({ job }: { job: FullJob }) {
+  // Datasets from elsewhere have no file of the platform's.
+  if (!job.trainingDataset.startsWith("file-")) {
+    return <Empty title="This dataset was not uploaded here, so there is no report of it." />;
+  }
+  return <FileReport id={job.trainingDataset} />;
+}
+
+function FileReport({ id }: { id: string }) {
   const client = useClient();
-  const live = useLive((options) => client.files.report(job.trainingFile, options), null, [client, job.trainingFile]);
+  const live = useLive((options) => client.files.report(id, options), null, [client, id]);
   return (
     <Shown live={live}>
       {(report) => (

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 
 import { money, duration } from "../format.js";
 import { useAct, useLive } from "../live.js";
-import { Field, Form, Heading, Shown, Told } from "../parts.js";
+import { Field, Form, Heading, Named, Shown, Told } from "../parts.js";
 import { href } from "../route.js";
 import { useClient } from "../session.js";
 import { wishOf } from "../wish.js";
@@ -53,31 +53,16 @@ export function NewJob() {
               <Field label="Name">{(id) => <input id={id} name="name" required maxLength={100} />}</Field>
               <Field label="Model to start from" hint="A base model, or one of yours, whose training then goes on.">
                 {(id) => (
-                  <select
-                    id={id}
-                    name="baseModel"
-                    required
-                    value={base}
-                    onChange={(event) => setBase(event.currentTarget.value)}
-                  >
-                    <option value="">Choose …</option>
-                    <optgroup label="Base models">
-                      {bases.map((one) => (
-                        <option key={one.id} value={one.id}>
-                          {one.name}
-                        </option>
-                      ))}
-                    </optgroup>
-                    {models.length > 0 && (
-                      <optgroup label="Your models">
-                        {models.map((one) => (
-                          <option key={one.id} value={one.name}>
-                            {one.name}
-                          </option>
-                        ))}
-                      </optgroup>
-                    )}
-                  </select>
+                  <Named id={id} name="baseModel" value={base} change={setBase}>
+                    {bases.map((one) => (
+                      <option key={one.id} value={one.id}>
+                        {one.name}
+                      </option>
+                    ))}
+                    {models.map((one) => (
+                      <option key={one.id} value={one.name} />
+                    ))}
+                  </Named>
                 )}
               </Field>
               <Field label="Examples" hint="JSONL: one example a line.">
