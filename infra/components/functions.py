@@ -58,6 +58,7 @@ class Functions(Construct):
             # Its bytecode was put there on purpose.
             self._layer("Deps", deps, [], "Pinned third-party packages"),
         ]
+        self._adapter = lambda_.LayerVersion.from_layer_version_arn(self, "WebAdapter", _ADAPTER)
         self.by_name: dict[str, lambda_.Function] = {}
         acknowledge(self, "L1", "The layer's wheels are built and tested for this Python; Lambda supports it to 2029.")
 
@@ -74,7 +75,7 @@ class Functions(Construct):
             architecture=self._flavour.architecture,
             handler="functions/api/serve.sh" if adapted else row.handler,
             code=self._code,
-            layers=[*self._layers, self._adapter()] if adapted else self._layers,
+            layers=[*self._layers, self._adapter] if adapted else self._layers,
             memory_size=row.memory,
             timeout=Duration.seconds(row.timeout),
             environment=_environment(row, settings) | (_adapted(row) if adapted else {}),
@@ -84,9 +85,6 @@ class Functions(Construct):
         )
         self.by_name[row.name] = function
         return function
-
-    def _adapter(self) -> lambda_.ILayerVersion:
-        return lambda_.LayerVersion.from_layer_version_arn(self, "WebAdapter", _ADAPTER)
 
     def _layer(self, name: str, folder: Path, exclude: list[str], description: str) -> lambda_.LayerVersion:
         return lambda_.LayerVersion(
