@@ -116,9 +116,10 @@ synth: $(PLATFORM)
 	@$(VENV)/python -m infra.build_deps aws >/dev/null
 	@$(VENV)/python -m infra.app --check -o cdk.out && echo "The template lies in cdk.out."
 
-deploy: $(PLATFORM) $(NODE_TOOLS)
+deploy: $(PLATFORM) $(NODE_TOOLS) $(DASHBOARD)/dist
 	@$(VENV)/python -m infra.build_deps aws >/dev/null
 	@PATH="$$(dirname $$($(VENV)/python -m infra.node)):$$PATH" infra/node_modules/.bin/cdk deploy --all --no-notices
+	@$(VENV)/python -m infra.dashboard
 
 errors: $(PLATFORM)
 	@$(VENV)/python -m infra.build_errors
