@@ -168,6 +168,10 @@ test("two models answer side by side, as they write", async () => {
 });
 
 test("models are shown with their versions and compared", async () => {
+  await createJob({ name: "Another", epochs: 1, learningRate: 0.005, suffix: "other" });
+  await status("completed");
+  await page.locator(".facts a").click();
+  await page.getByRole("heading", { level: 2, name: "Versions" }).waitFor();
   await go("Models");
   await page.locator("tbody tr").nth(1).waitFor();
   for (const box of (await page.getByRole("checkbox").all()).slice(0, 2)) await box.check();

@@ -65,7 +65,7 @@ export function NewJob() {
                   </Named>
                 )}
               </Field>
-              <Field label="Examples" hint="JSONL: one example a line.">
+              <Field label="Examples" hint="JSONL, one example a line, up to 1 GB.">
                 {(id) => (
                   <select id={id} required value={file} onChange={(event) => setFile(event.currentTarget.value)}>
                     <option value="">Choose …</option>
