@@ -46,12 +46,16 @@ export async function startCloud() {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const environment = Object.fromEntries(
-    readFileSync(join(folder, "env"), "utf8").split("\n").filter(Boolean).map((line) => line.split(/=(.*)/s)),
+    readFileSync(join(folder, "env"), "utf8")
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => line.split(/=(.*)/s)),
   );
   const { LUTHIER_BASE_URL: url, LUTHIER_API_KEY: key } = environment;
   const call = async (method, path, body) => {
-    const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
-    const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
+    const form = body instanceof FormData;
+    const headers = { Authorization: `Bearer ${key}`, ...(!form && { "Content-Type": "application/json" }) };
+    const answer = await fetch(url + path, { method, headers, body: form ? body : body && JSON.stringify(body) });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return answer.json();
   };
@@ -60,7 +64,8 @@ export async function startCloud() {
 
 export async function openBrowser() {
   const executablePath = BROWSERS.find((path) => existsSync(path));
-  if (!executablePath) throw new Error(`No Chromium was found (${BROWSERS.join(", ")}). Install Debian's package chromium.`);
+  if (!executablePath)
+    throw new Error(`No Chromium was found (${BROWSERS.join(", ")}). Install Debian's package chromium.`);
   // As root, as in a container, Chromium's own sandbox cannot be set up.
   return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
 }

@@ -2,6 +2,7 @@
 
 import {
   AuthenticationError,
+  Conflict,
   ConnectionFailed,
   LuthierError,
   NotFound,
@@ -13,7 +14,7 @@ import {
 } from "./client.js";
 
 export interface Trouble {
-  kind: "offline" | "key" | "credits" | "scope" | "missing" | "busy" | "away" | "broken" | "refused";
+  kind: "offline" | "key" | "credits" | "scope" | "missing" | "busy" | "wait" | "away" | "broken" | "refused";
   title: string;
   text: string;
   /** It goes by itself: asking again is all there is to do. */
@@ -47,6 +48,10 @@ export function troubleOf(error: unknown): Trouble {
     return { kind: "scope", title: "This key may not do that", text, passes: false };
   if (error instanceof NotFound) return { kind: "missing", title: "Not found", text, passes: false };
   if (error instanceof RateLimited) return { kind: "busy", title: "Too many requests", text, passes: true, after };
+  // A conflict that time resolves says when.
+  if (error instanceof Conflict && after !== undefined) {
+    return { kind: "wait", title: "Not yet", text, passes: true, after };
+  }
   if (error instanceof ServiceUnavailable && [502, 503, 504].includes(error.status ?? 0)) {
     return { kind: "away", title: "Not available right now", text, passes: true, after, requestId };
   }
@@ -62,4 +67,9 @@ export function pauseAfter(trouble: Trouble, failures: number): number | null {
   if (!trouble.passes) return null;
   const own = Math.min(PAUSE.first * 2 ** (failures - 1), PAUSE.longest);
   return Math.max(own, (trouble.after ?? 0) * 1_000);
+}
+
+/** Milliseconds between two looks that take so many requests: an organization's people share its limit of them. */
+export function pace(requests: number): number {
+  return Math.max(2_000, requests * 300);
 }

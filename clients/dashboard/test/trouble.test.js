@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Luthier } from "../../js/dist/index.js";
-import { PAUSE, pauseAfter, troubleOf } from "../built/trouble.js";
+import { pace, PAUSE, pauseAfter, troubleOf } from "../built/trouble.js";
 
 async function answered(status, body, headers = {}) {
   const answer = () => Promise.resolve(new Response(JSON.stringify(body), { status, headers }));
@@ -60,4 +60,14 @@ test("a fault of the page itself is no fault of the server's", () => {
     text: "x is undefined",
     passes: false,
   });
+});
+
+test("a conflict that time resolves is waited for, as a run that still saves its checkpoint", async () => {
+  const trouble = await answered(409, said("STATE_CONFLICT"), { "Retry-After": "5" });
+  assert.deepEqual([trouble.kind, trouble.passes, pauseAfter(trouble, 1)], ["wait", true, 5_000]);
+});
+
+test("a page of running jobs stays below half of what a key may ask in a minute", () => {
+  const perMinute = (requests) => (60_000 / pace(requests)) * requests;
+  for (const jobs of [1, 5, 20]) assert.ok(perMinute(1 + 2 * jobs) <= 300, `${jobs} jobs`);
 });

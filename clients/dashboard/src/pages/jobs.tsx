@@ -9,6 +9,7 @@ import { useLive } from "../live.js";
 import { Bar, Empty, Heading, Shown, Status, Table, When } from "../parts.js";
 import { href } from "../route.js";
 import { useClient } from "../session.js";
+import { pace } from "../trouble.js";
 
 const PAGE = 20;
 const STATUSES = ["queued", "running", "completed", "failed", "stopped"];
@@ -46,7 +47,10 @@ export function Jobs({ query }: { query: URLSearchParams }) {
       await Promise.all(rows.map((row) => look(client, row, known.current, options)));
       return rows;
     },
-    (rows) => (rows.some((row) => moves(row.status)) ? 2_000 : 10_000),
+    (rows) => {
+      const moving = rows.filter((row) => moves(row.status)).length;
+      return moving ? pace(1 + 2 * moving) : 10_000;
+    },
     [client, status, offset],
   );
   const turn = (to: number): string =>

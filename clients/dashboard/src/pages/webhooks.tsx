@@ -144,6 +144,7 @@ export function Webhook({ id }: { id: string }) {
               ]}
             />
             <h2>Deliveries</h2>
+            <Since webhook={id} again={live.again} />
             {deliveries.length === 0 ? (
               <Empty title="Nothing was sent yet." />
             ) : (
@@ -157,6 +158,29 @@ export function Webhook({ id }: { id: string }) {
         )}
       </Shown>
     </>
+  );
+}
+
+/** For a receiver that was away: everything again, but tests. */
+function Since({ webhook, again }: { webhook: string; again: () => void }) {
+  const client = useClient();
+  const act = useAct(again);
+  const [sent, setSent] = useState<number | null>(null);
+  const send = (values: FormData): void => {
+    const since = new Date(String(values.get("since"))).toISOString();
+    void act.run(async (options) => setSent((await client.webhooks.replay(webhook, { since }, options)).replayed));
+  };
+  return (
+    <Form send={send} class="inline">
+      <Field label="Send everything again since">
+        {(id) => <input id={id} name="since" type="datetime-local" required />}
+      </Field>
+      <Told trouble={act.trouble} />
+      <button disabled={act.busy} aria-busy={act.busy}>
+        Send
+      </button>
+      {sent !== null && <p role="status">{sent} are sent again.</p>}
+    </Form>
   );
 }
 
@@ -191,9 +215,12 @@ function Delivery({
         </td>
         <td>
           <div class="row">
-            <Do act={act} work={(options) => client.webhooks.deliveries.replay(webhook, delivery.id, options)}>
-              Send again
-            </Do>
+            {/* A test is sent once, and what is pending goes on by itself. */}
+            {!delivery.test && delivery.status !== "pending" && (
+              <Do act={act} work={(options) => client.webhooks.deliveries.replay(webhook, delivery.id, options)}>
+                Send again
+              </Do>
+            )}
             <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
               Details
             </button>
