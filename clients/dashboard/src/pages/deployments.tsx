@@ -16,10 +16,9 @@ export function Deployments() {
     (rows) => (rows.every((row) => SETTLED.includes(row.status)) ? 10_000 : 2_000),
     [client],
   );
-  const total = live.data?.filter((row) => row.status !== "paused").reduce((sum, row) => sum + row.costPerHour, 0);
   return (
     <>
-      <Heading title="Deployments">{total ? <span>{money(total)} an hour in all</span> : null}</Heading>
+      <Heading title="Deployments" />
       <Shown live={live}>
         {(rows) =>
           rows.length === 0 ? (
@@ -97,7 +96,7 @@ function Row({ row, again }: { row: Answer<"DeploymentObject">; again: () => voi
     <tr data-deployment={row.id}>
       <td>{row.name}</td>
       <td>
-        <a href={href("models", row.modelId)}>{row.modelId}</a>
+        {row.modelId.startsWith("model_") ? <a href={href("models", row.modelId)}>{row.modelId}</a> : row.modelId}
       </td>
       <td>
         <Status status={row.status} />
@@ -115,7 +114,10 @@ function Row({ row, again }: { row: Answer<"DeploymentObject">; again: () => voi
       <td>
         {row.configuration.gpuType}, {row.kind}
       </td>
-      <td>{money(row.costPerHour)}</td>
+      <td>
+        {money(row.costPerHour)}
+        {row.kind === "shared" && <small> for all that share the machine</small>}
+      </td>
       <td>
         <When time={row.createdAt} />
       </td>

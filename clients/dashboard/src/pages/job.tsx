@@ -48,7 +48,7 @@ export function Job({ id }: { id: string }) {
                   "Step",
                   job.progress?.step != null ? `${job.progress.step} of ${number(job.progress.totalSteps)}` : null,
                 ],
-                ["Time left", job.progress?.secondsRemaining != null ? duration(job.progress.secondsRemaining) : null],
+                ["Time left", moves(job.status) ? duration(job.progress?.secondsRemaining) : null],
                 ["Cost so far", money(job.cost.accrued)],
                 ["Estimate", money(job.cost.estimate)],
                 ["Cap", money(job.cost.cap)],
