@@ -19,19 +19,22 @@ TRAINER := .venv-trainer/.installed
 NODE_TOOLS := infra/node_modules/.installed
 JS := clients/js
 JS_TOOLS := $(JS)/node_modules/.installed
+DASHBOARD := clients/dashboard
+DASHBOARD_TOOLS := $(DASHBOARD)/node_modules/.installed
 IMAGES := .venv-images/.installed
 OPENAI2 := .venv-openai2/.installed
 LAYER := build/deps/local.stamp
 RUN_CLOUD := $(VENV)/python -m infra.local
 
-.PHONY: help demo local test check lint types unit infra container journey test-unit test-js test-infra test-container \
+.PHONY: help demo local test check lint types unit infra container journey test-unit test-js test-dashboard test-browser test-infra test-container \
         test-journey test-images synth deploy openapi examples client errors events images install clean benchmarks
 
 help:
 	@echo "make demo       start the local cloud, fine-tune a real model through the API, compare before and after"
 	@echo "make local      start the local cloud and keep it running (LUTHIER_PORT=8080)"
 	@echo "make test       every tier of tests"
-	@echo "make check      lint, types, unit, functional and contract tests, and those of the JavaScript client"
+	@echo "make check      lint, types, unit, functional and contract tests, and those of the JavaScript client and the dashboard"
+	@echo "make test-browser  walk through the dashboard in Chromium, which has to be installed"
 	@echo "make synth      the CloudFormation template, in cdk.out"
 	@echo "make deploy     deploy to the AWS account of your credentials"
 	@echo "make openapi    generate functions/api/openapi.json from the routes"
@@ -71,6 +74,16 @@ $(JS)/dist: $(filter-out %/schema.ts,$(wildcard $(JS)/src/*.ts)) $(JS)/tsconfig.
 	@$(VENV)/python -m infra.node npm run --silent build --prefix $(JS) >/dev/null
 	@touch $@
 
+$(DASHBOARD_TOOLS): $(DASHBOARD)/package-lock.json $(PLATFORM)
+	@echo "Installing what builds the dashboard …"
+	@$(VENV)/python -m infra.node npm ci --silent --prefix $(DASHBOARD)
+	@touch $@
+
+DASHBOARD_SOURCES := $(wildcard $(DASHBOARD)/src/* $(DASHBOARD)/src/pages/*)
+$(DASHBOARD)/dist: $(DASHBOARD_SOURCES) $(wildcard $(DASHBOARD)/*.*) $(JS)/dist $(DASHBOARD_TOOLS)
+	@$(VENV)/python -m infra.node npm run --silent build --prefix $(DASHBOARD) >/dev/null
+	@touch $@
+
 $(CLOUD): infra/local/requirements.lock $(PLATFORM)
 	@echo "Installing the local cloud …"
 	@$(VENV)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-cloud
@@ -96,19 +109,20 @@ install: $(PLATFORM) $(NODE_TOOLS) $(CLOUD) $(TRAINER) $(LAYER)
 
 # --- running ------------------------------------------------------------------------------------------------------
 
-demo: install
+demo: install $(DASHBOARD)/dist
 	@$(RUN_CLOUD) demo
 
-local: install
+local: install $(DASHBOARD)/dist
 	@$(RUN_CLOUD) up
 
 synth: $(PLATFORM)
 	@$(VENV)/python -m infra.build_deps aws >/dev/null
 	@$(VENV)/python -m infra.app --check -o cdk.out && echo "The template lies in cdk.out."
 
-deploy: $(PLATFORM) $(NODE_TOOLS)
+deploy: $(PLATFORM) $(NODE_TOOLS) $(DASHBOARD)/dist
 	@$(VENV)/python -m infra.build_deps aws >/dev/null
 	@PATH="$$(dirname $$($(VENV)/python -m infra.node)):$$PATH" infra/node_modules/.bin/cdk deploy --all --no-notices
+	@$(VENV)/python -m infra.dashboard
 
 errors: $(PLATFORM)
 	@$(VENV)/python -m infra.build_errors
@@ -150,7 +164,7 @@ test-images: $(IMAGES)
 
 test: check test-infra test-container test-journey
 
-check: lint types test-unit test-js
+check: lint types test-unit test-js test-dashboard
 
 lint: $(PLATFORM)
 	@$(VENV)/ruff check . && $(VENV)/ruff format --check --quiet .
@@ -163,6 +177,13 @@ test-unit: $(PLATFORM) $(JS)/dist
 
 test-js: $(JS)/dist
 	@$(VENV)/python -m infra.node npm test --silent --ignore-scripts --prefix $(JS)
+
+test-dashboard: $(DASHBOARD)/dist
+	@$(VENV)/python -m infra.node npm test --silent --prefix $(DASHBOARD)
+
+# Needs Chromium, which is a package of the system's: no part of `make test`.
+test-browser: install $(DASHBOARD)/dist
+	@$(VENV)/python -m infra.node npm run --silent test:browser --prefix $(DASHBOARD)
 
 test-infra: $(PLATFORM) $(NODE_TOOLS)
 	@$(VENV)/pytest tests/infra
@@ -177,4 +198,5 @@ benchmarks: install
 	@$(VENV)/python -m tests.benchmarks
 
 clean:
-	rm -rf .venv .venv-* build cdk.out infra/node_modules $(JS)/node_modules $(JS)/dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* build cdk.out infra/node_modules $(JS)/node_modules $(JS)/dist \
+	  $(DASHBOARD)/node_modules $(DASHBOARD)/dist $(DASHBOARD)/built .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,6 @@
 """The functions of the catalogue: one asset, two layers, one role each."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy
@@ -59,6 +58,7 @@ class Functions(Construct):
             # Its bytecode was put there on purpose.
             self._layer("Deps", deps, [], "Pinned third-party packages"),
         ]
+        self._adapter = lambda_.LayerVersion.from_layer_version_arn(self, "WebAdapter", _ADAPTER)
         self.by_name: dict[str, lambda_.Function] = {}
         acknowledge(self, "L1", "The layer's wheels are built and tested for this Python; Lambda supports it to 2029.")
 
@@ -85,10 +85,6 @@ class Functions(Construct):
         )
         self.by_name[row.name] = function
         return function
-
-    @cached_property
-    def _adapter(self) -> lambda_.ILayerVersion:
-        return lambda_.LayerVersion.from_layer_version_arn(self, "WebAdapter", _ADAPTER)
 
     def _layer(self, name: str, folder: Path, exclude: list[str], description: str) -> lambda_.LayerVersion:
         return lambda_.LayerVersion(

@@ -8,9 +8,13 @@ _LOCAL_ACCOUNT = "000000000000"
 
 def only_in_aws(resource: CfnResource) -> None:
     """Make the resource in an account of AWS and not in the local cloud."""
-    stack = Stack.of(resource)
+    resource.cfn_options.condition = in_aws(Stack.of(resource))
+
+
+def in_aws(stack: Stack) -> CfnCondition:
+    """The stack's condition that it is in an account of AWS."""
     known = stack.node.try_find_child("InAws")
-    if not isinstance(known, CfnCondition):
-        is_local = Fn.condition_equals(Aws.ACCOUNT_ID, _LOCAL_ACCOUNT)
-        known = CfnCondition(stack, "InAws", expression=Fn.condition_not(is_local))
-    resource.cfn_options.condition = known
+    if isinstance(known, CfnCondition):
+        return known
+    is_local = Fn.condition_equals(Aws.ACCOUNT_ID, _LOCAL_ACCOUNT)
+    return CfnCondition(stack, "InAws", expression=Fn.condition_not(is_local))

@@ -13,6 +13,7 @@ from http.client import HTTPException
 from typing import Any
 
 from infra.local.emulator import Receive, Send
+from infra.local.pages import Pages
 from infra.local.relay import Relay
 
 Scope = MutableMapping[str, Any]
@@ -39,12 +40,14 @@ class FrontDoor:
         emulator: the emulator's ASGI application.
         port: the port whose requests are the API's.
         served: called once per HTTP request, before it is handled.
+        pages: what is served beside the API, even while that is still starting.
     """
 
-    def __init__(self, emulator: App, port: int, served: Callable[[], None]) -> None:
+    def __init__(self, emulator: App, port: int, served: Callable[[], None], pages: Pages) -> None:
         self._emulator = emulator
         self._port = port
         self._served = served
+        self._pages = pages
         self._prefix: str | None = None
         self._streams: Mapping[str, Callable[[], str]] = {}
 
@@ -57,6 +60,9 @@ class FrontDoor:
         if scope["type"] == "http":
             self._served()
             if (scope.get("server") or ("", 0))[1] == self._port:
+                if page := self._pages.find(scope):
+                    await self._pages.send(scope, page, send)
+                    return
                 if self._prefix is None:
                     await _answer(send, 503, _STARTING)
                     return

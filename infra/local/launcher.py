@@ -15,10 +15,12 @@ from typing import Any
 
 import boto3
 
+from infra.dashboard import FOLDER as DASHBOARD
 from infra.local import deploy, emulator, preflight, seed, streaming_functions
 from infra.local.commands import Commands
 from infra.local.front_door import FrontDoor
 from infra.local.options import REGION, Options
+from infra.local.pages import Pages
 from infra.local.sagemaker.plant import Plant
 from infra.local.sagemaker.service import SageMaker
 from infra.local.sagemaker.store import Store
@@ -72,7 +74,7 @@ class Launcher:
         for name in RARELY_CHANGED:
             emulator.watch_service(name, self._snapshots.touch_service)
         store.restore(self._snapshots.load("sagemaker"))
-        self._door = FrontDoor(app.app, options.port, self._snapshots.touch)
+        self._door = FrontDoor(app.app, options.port, self._snapshots.touch, Pages(DASHBOARD))
         self._commands = Commands()
         self._stop = asyncio.Event()
 
@@ -153,6 +155,8 @@ class Launcher:
     def _announce(self, key: str, model: str | None, seconds: float) -> None:
         self._say(f"Ready after {seconds:.0f} s.")
         self._say(f"  base URL    {self._options.base_url}")
+        if (DASHBOARD / "index.html").exists():
+            self._say(f"  dashboard   {self._options.base_url}/ in a browser, with this key:")
         self._say(f"  API key     {key}")
         if model:
             self._say(f"  base model  {model}")

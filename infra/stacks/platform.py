@@ -9,8 +9,10 @@ from constructs import Construct
 
 from infra import catalog
 from infra.components.api import Api
+from infra.components.dashboard import Dashboard
 from infra.components.events import Events
 from infra.components.functions import Functions
+from infra.components.in_aws import in_aws
 from infra.components.monitoring import Monitoring
 from infra.components.permissions import Resource, words
 from infra.components.sagemaker_roles import SageMakerRoles
@@ -142,6 +144,7 @@ class LuthierStack(Stack):
     def _add_api(self, flavour: Flavour) -> None:
         functions = {row.name: self.functions.add(row, self._words, self._settings) for row in catalog.API}
         self.api = Api(self, "Api", functions=functions, flavour=flavour)
+        self.dashboard = Dashboard(self, "Dashboard", api=self.api.rest)
 
     def _add_outputs(self) -> None:
         outputs = {
@@ -154,3 +157,7 @@ class LuthierStack(Stack):
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
+        # On one machine the front door serves the page.
+        there = {"DashboardUrl": self.dashboard.url, "DashboardBucketName": self.dashboard.bucket.bucket_name}
+        for name, value in there.items():
+            CfnOutput(self, name, value=value, condition=in_aws(self))

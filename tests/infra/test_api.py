@@ -129,6 +129,7 @@ def test_the_stage_is_throttled_traced_and_logs_every_access_without_its_headers
 def test_the_outputs_name_what_a_client_and_an_operator_need(template: Template) -> None:
     assert set(template.document["Outputs"]) == {
         "ApiUrl", "TableName", "DataBucketName", "BaseModelsBucketName", "ArtifactsBucketName", "EventBusName",
+        "DashboardUrl", "DashboardBucketName",
     }  # fmt: skip
 
 

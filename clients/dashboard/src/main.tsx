@@ -1,0 +1,7 @@
+import { render } from "preact";
+
+import { App } from "./app.js";
+import "./style.css";
+
+const place = document.getElementById("app");
+if (place) render(<App />, place);
