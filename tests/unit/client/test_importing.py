@@ -29,12 +29,18 @@ def seconds(more: str = "", allowed: str = "") -> float:
     return min(float(subprocess.check_output([sys.executable, "-c", check], text=True)) for _ in range(3))
 
 
+def limit() -> float:
+    """Half a second, or on a slow machine thrice what httpx and pydantic take to load there, processor seconds."""
+    program = "import time; import httpx, pydantic; print(time.process_time())"
+    return max(0.5, 3 * float(subprocess.check_output([sys.executable, "-c", program], text=True)))
+
+
 def test_importing_the_package_is_free() -> None:
-    assert seconds() < 0.5
+    assert seconds() < limit()
 
 
 def test_importing_a_client_loads_neither_aws_nor_the_server() -> None:
-    assert seconds("from luthier.client import AsyncLuthier, Luthier") < 0.5
+    assert seconds("from luthier.client import AsyncLuthier, Luthier") < limit()
 
 
 def test_all_of_it_needs_the_signatures_of_webhooks_only() -> None:
