@@ -186,19 +186,23 @@ def test_a_large_file_goes_in_parts(world: World, monkeypatch: pytest.MonkeyPatc
 
 
 def test_rows_that_only_openai_takes_are_rewritten(world: World) -> None:
-    said = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
-    row = {"messages": [{"role": "developer", "content": "Be kind."}, said, {"role": "assistant", "content": "Hello"}]}
+    function = {
+        "name": "track",
+        "description": "Where a parcel is.",
+        "parameters": {"type": "object", "properties": {}},
+    }
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     good = rows(10)
-    world.add(old_job(), good + json.dumps(row).encode() + b"\n" + good)
+    world.add(old_job(), good + json.dumps({"messages": said, "functions": [function]}).encode() + b"\n" + good)
     assert "rows are rewritten" in move_in(world, "plan")
     run(world)
     sent = client_of(world.api).files.content(world.files()[0].id).read()
     assert sent.startswith(good)
     assert sent.endswith(good)
-    assert json.loads(sent.splitlines()[10])["messages"][:2] == [
-        {"role": "system", "content": "Be kind."},
-        {"role": "user", "content": "Hi"},
-    ]
+    assert json.loads(sent.splitlines()[10]) == {
+        "messages": said,
+        "tools": [{"type": "function", "function": function}],
+    }
 
 
 IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}
