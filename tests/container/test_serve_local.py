@@ -140,6 +140,21 @@ def test_every_answer_follows_the_schema_of_the_server_and_one_that_is_cut_is_a_
     assert local.ask(response_format={"type": "text"}, max_tokens=2)[0] == 200
 
 
+def test_an_answer_that_was_cut_behind_a_closed_gate_is_the_gate_alone(serve: Serve, tmp_path: Path) -> None:
+    gated = {
+        "type": "object",
+        "properties": {"should_process": {"const": False}, "text": {"type": "string", "minLength": 400}},
+        "required": ["should_process", "text"],
+        "additionalProperties": False,
+    }
+    schema = written(tmp_path, gated)
+    status, answer = serve("--json-schema", schema, "--gate-field", "should_process").ask(max_tokens=60)
+    assert status == 200, answer
+    assert json.loads(answer["choices"][0]["message"]["content"]) == {"should_process": False}
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert serve("--json-schema", schema, "--json-repair-attempts", "0").ask(max_tokens=60)[0] == 422
+
+
 def test_a_server_that_nobody_asks_ends_by_itself(serve: Serve) -> None:
     local = serve("--idle-timeout", "2")
     asked = time.monotonic()

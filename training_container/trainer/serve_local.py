@@ -9,6 +9,7 @@ and is a 422 with what there was of it after that; one that streams ends with th
 
 import argparse
 import json
+import re
 import tempfile
 import threading
 import time
@@ -40,7 +41,8 @@ class Wishes:
 
     name: what the model is called. prompt: a behaviour spec's. schema: for chats that ask for no format of their own.
     repairs: how often a cut answer is asked for again. idle_seconds: 0 to go on for ever. most_requests: after so many
-    the process ends with the status WORN; 0: it never does.
+    the process ends with the status WORN; 0: it never does. gate_field: a field of the schema that says whether the
+    rest matters: an answer that has said false there and was cut is that field alone.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Wishes:
     repairs: int
     idle_seconds: int
     most_requests: int = 0
+    gate_field: str | None = None
 
 
 class CutShort(BadRequest):
@@ -194,19 +197,36 @@ class LocalHandler(serve.Handler):
 
     def _whole(self, reply: Reply) -> dict[str, Any]:
         """The answer; where it was to be JSON and was cut, another one. Raises CutShort."""
-        answer = super()._whole(reply)
+        answer = self._gated(reply, super()._whole(reply))
         for _ in range(self.service.wishes.repairs):
             if (cut := _cut(reply, answer)) is None:
                 break
             turns = [{"role": "assistant", "content": cut.content}, {"role": "user", "content": _REPAIR}]
             try:
-                answer = super()._whole(self.service.again(reply, turns))
+                answer = self._gated(reply, super()._whole(self.service.again(reply, turns)))
             except BadRequest:
                 # The context has no room for another attempt.
                 raise cut from None
         if cut := _cut(reply, answer):
             raise cut
         return answer
+
+    def _gated(self, reply: Reply, answer: dict[str, Any]) -> dict[str, Any]:
+        """With the gate alone in the place of each choice that was cut after it had said false."""
+        gate = self.service.wishes.gate_field
+        for choice in answer["choices"] if gate and reply.request.schema is not None else ():
+            text = choice["message"]["content"] or ""
+            if not _is_json(text) and re.search(rf"{re.escape(json.dumps(gate))}\s*:\s*false", text):
+                choice["message"]["content"], choice["finish_reason"] = json.dumps({gate: False}), "stop"
+        return answer
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _cut(reply: Reply, answer: dict[str, Any]) -> CutShort | None:
@@ -236,6 +256,7 @@ def main() -> None:
     parser.add_argument("--json-repair-attempts", type=int, default=1)
     parser.add_argument("--idle-timeout", type=int, default=300, help="seconds; 0 for none")
     parser.add_argument("--most-requests", type=int, default=0, help=f"then end with the status {WORN}; 0: never")
+    parser.add_argument("--gate-field", help="boolean field of the schema: false there makes the rest not matter")
     parser.add_argument("--listener", type=int, help="file descriptor of a socket that listens already")
     parser.add_argument("--patient", action="store_true", help="let requests wait until the model is loaded")
     given = parser.parse_args()
@@ -248,6 +269,7 @@ def main() -> None:
         repairs=given.json_repair_attempts,
         idle_seconds=given.idle_timeout,
         most_requests=given.most_requests,
+        gate_field=given.gate_field,
     )
     model, adapter = (given.base, given.model) if given.base else (given.model, None)
     service = LocalService(model, adapter, Path(tempfile.mkdtemp()), given.device, wishes)

@@ -180,6 +180,16 @@ def test_a_folder_without_a_model_a_schema_that_is_none_and_a_bad_option_are_ref
     assert "--temperature" in refused(tmp_path, "--temperature", 3)
 
 
+def test_a_gate_is_a_boolean_field_of_the_schema(model: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"properties": {"should_process": {"type": "boolean"}, "text": {"type": "string"}}}))
+    given = command(model, "--json-schema", schema, "--gate-field", "should_process")
+    assert given["--gate-field"] == "should_process"
+    for name in ("text", "other"):
+        assert "no boolean field" in refused(model, "--json-schema", schema, "--gate-field", name)
+    assert "--json-schema" in refused(model, "--gate-field", "should_process")
+
+
 def test_a_log_that_cannot_be_written_is_refused_before_anything_starts(model: Path, tmp_path: Path) -> None:
     assert "No such file or directory" in refused(model, "--log-file", tmp_path / "none" / "server.log")
 

@@ -59,6 +59,13 @@ def serve(
     json_schema: Annotated[
         Path | None, typer.Option(help="File with the JSON schema of every answer that asks for no other format.")
     ] = None,
+    gate_field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Boolean field of --json-schema. An answer that is cut after false there is that field alone, no 422.",
+        ),
+    ] = None,
     json_repair_attempts: Annotated[
         int, typer.Option(min=0, max=10, help="How often JSON that was cut off is asked for again, before a 422.")
     ] = 1,
@@ -92,7 +99,9 @@ def serve(
             message = f"There is no runtime of this version in {runtime.folder}."
             raise Stop(message, "Make it with: luthier models setup-runtime", stop.NO_RUNTIME)
         if json_schema:
-            _require_object(json_schema)
+            _require_object(json_schema, gate_field)
+        elif gate_field is not None:
+            raise Stop("--gate-field is a field of --json-schema.", "Name the schema too, or leave it out.")
         if restart_after_requests is not None and not managed:
             raise Stop("--restart-after-requests is for a managed server.", "Add --managed.")
         model = local_models.find(target, base)
@@ -108,6 +117,7 @@ def serve(
             "--max-tokens": max_tokens,
             "--temperature": temperature,
             "--json-schema": json_schema and json_schema.absolute(),
+            "--gate-field": gate_field,
             "--json-repair-attempts": json_repair_attempts,
             "--idle-timeout": idle_timeout,
             "--most-requests": (100 if restart_after_requests is None else restart_after_requests) if managed else None,
@@ -141,10 +151,14 @@ def _spec(given: Path | None, folder: Path) -> Path | None:
         raise Stop(f"{found} is no behaviour spec. {error}", "Mend it, or use none: --no-spec-prompt.") from None
 
 
-def _require_object(path: Path) -> None:
+def _require_object(path: Path, gate_field: str | None) -> None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Stop(f"{path} cannot be read as a JSON schema: {error}", "Name a file that holds one.") from None
     if not isinstance(content, dict):
         raise Stop(f"{path} holds no JSON schema: it must be an object.", "Name a file that holds one.")
+    fields = content.get("properties")
+    rule = fields.get(gate_field) if isinstance(fields, dict) else None
+    if gate_field is not None and (not isinstance(rule, dict) or rule.get("type") != "boolean"):
+        raise Stop(f"{path} has no boolean field {gate_field!r}.", "Name another --gate-field, or leave it out.")
