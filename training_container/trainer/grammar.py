@@ -5,10 +5,11 @@ llguidance tells which: https://github.com/guidance-ai/llguidance
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from trainer.sampling import BadRequest
 
+Held = TypeVar("Held", list[Any], dict[str, Any])
 # Between tokens of JSON a model could write spaces for ever.
 _COMPACT: Any = {"whitespace_flexible": False}
 
@@ -49,31 +50,40 @@ def _unsupported(why: str) -> BadRequest:
 def can_end(schema: dict[str, Any]) -> bool:
     """Whether some text that a JSON schema allows is finite: one that must hold another of itself has no end.
 
-    Of references those inside the schema are followed (`#`, `#/$defs/name`); what is not understood counts as finite,
-    and is judged by llguidance.
+    Of references those inside the schema are followed (`#`, `#/$defs/name`), each once per round until nothing changes;
+    what is not understood counts as finite, and is judged by llguidance.
     """
-    return _can_end(schema, schema, ())
+    ends: dict[str, bool] = {}
+    while True:
+        before = dict(ends)
+        whole = _ends(schema, ends)
+        for reference in list(ends):
+            ends[reference] = ends[reference] or _ends(_referred(reference, schema), ends)
+        if ends == before:
+            return whole
 
 
-def _can_end(part: Any, root: dict[str, Any], above: tuple[str, ...]) -> bool:
+def _ends(part: Any, ends: dict[str, bool]) -> bool:
+    """Whether a part has a finite text, by what is known of its references so far; new ones are noted."""
     if not isinstance(part, dict):
         return True
-    if isinstance(reference := part.get("$ref"), str):
-        if reference in above:
-            return False
-        if not _can_end(_referred(reference, root), root, (*above, reference)):
-            return False
-    properties = part.get("properties")
-    known = properties if isinstance(properties, dict) else {}
-    needed = [known[name] for name in part.get("required") or [] if isinstance(name, str) and name in known]
+    if isinstance(reference := part.get("$ref"), str) and not ends.setdefault(reference, False):
+        return False
+    needed = [_held(part, "properties", {}).get(name) for name in _held(part, "required", []) if isinstance(name, str)]
     if isinstance(least := part.get("minItems"), int) and least > 0:
-        first = part.get("prefixItems")
-        needed += [part.get("items"), *(first[:least] if isinstance(first, list) else [])]
-    needed += part["allOf"] if isinstance(part.get("allOf"), list) else []
-    choices = [part[name] for name in ("anyOf", "oneOf") if isinstance(part.get(name), list) and part[name]]
-    return all(_can_end(inner, root, above) for inner in needed) and all(
-        any(_can_end(inner, root, above) for inner in choice) for choice in choices
-    )
+        needed += [part.get("items"), *_held(part, "prefixItems", [])[:least]]
+    needed += _held(part, "allOf", [])
+    choices = [choice for name in ("anyOf", "oneOf") if (choice := _held(part, name, []))]
+    # All of them before any is judged, so that every reference is noted.
+    found = [_ends(inner, ends) for inner in needed]
+    options = [[_ends(inner, ends) for inner in choice] for choice in choices]
+    return all(found) and all(map(any, options))
+
+
+def _held(part: dict[str, Any], name: str, nothing: Held) -> Held:
+    """What a keyword holds, nothing where that is of another kind than it has to be."""
+    found = part.get(name)
+    return found if isinstance(found, type(nothing)) else nothing
 
 
 def _referred(reference: str, root: dict[str, Any]) -> Any:
